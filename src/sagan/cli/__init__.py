@@ -1,0 +1,68 @@
+"""The command line: one command a file, imported when it is called.
+
+Exit codes: 0 done, 1 failed with a one-line reason, 2 bad usage or input, 130 and 143 stopped by
+Ctrl-C and SIGTERM. An expected error is one line on stderr.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from cyclopts import App, CycloptsError
+
+from sagan import __version__
+
+_EXPECTED = ("CheckpointError", "TrainingFailure")
+
+app = App(
+    name="sagan",
+    help="Train, sample, score and explain Self-Attention GANs.",
+    version=__version__,
+    help_format="plaintext",
+)
+for _name, _help in (
+    ("train", "Train a Self-Attention GAN, or go on with a run."),
+    ("sample", "Make images with a trained generator."),
+    ("evaluate", "Score a trained generator; JSON on stdout."),
+    ("explain", "Draw where the attention of a trained run looks."),
+):
+    app.command(f"sagan.cli.{_name}:{_name}", help=_help)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the program and exit with its code."""
+    sys.exit(run_safely(lambda: app(arguments, exit_on_error=False, print_error=False)))
+
+
+def run_safely(command: Callable[[], int | None]) -> int:
+    """Run a command, turn its expected errors into one line, and give the exit code."""
+    try:
+        return command() or 0
+    except KeyboardInterrupt:
+        return fail("stopped", 130)
+    except CycloptsError as error:
+        return fail(f"{one_line(error)}; see --help", 2)
+    except ValueError as error:  # what the user gave cannot be
+        return fail(one_line(error), 2)
+    except BrokenPipeError:  # whoever read stdout has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        name = f"{error.filename}: " if error.filename else ""
+        return fail(f"{name}{error.strerror or error}", 1)
+    except Exception as error:
+        if type(error).__name__ not in _EXPECTED:  # by name: their modules import torch
+            raise
+        return fail(one_line(error), 1)
+
+
+def one_line(error: BaseException) -> str:
+    """An error's message without line breaks."""
+    return " ".join(str(error).split()).rstrip(".")
+
+
+def fail(reason: str, code: int) -> int:
+    """Say why in one line, and give the exit code."""
+    print(f"sagan: {reason}", file=sys.stderr)
+    return code

@@ -1,0 +1,69 @@
+"""The demo, `./dev demo`: train on the digits, score, and see what attention does."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+
+def demo(path: Path, *, images: int | None, seed: int) -> int:
+    """Train the digits preset, print CAS and gamma with and without attention, draw pictures."""
+    from sagan.cli.train import start
+
+    began = time.monotonic()
+    options = {"seed": seed, **({} if images is None else {"images": images})}
+    code = start(path, data="digits", preset_name="digits", training_options=options)
+    if code:
+        return code
+    trained_sec = time.monotonic() - began
+
+    import torch
+
+    from sagan.checkpoint import find_checkpoint
+    from sagan.cli.evaluate import cas_of
+    from sagan.cli.explain import write_explanation
+    from sagan.explain.causal import attention_off, gammas
+    from sagan.sampling import image_grid, load, load_discriminator, to_uint8
+    from sagan.training.loop import fixed_latents
+
+    config = find_checkpoint(path).config
+    generator, discriminator = load(path), load_discriminator(path)
+    latents, labels = fixed_latents(config.network)
+    with torch.no_grad():
+        pictures = generator(latents, labels)
+        score = cas_of(generator, config, source="digits")
+        with attention_off(generator):
+            without = generator(latents, labels)
+            score_without = cas_of(generator, config, source="digits")
+    difference = (pictures - without).abs().mean().item() / 2 * 255
+    print(f"trained in {trained_sec:.0f} s to {config.training.images:,} images, seed {seed}")
+    print(f"CAS {score['value']:.4f} on {score['n_real_test']} held-out digits", end="")
+    print(f" (ceiling {score['ceiling']:.4f}: the classifier trained on real digits)")
+    print(f"of the class asked for: {score['of_class_asked_for']:.4f} of the generated digits")
+    for name, network in (("G", generator), ("D", discriminator)):
+        values = ", ".join(f"{value:+.3f}" for value in gammas(network).values())
+        print(f"gamma of {name}: {values}")
+    print(f"with gamma of G set to 0: CAS {score_without['value']:.4f}", end="")
+    print(f", pixels change by {difference:.1f} of 255 on average")
+    grid, grid_without = path / "samples.png", path / "samples-gamma-0.png"
+    image_grid(to_uint8(pictures), 10).save(grid)
+    image_grid(to_uint8(without), 10).save(grid_without)
+    attention = write_explanation(path, path / "attention", 0, None, 4, 5, "cpu")
+    print(f"sample grid: {grid}; with gamma 0: {grid_without}")
+    print(f"attention: {', '.join(str(p) for p in attention)}")
+    return 0
+
+
+def _main() -> None:
+    from sagan.cli import run_safely
+
+    parser = argparse.ArgumentParser(prog="./dev demo", description=__doc__)
+    parser.add_argument("--images", type=int, help="train on fewer images than the demo does")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="the run's folder")
+    given = parser.parse_args()
+    sys.exit(run_safely(lambda: demo(given.out, images=given.images, seed=given.seed)))
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,192 @@
+"""`sagan sample`."""
+
+import math
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from sagan.cli.common import parse_classes, parse_pair, parse_seed
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sagan.config import RunConfig
+
+_MOST_COLUMNS = 24
+
+
+def sample(
+    run: Path,
+    /,
+    *,
+    num: int,
+    out: Path,
+    classes: str | None = None,
+    seed: int = 0,
+    truncation: float = 0.0,
+    interpolate: str | None = None,
+    interpolate_classes: str | None = None,
+    weights: Literal["ema", "raw"] = "ema",
+    batch_size: int = 64,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+) -> None:
+    """Make images with a trained generator: one PNG grid, or a folder of PNGs.
+
+    Image i comes from seed SEED + i and its class alone, whatever the batch size.
+
+    Parameters
+    ----------
+    run
+        A run's folder, or one of its checkpoints'.
+    num
+        How many images in all, spread evenly over the classes; or frames of an interpolation.
+    out
+        FILE.png for a grid with classes in rows, otherwise a folder.
+    classes
+        Class names or numbers, as 3,7; by default all.
+    seed
+        Of the first image.
+    truncation
+        Resample latent entries until |z| is at most this; 0 does not truncate.
+    interpolate
+        Two seeds, as 3,7: walk from one's latent to the other's, a row a class.
+    interpolate_classes
+        Two classes, as 3,7: walk from one to the other.
+    weights
+        The averaged weights, or the raw ones.
+    batch_size
+        Images made at once.
+    device
+        Where to compute.
+    """
+    if batch_size < 1:
+        raise ValueError(f"--batch-size must be at least 1, not {batch_size}")
+    if seed < 0:
+        raise ValueError(f"--seed must be 0 or more, not {seed}")
+    if num < 1:
+        raise ValueError(f"--num must be at least 1, not {num}")
+    if out.suffix.lower() != ".png" and out.suffix:
+        raise ValueError(f"--out {out} is neither a .png file nor a folder")
+    import torch
+
+    from sagan.checkpoint import find_checkpoint
+    from sagan.sampling import generate, load
+    from sagan.training.engine import pick_device
+
+    config = find_checkpoint(run).config
+    plan = (
+        _walk(config, num, seed, classes, interpolate, interpolate_classes)
+        if interpolate or interpolate_classes
+        else _independent(config, num, seed, classes, truncation)
+    )
+    generator = load(run, weights=weights, device=pick_device(device))
+    images = generate(generator, plan.latents, plan.labels, batch_size=batch_size)
+    if out.suffix.lower() == ".png":
+        _write_grid(out, torch.cat(list(images)), plan)
+    else:
+        _write_folder(out, images, plan)
+    print(f"{out}: {len(plan.names)} images", file=sys.stderr)
+
+
+class Plan(NamedTuple):
+    """What to make: one latent, label and file name an image, and the row of the grid it is in."""
+
+    latents: "Tensor"
+    labels: "Tensor | None"
+    names: list[str]
+    rows: list[int]
+
+
+def _independent(
+    config: "RunConfig", num: int, seed: int, classes: str | None, truncation: float
+) -> Plan:
+    from sagan.randomness import sample_latents
+    from sagan.sampling import spread_labels
+
+    labels = spread_labels(num, config.network, parse_classes(classes, config))
+    seeds = range(seed, seed + num)
+    latents = sample_latents(seeds, config.network.latent_dim, truncation=truncation)
+    names = [f"seed{s:08d}" for s in seeds]
+    if labels is None:
+        return Plan(latents, None, names, [0] * num)
+    numbers = labels.tolist()
+    names = [f"{name}-{_class_part(config, k)}" for name, k in zip(names, numbers, strict=True)]
+    return Plan(latents, labels, names, numbers)
+
+
+def _walk(
+    config: "RunConfig",
+    frames: int,
+    seed: int,
+    classes: str | None,
+    interpolate: str | None,
+    interpolate_classes: str | None,
+) -> Plan:
+    import torch
+
+    from sagan.randomness import sample_latents
+    from sagan.sampling import interpolation_labels, interpolation_latents
+
+    network = config.network
+    if interpolate:
+        a, b = (parse_seed(part) for part in parse_pair(interpolate, "seeds"))
+        latents = interpolation_latents((a, b), frames, network)
+        stem = f"seed{a}-to-{b}"
+    else:
+        latents = sample_latents([seed], network.latent_dim).repeat(frames, 1)
+        stem = f"seed{seed}"
+    if interpolate_classes:
+        if classes:
+            raise ValueError("--interpolate-classes names its classes itself; leave --classes out")
+        parse_pair(interpolate_classes, "classes")
+        ends = parse_classes(interpolate_classes, config)
+        assert ends is not None
+        labels = interpolation_labels((ends[0], ends[1]), frames, network)
+        stem = f"{stem}-{_class_part(config, ends[0])}-to-{_class_part(config, ends[1])}"
+        return Plan(latents, labels, [f"{stem}-{i:04d}" for i in range(frames)], [0] * frames)
+    if not network.classes:
+        parse_classes(classes, config)
+        return Plan(latents, None, [f"{stem}-{i:04d}" for i in range(frames)], [0] * frames)
+    chosen = parse_classes(classes, config) or list(range(network.classes))
+    rows = [row for row in range(len(chosen)) for _ in range(frames)]
+    names = [f"{stem}-{_class_part(config, k)}-{i:04d}" for k in chosen for i in range(frames)]
+    labels = torch.tensor(chosen).repeat_interleave(frames)
+    return Plan(latents.repeat(len(chosen), 1), labels, names, rows)
+
+
+def _class_part(config: "RunConfig", label: int) -> str:
+    """The class in a file name, without characters that a file system may refuse."""
+    name = re.sub(r"[^\w.-]+", "_", config.data.class_names[label])
+    return f"class{label}" if name == str(label) else f"class{label}-{name}"
+
+
+def _write_folder(out: Path, batches: "Iterable[Tensor]", plan: Plan) -> None:
+    from sagan.sampling import array_to_image
+
+    out.mkdir(parents=True, exist_ok=True)
+    names = iter(plan.names)
+    for batch in batches:
+        for image in batch.permute(0, 2, 3, 1).numpy():
+            array_to_image(image).save(out / f"{next(names)}.png")
+
+
+def _write_grid(out: Path, images: "Tensor", plan: Plan) -> None:
+    """Lay images out with each row's own (a class, say) beginning on a new line."""
+    import torch
+
+    from sagan.sampling import image_grid
+
+    by_row = [
+        images[[i for i, r in enumerate(plan.rows) if r == row]] for row in dict.fromkeys(plan.rows)
+    ]
+    columns = min(_MOST_COLUMNS, max(len(group) for group in by_row))
+    if len(by_row) == 1:
+        columns = min(columns, max(10, math.isqrt(len(images))))
+    padded = [
+        torch.cat([group, torch.full((-len(group) % columns, *group.shape[1:]), 128).byte()])
+        for group in by_row
+    ]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    image_grid(torch.cat(padded), columns).save(out)

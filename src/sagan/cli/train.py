@@ -1,0 +1,271 @@
+"""`sagan train`."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from sagan.config import (
+    AttentionForm,
+    DataConfig,
+    Loss,
+    Precision,
+    RunConfig,
+    Runtime,
+)
+
+_DEFAULT_PRESET = "digits"
+_DEFAULT_DATA = "digits"
+
+
+def train(
+    run: Path | None = None,
+    /,
+    *,
+    data: str | None = None,
+    preset: str | None = None,
+    resolution: int | None = None,
+    channels: int | None = None,
+    unconditional: bool | None = None,
+    images: int | None = None,
+    batch_size: int | None = None,
+    seed: int | None = None,
+    loss: Loss | None = None,
+    g_lr: float | None = None,
+    d_lr: float | None = None,
+    d_steps: int | None = None,
+    accumulate: int | None = None,
+    ema_decay: float | None = None,
+    g_width: int | None = None,
+    d_width: int | None = None,
+    g_attention: str | None = None,
+    d_attention: str | None = None,
+    attention_form: AttentionForm | None = None,
+    standing_batches: int | None = None,
+    precision: Precision | None = None,
+    log_every: int | None = None,
+    snapshot_every: int | None = None,
+    keep: int | None = None,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    devices: int = 1,
+    compile: Annotated[bool, Parameter(negative=())] = False,
+    channels_last: bool = True,
+) -> int:
+    """Train a Self-Attention GAN, or go on with a run.
+
+    Without options: a conditional one on the bundled handwritten digits. The same command again
+    resumes; a larger --images extends a finished run; other differences are refused. Options that
+    are left out come from the run, or from the preset for a new one.
+
+    Parameters
+    ----------
+    run
+        The run's folder; by default runs/DATA-PRESET.
+    data
+        Source of the images: digits (default) or photographs.
+    preset
+        The recipe: digits (default), article, paper, best or cifar.
+    resolution
+        Image side in pixels: 8, 16, 32, 64, 128 or 256.
+    channels
+        Image channels: 1 grey, 3 RGB, 4 RGBA; by default the data's own.
+    unconditional
+        Leave the classes of the data out.
+    images
+        Train until so many real images were shown to the discriminator.
+    batch_size
+        Images of one optimiser step, over all devices and micro-batches.
+    seed
+        Of everything random.
+    loss
+        The adversarial loss.
+    g_lr
+        The generator's learning rate.
+    d_lr
+        The discriminator's learning rate.
+    d_steps
+        Discriminator steps for each generator step.
+    accumulate
+        Micro-batches of one optimiser step; batch norm sees one at a time.
+    ema_decay
+        Decay of the averaged generator a step; 0 averages nothing.
+    g_width
+        The generator's base width.
+    d_width
+        The discriminator's base width.
+    g_attention
+        Feature-map sides with attention in the generator, as 16,32; or none.
+    d_attention
+        The same in the discriminator.
+    attention_form
+        The attention block's form.
+    standing_batches
+        Batches from which the saved generator's batch-norm statistics come; 0: running ones.
+    precision
+        Of the forward passes.
+    log_every
+        Images between log records.
+    snapshot_every
+        Images between snapshots: checkpoint, grid, attention numbers.
+    keep
+        Checkpoints to keep.
+    device
+        Where to compute.
+    devices
+        How many devices, or processes on the CPU.
+    compile
+        Run the networks through torch.compile.
+    channels_last
+        Keep feature maps in channels-last order.
+    """
+    network_options = {
+        "channels": channels,
+        "g_width": g_width,
+        "d_width": d_width,
+        "g_attention": parse_sides(g_attention),
+        "d_attention": parse_sides(d_attention),
+        "attention_form": attention_form,
+    }
+    training_options = {
+        "images": images,
+        "batch_size": batch_size,
+        "seed": seed,
+        "loss": loss,
+        "g_lr": g_lr,
+        "d_lr": d_lr,
+        "d_steps": d_steps,
+        "accumulate": accumulate,
+        "ema_decay": ema_decay,
+        "standing_batches": standing_batches,
+        "precision": precision,
+        "log_every": log_every,
+        "snapshot_every": snapshot_every,
+        "keep": keep,
+    }
+    runtime = Runtime(device=device, devices=devices, compile=compile, channels_last=channels_last)
+    path = run or Path("runs") / f"{data or _DEFAULT_DATA}-{preset or _DEFAULT_PRESET}"
+    return start(
+        path,
+        data=data,
+        preset_name=preset,
+        resolution=resolution,
+        unconditional=unconditional,
+        network_options=network_options,
+        training_options=training_options,
+        runtime=runtime,
+    )
+
+
+def start(
+    path: Path,
+    *,
+    data: str | None = None,
+    preset_name: str | None = None,
+    resolution: int | None = None,
+    unconditional: bool | None = None,
+    network_options: dict[str, Any] | None = None,
+    training_options: dict[str, Any] | None = None,
+    runtime: Runtime | None = None,
+) -> int:
+    """Join options, preset, data and an existing run into one configuration, and train it."""
+    from sagan.data import load_dataset
+    from sagan.models.channels import discriminator_stages, generator_stages
+    from sagan.presets import preset
+
+    network_given = _given(network_options or {})
+    training_given = _given(training_options or {})
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"{path} is a file, not a run folder")
+    existing = _existing_config(path)
+    if existing is None:
+        name = preset_name or _DEFAULT_PRESET
+        network, training = preset(name, resolution)
+        source = data or _DEFAULT_DATA
+    else:
+        name = preset_name or existing.preset
+        network, training = existing.network, existing.training
+        source = data or existing.data.source
+        if resolution is not None:
+            network_given["resolution"] = resolution
+    network = replace(network, **network_given)
+    training = replace(training, **training_given)
+    generator_stages(network), discriminator_stages(network)  # before anything slow or written
+
+    wanted_channels = network_given.get("channels", existing.network.channels if existing else 0)
+    dataset = load_dataset(source, resolution=network.resolution, channels=wanted_channels)
+    conditional = network.family != "dcgan" and not unconditional
+    if existing is not None and unconditional is None:
+        conditional = existing.network.classes > 0
+    classes = len(dataset.class_names) if conditional else 0
+    network = replace(network, channels=dataset.images.shape[1], classes=classes)
+    config = RunConfig(
+        preset=name,
+        network=network,
+        training=training,
+        data=DataConfig(source=source, class_names=dataset.class_names if conditional else ()),
+    )
+    return _train(path, config, dataset, runtime or Runtime(), existing)
+
+
+def _train(
+    path: Path, config: RunConfig, dataset: Any, runtime: Runtime, existing: RunConfig | None
+) -> int:
+    import sys
+
+    from sagan.checkpoint import Run
+    from sagan.training import train as train_run
+    from sagan.training.loop import check_against_run
+
+    run = Run(path)
+    if existing is not None:
+        done_for = existing.training.images
+        if config.training.images < done_for:
+            raise ValueError(
+                f"{path} is set to {done_for} images, more than {config.training.images}; "
+                "--images can only grow"
+            )
+        check_against_run(config, run)
+    result = train_run(config, run, dataset, runtime=runtime)
+    if result.exit_code:
+        print(
+            f"Stopped at {result.images:,} images and saved; the same command goes on.",
+            file=sys.stderr,
+        )
+    else:
+        print(f"{path}: trained on {result.images:,} images.", file=sys.stderr)
+    return result.exit_code
+
+
+def _existing_config(path: Path) -> RunConfig | None:
+    if not (path / "config.json").is_file():
+        return None
+    from sagan.checkpoint import Run
+
+    return Run(path).config()
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if value is not None}
+
+
+def parse_sides(text: str | None) -> tuple[int, ...] | None:
+    """Read feature-map sides: `16,32`, or `none`.
+
+    Raises:
+        ValueError: not a list of whole numbers.
+
+    Example:
+        >>> parse_sides("16,32"), parse_sides("none")
+        ((16, 32), ())
+    """
+    if text is None:
+        return None
+    if text.strip().lower() == "none":
+        return ()
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(
+            f"attention sides {text!r} are not whole numbers with commas, as 16,32; or none"
+        ) from None

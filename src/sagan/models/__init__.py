@@ -1,0 +1,76 @@
+"""The networks of both families, built from one configuration."""
+
+from torch import nn
+
+from sagan.config import NetworkConfig
+from sagan.models.dcgan import DCGANDiscriminator, DCGANGenerator
+from sagan.models.resnet import ResNetDiscriminator, ResNetGenerator
+from sagan.nn.norm import ConditionalBatchNorm
+from sagan.nn.spectral import power_iteration
+from sagan.randomness import seeded
+
+Generator = ResNetGenerator | DCGANGenerator
+Discriminator = ResNetDiscriminator | DCGANDiscriminator
+
+__all__ = ["Discriminator", "Generator", "build_discriminator", "build_generator"]
+
+
+def build_generator(config: NetworkConfig, *, seed: int = 0) -> Generator:
+    """Build a generator; the same seed gives the same weights.
+
+    Raises:
+        ValueError: attention is wanted on a feature map that it does not have.
+
+    Example:
+        >>> import torch
+        >>> generator = build_generator(NetworkConfig(resolution=16, g_width=8))
+        >>> generator(torch.randn(2, 128)).shape
+        torch.Size([2, 3, 16, 16])
+    """
+    with seeded(seed, "generator"):
+        network: Generator = (
+            DCGANGenerator(config) if config.family == "dcgan" else ResNetGenerator(config)
+        )
+        _initialise(network, config)
+    return network
+
+
+def build_discriminator(config: NetworkConfig, *, seed: int = 0) -> Discriminator:
+    """Build a discriminator; the same seed gives the same weights.
+
+    Raises:
+        ValueError: attention is wanted on a feature map that it does not have.
+
+    Example:
+        >>> import torch
+        >>> config = NetworkConfig(resolution=16, classes=10, d_width=8)
+        >>> build_discriminator(config)(torch.zeros(2, 3, 16, 16), torch.tensor([0, 9])).shape
+        torch.Size([2])
+    """
+    with seeded(seed, "discriminator"):
+        network: Discriminator = (
+            DCGANDiscriminator(config) if config.family == "dcgan" else ResNetDiscriminator(config)
+        )
+        _initialise(network, config)
+    return network
+
+
+def _initialise(network: nn.Module, config: NetworkConfig) -> None:
+    """Set weights as the preset says; the conditional batch norm's tables stay at 0."""
+    if config.init == "default":
+        return
+    fill = nn.init.xavier_uniform_ if config.init == "xavier" else nn.init.orthogonal_
+    tables = {
+        id(table)
+        for module in network.modules()
+        if isinstance(module, ConditionalBatchNorm)
+        for table in (module.gain, module.bias)
+    }
+    for module in network.modules():
+        kinds = nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.Embedding
+        if isinstance(module, kinds) and id(module) not in tables:
+            fill(module.weight)
+            bias = getattr(module, "bias", None)
+            if bias is not None:
+                nn.init.zeros_(bias)
+    power_iteration(network, steps=15)  # the vectors were made for the weights before

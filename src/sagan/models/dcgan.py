@@ -1,0 +1,77 @@
+"""The network of the code that the article quotes: transposed convolutions up, strided ones down.
+
+Spectral norm on every convolution but the last of each network and those of attention; batch norm
+in the generator only; LeakyReLU with slope 0.1 in the discriminator. Spectral norm takes dimension
+0 of the weight as rows, transposed convolutions included, as the quoted code does.
+
+Source: heykeetae/Self-Attention-GAN, `sagan_models.py` and `spectral.py`.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sagan.config import NetworkConfig
+from sagan.models.channels import discriminator_stages, generator_stages
+from sagan.models.resnet import attention_after, check_labels
+from sagan.nn.norm import Labels
+from sagan.nn.spectral import SpectralNorm
+
+
+class DCGANGenerator(nn.Module):
+    """Latents `b z` to images `b c h w` in [-1, 1]; unconditional."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        stages = generator_stages(config)
+
+        def up(c_in: int, c_out: int, *, first: bool) -> nn.ConvTranspose2d:
+            return nn.ConvTranspose2d(c_in, c_out, 4, *((1, 0) if first else (2, 1)))
+
+        self.blocks = nn.ModuleList(
+            nn.Sequential(
+                SpectralNorm(up(s.c_in, s.c_out, first=i == 0), dim=0, eps=config.spectral_eps),
+                nn.BatchNorm2d(s.c_out, eps=config.norm_eps, momentum=config.norm_momentum),
+                nn.ReLU(),
+            )
+            for i, s in enumerate(stages)
+        )
+        self.attention = attention_after(stages, config)
+        self.to_image = up(stages[-1].c_out, config.channels, first=False)
+
+    def forward(self, latents: Tensor, labels: Labels = None) -> Tensor:
+        """Generate images."""
+        check_labels(labels, 0)
+        x = latents[:, :, None, None]
+        for i, block in enumerate(self.blocks):
+            x = block(x)
+            if str(i) in self.attention:
+                x = self.attention[str(i)](x)
+        return torch.tanh(self.to_image(x))
+
+
+class DCGANDiscriminator(nn.Module):
+    """Images `b c h w` in [-1, 1] to logits `b`; unconditional."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        stages = discriminator_stages(config)
+        self.blocks = nn.ModuleList(
+            SpectralNorm(nn.Conv2d(s.c_in, s.c_out, 4, 2, 1), eps=config.spectral_eps)
+            for s in stages
+        )
+        self.attention = attention_after(stages, config)
+        self.to_logit = nn.Conv2d(stages[-1].c_out, 1, 4)
+
+    def forward(self, images: Tensor, labels: Labels = None) -> Tensor:
+        """Judge images: the higher, the more real."""
+        check_labels(labels, 0)
+        x = images
+        for i, block in enumerate(self.blocks):
+            x = F.leaky_relu(block(x), 0.1)
+            if str(i) in self.attention:
+                x = self.attention[str(i)](x)
+        logits: Tensor = self.to_logit(x).flatten()
+        return logits

@@ -1,0 +1,127 @@
+"""The ResNet generator and discriminator (presets paper, best, cifar, digits).
+
+Dimensions: b batch, c channels, h w the map's sides, z latent length, k classes.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sagan.config import NetworkConfig
+from sagan.models.channels import Stage, discriminator_stages, generator_stages
+from sagan.nn.attention import SelfAttention
+from sagan.nn.blocks import DiscriminatorBlock, GeneratorBlock, sn_conv
+from sagan.nn.norm import Labels
+from sagan.nn.spectral import SpectralNorm
+
+
+def attention_after(stages: list[Stage], config: NetworkConfig) -> nn.ModuleDict:
+    """Make the attention layers, keyed by the index of the block that each stands behind."""
+    return nn.ModuleDict(
+        {
+            str(i): SelfAttention(
+                stage.c_out, form=config.attention_form, spectral_eps=config.spectral_eps
+            )
+            for i, stage in enumerate(stages)
+            if stage.attention
+        }
+    )
+
+
+class ResNetGenerator(nn.Module):
+    """Latents `b z` and labels to images `b c h w` in [-1, 1]."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        stages = generator_stages(config)
+        seed_width, last_width = stages[0].c_in, stages[-1].c_out
+        eps = config.spectral_eps
+        self.linear = SpectralNorm(nn.Linear(config.latent_dim, 16 * seed_width), eps=eps)
+        self.blocks = nn.ModuleList(
+            GeneratorBlock(
+                stage.c_in,
+                stage.c_out,
+                classes=config.classes,
+                norm_eps=config.norm_eps,
+                norm_momentum=config.norm_momentum,
+                spectral_eps=eps,
+            )
+            for stage in stages
+        )
+        self.attention = attention_after(stages, config)
+        self.norm = nn.BatchNorm2d(
+            last_width, eps=config.norm_eps, momentum=config.final_norm_momentum
+        )
+        self.to_image = sn_conv(last_width, config.channels, 3, eps=eps)
+
+    def forward(self, latents: Tensor, labels: Labels = None) -> Tensor:
+        """Generate images; labels are class numbers `b`, or class weights `b k` to mix classes."""
+        check_labels(labels, self.config.classes)
+        x: Tensor = self.linear(latents).unflatten(1, (-1, 4, 4))
+        for i, block in enumerate(self.blocks):
+            x = block(x, labels)
+            if str(i) in self.attention:
+                x = self.attention[str(i)](x)
+        return torch.tanh(self.to_image(F.relu(self.norm(x))))
+
+
+class ResNetDiscriminator(nn.Module):
+    """Images `b c h w` in [-1, 1] and labels to logits `b`, by projection."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        stages = discriminator_stages(config)
+        eps = config.spectral_eps
+        self.blocks = nn.ModuleList(
+            DiscriminatorBlock(
+                stage.c_in,
+                stage.c_out,
+                downsample=stage.size_px < size_before,
+                first=i == 0,
+                spectral_eps=eps,
+            )
+            for i, (stage, size_before) in enumerate(
+                zip(stages, [config.resolution, *(s.size_px for s in stages)], strict=False)
+            )
+        )
+        self.attention = attention_after(stages, config)
+        width = stages[-1].c_out
+        self.linear = SpectralNorm(nn.Linear(width, 1), eps=eps)
+        self.embedding = (
+            SpectralNorm(nn.Embedding(config.classes, width), eps=eps) if config.classes else None
+        )
+
+    def forward(self, images: Tensor, labels: Labels = None) -> Tensor:
+        """Judge images: the higher, the more real."""
+        check_labels(labels, self.config.classes)
+        x = images
+        for i, block in enumerate(self.blocks):
+            x = block(x)
+            if str(i) in self.attention:
+                x = self.attention[str(i)](x)
+        features = F.relu(x).sum((2, 3))
+        logits: Tensor = self.linear(features)[:, 0]
+        if self.embedding is not None:
+            assert labels is not None
+            if labels.is_floating_point():
+                rows = labels @ self.embedding.normalized_weight()
+            else:
+                rows = self.embedding(labels)
+            logits = logits + (rows * features).sum(1)
+        return logits
+
+
+def check_labels(labels: Labels, classes: int) -> None:
+    """Refuse labels where a network has no classes, and missing ones where it has.
+
+    Raises:
+        ValueError: as said; or class weights that are not `b k`.
+    """
+    if classes and labels is None:
+        raise ValueError(f"this network is conditional: labels in [0, {classes}) are needed")
+    if not classes and labels is not None:
+        raise ValueError("this network is unconditional: it takes no labels")
+    if labels is not None and labels.is_floating_point() and labels.shape[1:] != (classes,):
+        raise ValueError(f"class weights must be b x {classes}, not {tuple(labels.shape)}")

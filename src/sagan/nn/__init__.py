@@ -1,0 +1,29 @@
+"""The building blocks: self-attention, spectral norm, conditional batch norm, residual blocks."""
+
+from sagan.nn.attention import (
+    AttentionMap,
+    AttentionNumbers,
+    SelfAttention,
+    attend,
+    attention_numbers,
+    record_attention,
+    reference_attention,
+)
+from sagan.nn.blocks import DiscriminatorBlock, GeneratorBlock
+from sagan.nn.norm import ConditionalBatchNorm
+from sagan.nn.spectral import SpectralNorm, power_iteration
+
+__all__ = [
+    "AttentionMap",
+    "AttentionNumbers",
+    "ConditionalBatchNorm",
+    "DiscriminatorBlock",
+    "GeneratorBlock",
+    "SelfAttention",
+    "SpectralNorm",
+    "attend",
+    "attention_numbers",
+    "power_iteration",
+    "record_attention",
+    "reference_attention",
+]

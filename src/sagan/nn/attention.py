@@ -1,0 +1,284 @@
+"""Self-attention over feature maps, in both published forms, and the numbers of its maps.
+
+Dimensions: b batch, c channels, h w the map's sides, n = h*w queries, m keys (n, or n/4 after 2x2
+pooling), e query and key width (c/8), d value width (c or c/2).
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sagan.nn.spectral import SpectralNorm
+
+AttentionForm = Literal["article", "paper"]
+
+# Energies (n * m) from which the CPU's fused kernel with padded heads wins over the plain matrix
+# products. Measured on two AVX2 cores; docs/experiments.md has the table.
+PADDED_FROM_ENERGIES = 512 * 512
+
+
+def reference_attention(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute attention literally: energy, softmax over the keys, weighted sum.
+
+    The form that the article walks through, kept as the definition that the fast paths must equal.
+
+    Args:
+        query: `b n e`.
+        key: `b m e`.
+        value: `b m d`.
+
+    Returns:
+        The attended values `b n d` and the attention map `b n m`, whose rows sum to 1.
+
+    Source:
+        Zhang et al. 2019, equations 1 and 2. There is no 1/sqrt(e).
+
+    Example:
+        >>> q, k, v = torch.zeros(1, 4, 2), torch.zeros(1, 4, 2), torch.eye(4)[None]
+        >>> out, weights = reference_attention(q, k, v)
+        >>> weights[0, 0].tolist()  # equal energies: every key weighs the same
+        [0.25, 0.25, 0.25, 0.25]
+    """
+    energy = torch.bmm(query, key.transpose(1, 2))
+    weights = energy.softmax(dim=-1)
+    return torch.bmm(weights, value), weights
+
+
+def attention_path(n: int, m: int, device_type: str) -> Literal["padded", "plain"]:
+    """Say which way `attend` goes for n queries and m keys: with padded heads, or plainly.
+
+    The CPU's fused kernel wants query, key and value equally wide; with fewer energies than
+    `PADDED_FROM_ENERGIES` padding costs more than it saves.
+
+    Example:
+        >>> attention_path(64, 16, "cpu"), attention_path(4096, 1024, "cpu")
+        ('plain', 'padded')
+    """
+    return "padded" if device_type == "cpu" and n * m >= PADDED_FROM_ENERGIES else "plain"
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Compute attention through `scaled_dot_product_attention`, by the fastest path for the size.
+
+    Equals `reference_attention(query, key, value)[0]` up to rounding, without storing the map where
+    a fused kernel takes the shapes. A zero-padded width changes no energy, since the scale is 1.
+
+    Args:
+        query: `b n e`.
+        key: `b m e`.
+        value: `b m d`.
+
+    Returns:
+        The attended values, `b n d`.
+
+    Example:
+        >>> q, k, v = torch.randn(2, 16, 4), torch.randn(2, 16, 4), torch.randn(2, 16, 8)
+        >>> torch.allclose(attend(q, k, v), reference_attention(q, k, v)[0], atol=1e-5)
+        True
+    """
+    e, d = query.shape[-1], value.shape[-1]
+    if attention_path(query.shape[1], key.shape[1], query.device.type) == "padded":
+        width = max(e, d)
+        query, key, value = (F.pad(t, (0, width - t.shape[-1])) for t in (query, key, value))
+    elif query.device.type == "cuda":  # fused kernels there want widths in multiples of 8
+        query, key, value = (F.pad(t, (0, -t.shape[-1] % 8)) for t in (query, key, value))
+    heads = query[:, None], key[:, None], value[:, None]
+    return F.scaled_dot_product_attention(*heads, scale=1.0)[:, 0, :, :d]
+
+
+class SelfAttention(nn.Module):
+    """Let every position of a feature map look at every other: `x + gamma * attention(x)`.
+
+    `form="article"`: query and key C/8, value C, with biases, no pooling, no output convolution
+    (the code that the article quotes). `form="paper"`: query and key C/8, value C/2, keys and
+    values max-pooled 2x2, a 1x1 output convolution, no biases (the authors' released code).
+    gamma starts at 0, so that a new block passes its input through unchanged.
+
+    Args:
+        channels: C, a multiple of 8.
+        form: which of the two published forms.
+        spectral_norm: normalise the convolutions; by default as published (paper: yes, article:
+        no). spectral_eps: see `SpectralNorm`.
+
+    Raises:
+        ValueError: channels is not a positive multiple of 8, or the form is unknown.
+
+    Source:
+        Zhang et al. 2019, section 3, and the released code's `non_local.py` for the pooled form.
+
+    Example:
+        >>> block = SelfAttention(16, form="paper")
+        >>> x = torch.randn(2, 16, 8, 8)
+        >>> torch.equal(block(x), x)  # gamma is 0
+        True
+        >>> block.weights(x).shape  # 64 queries, 16 pooled keys
+        torch.Size([2, 64, 16])
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        form: AttentionForm = "paper",
+        spectral_norm: bool | None = None,
+        spectral_eps: float = 1e-12,
+    ) -> None:
+        super().__init__()
+        if channels < 8 or channels % 8:
+            raise ValueError(f"attention needs channels in multiples of 8, not {channels}")
+        if form not in ("article", "paper"):
+            raise ValueError(f"unknown attention form {form!r}: article or paper")
+        paper = form == "paper"
+        normalise = paper if spectral_norm is None else spectral_norm
+
+        def conv1x1(c_in: int, c_out: int) -> nn.Module:
+            conv = nn.Conv2d(c_in, c_out, 1, bias=not paper)
+            return SpectralNorm(conv, eps=spectral_eps) if normalise else conv
+
+        value_channels = channels // 2 if paper else channels
+        self.form: AttentionForm = form
+        self.query = conv1x1(channels, channels // 8)
+        self.key = conv1x1(channels, channels // 8)
+        self.value = conv1x1(channels, value_channels)
+        self.output = conv1x1(value_channels, channels) if paper else None
+        self.gamma = nn.Parameter(torch.zeros(1))
+
+    @property
+    def key_stride(self) -> int:
+        """Feature-map pixels per key along each side: 2 where keys are pooled, else 1."""
+        return 2 if self.form == "paper" else 1
+
+    def _tokens(self, features: Tensor, *, pool: bool) -> Tensor:
+        if pool and self.key_stride > 1:
+            features = F.max_pool2d(features, self.key_stride)
+        # b c h w -> b n c. contiguous() is free for channels_last and gives the fused kernels the
+        # unit stride they need otherwise.
+        return features.flatten(2).transpose(1, 2).contiguous()
+
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Project a map `b c h w` to query `b n e`, key `b m e` and value `b m d`."""
+        return (
+            self._tokens(self.query(x), pool=False),
+            self._tokens(self.key(x), pool=True),
+            self._tokens(self.value(x), pool=True),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `b c h w` to the same shape."""
+        return self._residual(x, attend(*self.project(x)))
+
+    def reference(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the same output literally, and with it the map `b n m`, as the quoted code."""
+        attended, weights = reference_attention(*self.project(x))
+        return self._residual(x, attended), weights
+
+    def weights(self, x: Tensor) -> Tensor:
+        """Give the attention map `b n m` of an input `b c h w`; row n is query n's softmax."""
+        query, key, _ = self.project(x)
+        return torch.bmm(query, key.transpose(1, 2)).softmax(dim=-1)
+
+    def _residual(self, x: Tensor, attended: Tensor) -> Tensor:
+        features = attended.transpose(1, 2).unflatten(2, x.shape[2:])
+        if self.output is not None:
+            features = self.output(features)
+        return x + self.gamma * features
+
+
+class AttentionMap(NamedTuple):
+    """One layer's attention over one batch, with what is needed to read its coordinates."""
+
+    weights: Tensor  # b n m
+    height: int  # of the query grid; n = height * width
+    width: int
+    key_stride: int  # query pixels per key along each side
+    gamma: float
+
+    def grid(self) -> Tensor:
+        """Reshape the map to `b h w kh kw`: the keys that each query position attends to."""
+        s = self.key_stride
+        return self.weights.unflatten(2, (self.height // s, self.width // s)).unflatten(
+            1, (self.height, self.width)
+        )
+
+
+@contextmanager
+def record_attention(network: nn.Module) -> Iterator[dict[str, AttentionMap]]:
+    """Collect every self-attention layer's map while the network runs inside the block.
+
+    The forward itself stays as fast and as it is; each layer's map is made from the same input by
+    the same projections. Layers appear in the order in which they run.
+
+    Example:
+        >>> net = nn.Sequential(SelfAttention(8, form="article"))
+        >>> with record_attention(net) as maps:
+        ...     _ = net(torch.randn(1, 8, 4, 4))
+        >>> maps["0"].weights.shape
+        torch.Size([1, 16, 16])
+    """
+    maps: dict[str, AttentionMap] = {}
+    handles = []
+
+    def hook_for(name: str) -> Callable[..., None]:
+        def hook(layer: SelfAttention, inputs: tuple[Tensor, ...], _output: Tensor) -> None:
+            with torch.no_grad():
+                (x,) = inputs
+                weights = layer.weights(x).float()
+            h, w = x.shape[2:]
+            maps[name] = AttentionMap(weights, h, w, layer.key_stride, layer.gamma.item())
+
+        return hook
+
+    for name, module in network.named_modules():
+        if isinstance(module, SelfAttention):
+            handles.append(module.register_forward_hook(hook_for(name)))
+    try:
+        yield maps
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+class AttentionNumbers(NamedTuple):
+    """What one map is like, averaged over images and queries."""
+
+    entropy: float  # nats; log m when uniform
+    distance: float  # mean attention distance, in pixels of the layer's feature map
+    far_mass: float  # share of attention farther away than half the map's height
+
+
+def attention_numbers(attention: AttentionMap) -> AttentionNumbers:
+    """Sum an attention map up in numbers that can be logged and compared over training.
+
+    Distances run from a query's centre to the centre of a key's cell, in feature-map pixels.
+
+    Example:
+        >>> uniform = AttentionMap(torch.full((1, 16, 16), 1 / 16), 4, 4, key_stride=1, gamma=0.0)
+        >>> round(attention_numbers(uniform).entropy, 4)  # log 16
+        2.7726
+    """
+    weights = attention.weights
+    distance = key_distances(
+        attention.height, attention.width, attention.key_stride, device=weights.device
+    )
+    entropy = torch.special.entr(weights).sum(-1).mean()
+    far = (distance > attention.height / 2).to(weights.dtype)
+    return AttentionNumbers(
+        entropy=entropy.item(),
+        distance=(weights * distance).sum(-1).mean().item(),
+        far_mass=(weights * far).sum(-1).mean().item(),
+    )
+
+
+def key_distances(height: int, width: int, key_stride: int, *, device: torch.device) -> Tensor:
+    """Give the distances `n m` from queries' to key cells' centres, in query pixels."""
+
+    def centres(stride: int) -> Tensor:
+        y = (torch.arange(height // stride, device=device) + 0.5) * stride
+        x = (torch.arange(width // stride, device=device) + 0.5) * stride
+        return torch.cartesian_prod(y, x).float()
+
+    return torch.cdist(centres(1), centres(key_stride))

@@ -1,0 +1,122 @@
+"""The residual blocks of the generator and the discriminator, and spectrally normalised layers.
+
+Dimensions: b batch, c channels, h w the map's sides.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sagan.nn.norm import ConditionalBatchNorm, Labels
+from sagan.nn.spectral import SpectralNorm
+
+
+def sn_conv(c_in: int, c_out: int, kernel_px: int, *, eps: float = 1e-12) -> SpectralNorm:
+    """Make a spectrally normalised convolution that keeps the map's size."""
+    return SpectralNorm(nn.Conv2d(c_in, c_out, kernel_px, padding=kernel_px // 2), eps=eps)
+
+
+class ClassNorm(nn.Module):
+    """Batch norm that is conditional when there are classes (k > 0), and plain when there are none.
+
+    Example:
+        >>> import torch
+        >>> ClassNorm(8, classes=0)(torch.randn(4, 8, 5, 5), None).shape
+        torch.Size([4, 8, 5, 5])
+    """
+
+    def __init__(
+        self, channels: int, *, classes: int, eps: float = 1e-5, momentum: float = 0.1
+    ) -> None:
+        super().__init__()
+        self.norm = (
+            ConditionalBatchNorm(channels, classes=classes, eps=eps, momentum=momentum)
+            if classes
+            else nn.BatchNorm2d(channels, eps=eps, momentum=momentum)
+        )
+
+    def forward(self, x: Tensor, labels: Labels) -> Tensor:
+        """Normalise `b c h w`."""
+        if isinstance(self.norm, ConditionalBatchNorm):
+            assert labels is not None
+            return self.norm(x, labels)
+        return self.norm(x)
+
+
+class GeneratorBlock(nn.Module):
+    """Residual block that doubles the map: norm-ReLU-up-conv-norm-ReLU-conv, shortcut up-1x1.
+
+    The shortcut's 1x1 convolution runs before the nearest-neighbour upsampling: the same numbers
+    for a quarter of the work.
+
+    Example:
+        >>> import torch
+        >>> block = GeneratorBlock(32, 16, classes=10)
+        >>> block(torch.randn(2, 32, 4, 4), torch.tensor([1, 7])).shape
+        torch.Size([2, 16, 8, 8])
+    """
+
+    def __init__(
+        self,
+        c_in: int,
+        c_out: int,
+        *,
+        classes: int,
+        norm_eps: float = 1e-5,
+        norm_momentum: float = 0.1,
+        spectral_eps: float = 1e-12,
+    ) -> None:
+        super().__init__()
+        self.norm1 = ClassNorm(c_in, classes=classes, eps=norm_eps, momentum=norm_momentum)
+        self.norm2 = ClassNorm(c_out, classes=classes, eps=norm_eps, momentum=norm_momentum)
+        self.conv1 = sn_conv(c_in, c_out, 3, eps=spectral_eps)
+        self.conv2 = sn_conv(c_out, c_out, 3, eps=spectral_eps)
+        self.shortcut = sn_conv(c_in, c_out, 1, eps=spectral_eps)
+
+    def forward(self, x: Tensor, labels: Labels) -> Tensor:
+        """Map `b c_in h w` to `b c_out 2h 2w`."""
+        hidden = F.interpolate(F.relu(self.norm1(x, labels)), scale_factor=2.0, mode="nearest")
+        hidden = self.conv2(F.relu(self.norm2(self.conv1(hidden), labels)))
+        skip = F.interpolate(self.shortcut(x), scale_factor=2.0, mode="nearest")
+        return hidden + skip
+
+
+class DiscriminatorBlock(nn.Module):
+    """Residual block: (ReLU-)conv-ReLU-conv(-pool), shortcut (pool-)1x1, or identity.
+
+    The first block of a network sees images and has no ReLU in front. Pooling runs before the
+    shortcut's 1x1 convolution: the same numbers for a quarter of the work.
+
+    Example:
+        >>> import torch
+        >>> DiscriminatorBlock(3, 16, downsample=True, first=True)(torch.randn(2, 3, 8, 8)).shape
+        torch.Size([2, 16, 4, 4])
+    """
+
+    def __init__(
+        self,
+        c_in: int,
+        c_out: int,
+        *,
+        downsample: bool,
+        first: bool = False,
+        spectral_eps: float = 1e-12,
+    ) -> None:
+        super().__init__()
+        self.first = first
+        self.downsample = downsample
+        self.conv1 = sn_conv(c_in, c_out, 3, eps=spectral_eps)
+        self.conv2 = sn_conv(c_out, c_out, 3, eps=spectral_eps)
+        self.shortcut = (
+            sn_conv(c_in, c_out, 1, eps=spectral_eps) if downsample or c_in != c_out else None
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `b c_in h w` to `b c_out h/2 w/2`, or h w without downsampling."""
+        hidden = self.conv1(x if self.first else F.relu(x))
+        hidden = self.conv2(F.relu(hidden))
+        skip = x
+        if self.downsample:
+            hidden, skip = F.avg_pool2d(hidden, 2), F.avg_pool2d(skip, 2)
+        if self.shortcut is not None:
+            skip = self.shortcut(skip)
+        return hidden + skip

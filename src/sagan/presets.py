@@ -1,0 +1,137 @@
+"""The recipes by name, one row each.
+
+| preset  | px  | network            | attention G; D | batch | D:G | GFLOP | reaches                 |
+|---------|-----|--------------------|----------------|-------|-----|-------|-------------------------|
+| digits  | 8   | ResNet             | 8; 8           | 32    | 1:1 | DIGIT | CAS DIGIT (./dev demo)  |
+| article | 64  | DCGAN, no classes  | 16, 32; 4, 8   | 64    | 1:1 | 3.4   | -                       |
+| paper   | 128 | ResNet             | 32; 32         | 256   | 1:1 | 149.5 | FID 18.28 (the paper)   |
+| best    | 128 | ResNet             | 64; 64         | 256   | 1:1 | 154.2 | FID 12.83 (mmgen.)      |
+| cifar   | 32  | ResNet             | 16; 16         | 64    | 5:1 | 17.8  | FID 9.43 (mmgen.)       |
+
+GFLOP is of one training image (4 G + 8 D forward passes' worth; less a D step in `cifar`). FID is
+the publisher's own protocol, ImageNet-128 and CIFAR-10; nothing here has been trained on them.
+
+Every preset can be trained at every resolution of its family. The attention then stands at the
+preset's own map, or at half the image's side where that is smaller; `article` has it on the last
+two hidden maps of each network.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from sagan.config import NetworkConfig, TrainingConfig
+
+_MILLION = 1_000_000
+
+PRESETS: Mapping[str, tuple[NetworkConfig, TrainingConfig]] = {
+    "digits": (
+        NetworkConfig(
+            resolution=8,
+            latent_dim=64,
+            g_width=12,
+            d_width=24,
+            g_attention=(8,),
+            d_attention=(8,),
+            init="orthogonal",
+        ),
+        TrainingConfig(
+            images=96_000,
+            batch_size=32,
+            g_lr=1e-3,
+            d_lr=1e-3,
+            beta2=0.99,
+            ema_decay=0.995,
+            ema_start=3_200,
+            log_every=640,
+            snapshot_every=9_600,
+        ),
+    ),
+    "article": (
+        NetworkConfig(
+            family="dcgan",
+            resolution=64,
+            g_attention=(16, 32),
+            d_attention=(4, 8),
+            attention_form="article",
+            init="default",
+        ),
+        TrainingConfig(
+            images=64 * _MILLION,
+            batch_size=64,
+            beta2=0.9,
+            ema_decay=0.0,
+            snapshot_every=64_000,
+        ),
+    ),
+    "paper": (
+        NetworkConfig(
+            resolution=128,
+            g_attention=(32,),
+            d_attention=(32,),
+            norm_momentum=1e-3,
+            final_norm_momentum=1e-4,
+        ),
+        TrainingConfig(
+            images=256 * _MILLION,
+            batch_size=256,
+            ema_decay=0.0,
+            standing_batches=200,
+            log_every=25_600,
+            snapshot_every=512_000,
+        ),
+    ),
+    "best": (
+        NetworkConfig(resolution=128, g_attention=(64,), d_attention=(64,), spectral_eps=1e-8),
+        TrainingConfig(
+            images=256 * _MILLION,
+            batch_size=256,
+            ema_decay=0.999,
+            ema_start=2_000 * 256,
+            log_every=25_600,
+            snapshot_every=512_000,
+        ),
+    ),
+    "cifar": (
+        NetworkConfig(resolution=32, g_attention=(16,), d_attention=(16,), spectral_eps=1e-8),
+        TrainingConfig(
+            images=100_000 * 5 * 64,
+            batch_size=64,
+            g_lr=2e-4,
+            d_lr=2e-4,
+            d_steps=5,
+            ema_decay=0.999,
+            ema_start=1_000 * 5 * 64,
+            log_every=6_400,
+            snapshot_every=320_000,
+        ),
+    ),
+}
+
+
+def preset(name: str, resolution: int | None = None) -> tuple[NetworkConfig, TrainingConfig]:
+    """Look a preset up, at another resolution than its own if one is given.
+
+    Raises:
+        ValueError: there is no such preset, or its family has no such resolution.
+
+    Example:
+        >>> preset("paper", resolution=32)[0].g_attention
+        (16,)
+    """
+    if name not in PRESETS:
+        raise ValueError(f"unknown preset {name!r}; choose from {', '.join(PRESETS)}")
+    network, training = PRESETS[name]
+    if resolution is not None and resolution != network.resolution:
+        network = replace(network, resolution=resolution, **_attention(network, resolution))
+    return network, training
+
+
+def _attention(network: NetworkConfig, resolution: int) -> dict[str, Any]:
+    if network.family == "dcgan":
+        return {"g_attention": (resolution // 4, resolution // 2), "d_attention": (4, 8)}
+    largest_px = max(8, resolution // 2)
+    return {
+        "g_attention": tuple(min(px, largest_px) for px in network.g_attention),
+        "d_attention": tuple(min(px, largest_px) for px in network.d_attention),
+    }

@@ -1,0 +1,99 @@
+"""A run's log, one JSON object a line, and its progress on the terminal."""
+
+import json
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+_PLAIN_EVERY_SEC = 15.0
+_RATE_MARKS = 20  # log records over which the rate is taken
+
+
+def append_records(path: Path, *records: Mapping[str, Any]) -> None:
+    """Append records to a JSONL file, whole lines at once."""
+    with open(path, "a", encoding="utf-8") as file:
+        file.write("".join(json.dumps(record) + "\n" for record in records))
+
+
+def read_records(path: Path) -> Iterator[dict[str, Any]]:
+    """Read a JSONL file's records; a last line cut short by a crash is left out."""
+    if not path.is_file():
+        return
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+        if line.endswith("\n"):
+            yield json.loads(line)
+
+
+class Meter:
+    """Show how far training is: images done, rate, time left, and a few numbers.
+
+    A bar on a terminal, otherwise a line now and then. Everything goes to stderr.
+
+    Args:
+        total: images to train for.
+        done: images already done.
+        enabled: show anything at all.
+    """
+
+    def __init__(self, total: int, done: int, *, enabled: bool = True) -> None:
+        self._total = total
+        self._last_line = time.monotonic()
+        self._marks = deque([(time.monotonic(), done)], maxlen=_RATE_MARKS)
+        console = Console(stderr=True)
+        self._enabled = enabled
+        self._bar = None
+        if enabled and console.is_terminal:
+            self._bar = Progress(
+                TextColumn("training"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("images · {task.fields[rate]:.0f}/s ·"),
+                TimeRemainingColumn(),
+                TextColumn("left · {task.fields[note]}"),
+                console=console,
+            )
+            self._task = self._bar.add_task("", total=total, completed=done, rate=0.0, note="")
+            self._bar.start()
+
+    @property
+    def rate(self) -> float:
+        """Images a second over the last while."""
+        (start_sec, start), (end_sec, end) = self._marks[0], self._marks[-1]
+        return (end - start) / (end_sec - start_sec) if end_sec > start_sec else 0.0
+
+    def advance(self, done: int, note: str) -> None:
+        """Show that so many images are done."""
+        self._marks.append((time.monotonic(), done))
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, rate=self.rate, note=note)
+        elif self._enabled and time.monotonic() - self._last_line > _PLAIN_EVERY_SEC:
+            self._last_line = time.monotonic()
+            left_sec = (self._total - done) / max(self.rate, 1e-9)
+            self.say(
+                f"{done:,} of {self._total:,} images · {self.rate:.0f}/s · "
+                f"{left_sec:.0f} s left · {note}"
+            )
+
+    def say(self, line: str) -> None:
+        """Print a line beside the bar."""
+        if self._bar is not None:
+            self._bar.console.print(line, highlight=False)
+        elif self._enabled:
+            print(line, file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        if self._bar is not None:
+            self._bar.stop()

@@ -1,0 +1,267 @@
+"""From a checkpoint and seeds to images.
+
+Dimensions: b batch, c channels, h w the image's sides, z latent length, k classes.
+"""
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+from sagan.checkpoint import find_checkpoint
+from sagan.config import NetworkConfig
+from sagan.models import Discriminator, Generator, build_discriminator, build_generator
+from sagan.randomness import generator_for, sample_latents
+
+_MIN_GRID_PX = 640  # grids narrower than this are enlarged to be looked at
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    weights: Literal["ema", "raw"] = "ema",
+    device: str | torch.device = "cpu",
+) -> Generator:
+    """Open the generator of a run or checkpoint, in eval mode.
+
+    Args:
+        path: a run folder (its best checkpoint, else its latest) or a checkpoint folder.
+        weights: `ema` for the averaged weights that sampling uses, `raw` for the trained ones.
+        device: where to put it.
+
+    Returns:
+        A module: latents `b z` and labels `b` (none when unconditional) to images `b c h w` in
+        [-1, 1]. Its `config` says its sizes.
+
+    Raises:
+        ValueError: there is no run at the path, or the weights' name is unknown.
+        CheckpointError: the checkpoint is damaged.
+
+    Example:
+        >>> generator = load("runs/digits")  # doctest: +SKIP
+    """
+    if weights not in ("ema", "raw"):
+        raise ValueError(f"unknown weights {weights!r}: ema or raw")
+    checkpoint = find_checkpoint(path)
+    network = build_generator(checkpoint.config.network)
+    network.load_state_dict(checkpoint.tensors("ema" if weights == "ema" else "generator"))
+    return network.to(device).eval().requires_grad_(False)
+
+
+def load_discriminator(
+    path: str | os.PathLike[str], *, device: str | torch.device = "cpu"
+) -> Discriminator:
+    """Open the discriminator of a run or checkpoint: images and labels to logits `b`.
+
+    Raises:
+        ValueError: there is no run at the path.
+        CheckpointError: the checkpoint is damaged.
+    """
+    checkpoint = find_checkpoint(path)
+    network = build_discriminator(checkpoint.config.network)
+    network.load_state_dict(checkpoint.tensors("discriminator"))
+    return network.to(device).eval().requires_grad_(False)
+
+
+def sample(
+    generator: Generator,
+    num: int,
+    *,
+    classes: Sequence[int] | None = None,
+    seed: int = 0,
+    truncation: float = 0.0,
+    batch_size: int = 64,
+) -> Tensor:
+    """Make images. Image i comes from seed `seed + i` and its class alone.
+
+    Args:
+        generator: from `load`.
+        num: how many in all, spread evenly over the classes, in their order.
+        classes: class numbers; None takes all of them.
+        seed: of the first image.
+        truncation: resample latent entries until |z| <= truncation; 0 does not truncate.
+        batch_size: images made at once; it does not change them.
+
+    Returns:
+        uint8 `num c h w`, on the CPU.
+
+    Raises:
+        ValueError: a class that the generator does not have, or a count below 1.
+
+    Example:
+        >>> from sagan.config import NetworkConfig
+        >>> generator = build_generator(NetworkConfig(resolution=8, classes=3, g_width=4)).eval()
+        >>> sample(generator, 6, classes=[0, 2]).shape
+        torch.Size([6, 3, 8, 8])
+    """
+    labels = spread_labels(num, generator.config, classes)
+    latents = sample_latents(
+        range(seed, seed + num), generator.config.latent_dim, truncation=truncation
+    )
+    return torch.cat(list(generate(generator, latents, labels, batch_size=batch_size)))
+
+
+def spread_labels(
+    num: int, config: NetworkConfig, classes: Sequence[int] | None = None
+) -> Tensor | None:
+    """Spread a number of images evenly over classes, in their order; None when unconditional.
+
+    Raises:
+        ValueError: a class that is not there, or a count below 1.
+
+    Example:
+        >>> spread_labels(5, NetworkConfig(classes=10), [7, 2]).tolist()
+        [7, 7, 7, 2, 2]
+    """
+    if num < 1:
+        raise ValueError(f"the number of images must be at least 1, not {num}")
+    if not config.classes:
+        if classes:
+            raise ValueError("this generator is unconditional: it has no classes to choose from")
+        return None
+    chosen = list(range(config.classes)) if classes is None else list(classes)
+    for label in chosen:
+        if not 0 <= label < config.classes:
+            raise ValueError(f"class {label} is not in 0 to {config.classes - 1}")
+    if not chosen:
+        raise ValueError("no classes were given")
+    return torch.tensor([chosen[i * len(chosen) // num] for i in range(num)])
+
+
+@torch.no_grad()
+def generate(
+    generator: nn.Module, latents: Tensor, labels: Tensor | None, *, batch_size: int = 64
+) -> Iterator[Tensor]:
+    """Yield uint8 batches `b c h w` on the CPU for latents `n z` and labels (`n` or `n k`)."""
+    device = next(generator.parameters()).device
+    for start in range(0, len(latents), batch_size):
+        z = latents[start : start + batch_size]
+        y = None if labels is None else labels[start : start + batch_size].to(device)
+        yield to_uint8(generator(z.to(device), y)).cpu()
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """Turn images in [-1, 1] into uint8 in [0, 255], rounding.
+
+    Example:
+        >>> to_uint8(torch.tensor([-1.0, 0.0, 1.0])).tolist()
+        [0, 128, 255]
+    """
+    return ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def to_float(images: Tensor) -> Tensor:
+    """Turn uint8 images in [0, 255] into float32 in [-1, 1]; `to_uint8` undoes it exactly."""
+    return images.float() / 127.5 - 1
+
+
+def interpolation_latents(seeds: tuple[int, int], frames: int, config: NetworkConfig) -> Tensor:
+    """Walk from one seed's latent to another's on the sphere: `frames z`, ends included.
+
+    Raises:
+        ValueError: fewer than 2 frames.
+    """
+    if frames < 2:
+        raise ValueError(f"an interpolation needs at least 2 frames, not {frames}")
+    a, b = sample_latents(seeds, config.latent_dim)
+    angle = torch.acos(torch.dot(a / a.norm(), b / b.norm()).clamp(-1, 1))
+    t = torch.linspace(0, 1, frames)[:, None]
+    if angle < 1e-4:
+        return a.lerp(b, t)
+    return (torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b) / torch.sin(angle)
+
+
+def interpolation_labels(ends: tuple[int, int], frames: int, config: NetworkConfig) -> Tensor:
+    """Walk from one class to another as class weights `frames k`, ends included.
+
+    Raises:
+        ValueError: a class that is not there, or fewer than 2 frames.
+    """
+    if frames < 2:
+        raise ValueError(f"an interpolation needs at least 2 frames, not {frames}")
+    labels = spread_labels(2, config, ends)
+    if labels is None:
+        raise ValueError("this generator is unconditional: it has no classes to go between")
+    a, b = torch.nn.functional.one_hot(labels, config.classes).float()
+    return a.lerp(b, torch.linspace(0, 1, frames)[:, None])
+
+
+@torch.no_grad()
+def standing_statistics(
+    generator: nn.Module, config: NetworkConfig, *, batches: int, batch_size: int, seed: int
+) -> None:
+    """Recompute a generator's batch-norm statistics, in place, from batches of its own.
+
+    The running statistics of a moving average with slow decay are those of long ago, and those of
+    an averaged generator are another network's; these are its own. Latents and (uniform) labels are
+    keyed by the seed. The network is left in eval mode.
+
+    Args:
+        generator: changed in its batch-norm buffers only.
+        config: of the generator.
+        batches: how many; 0 does nothing.
+        batch_size: latents a batch.
+        seed: of the latents and labels.
+
+    Source:
+        Brock et al. 2019, "standing statistics".
+    """
+    norms = [m for m in generator.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    if not batches or not norms:
+        return
+    device = next(generator.parameters()).device
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain average over all batches
+    generator.train()
+    for i in range(batches):
+        draw = generator_for(seed, "standing", i)
+        z = torch.randn(batch_size, config.latent_dim, generator=draw)
+        labels = None
+        if config.classes:
+            labels = torch.randint(config.classes, (batch_size,), generator=draw).to(device)
+        generator(z.to(device), labels)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    generator.eval()
+
+
+def image_grid(images: Tensor, columns: int, *, scale: int = 0, gutter: int = 2) -> Image.Image:
+    """Lay uint8 images out in rows with a gutter, enlarged by whole pixels.
+
+    Args:
+        images: uint8 `b c h w`.
+        columns: images a row.
+        scale: enlargement; 0 picks one that makes the grid at least 640 px wide.
+        gutter: width in source pixels between images.
+
+    Returns:
+        A Pillow image of mode L, RGB or RGBA.
+
+    Example:
+        >>> image_grid(torch.zeros(6, 1, 8, 8, dtype=torch.uint8), 3, scale=1).size
+        (32, 22)
+    """
+    b, c, h, w = images.shape
+    rows = math.ceil(b / columns)
+    cell_h, cell_w = h + gutter, w + gutter
+    canvas = np.full((rows * cell_h + gutter, columns * cell_w + gutter, c), 128, np.uint8)
+    for i, image in enumerate(images.permute(0, 2, 3, 1).numpy()):
+        y, x = gutter + i // columns * cell_h, gutter + i % columns * cell_w
+        canvas[y : y + h, x : x + w] = image
+    picture = array_to_image(canvas)
+    scale = scale or max(1, math.ceil(_MIN_GRID_PX / picture.width))
+    size = (picture.width * scale, picture.height * scale)
+    return picture.resize(size, Image.Resampling.NEAREST)
+
+
+def array_to_image(array: NDArray[np.uint8]) -> Image.Image:
+    """Make a Pillow image of uint8 `h w c`."""
+    return Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)

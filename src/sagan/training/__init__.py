@@ -1,0 +1,15 @@
+"""Training: losses, the averaged generator, one step, the loop, and the engine under it."""
+
+from sagan.training.ema import EMA
+from sagan.training.loop import TrainingFailure, TrainResult, train
+from sagan.training.losses import discriminator_loss, generator_loss, gradient_penalty
+
+__all__ = [
+    "EMA",
+    "TrainResult",
+    "TrainingFailure",
+    "discriminator_loss",
+    "generator_loss",
+    "gradient_penalty",
+    "train",
+]

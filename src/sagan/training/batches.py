@@ -1,0 +1,110 @@
+"""What each step is fed: images in keyed order, and keyed latents, labels and mixtures.
+
+The numbers of a step are drawn for the whole batch and cut into micro-batches and each process's
+share, so they are the same for any number of processes.
+
+Dimensions: b batch, z latent length.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sagan.config import RunConfig
+from sagan.data import ImageDataset
+from sagan.randomness import DataOrder, generator_for
+from sagan.sampling import to_float
+from sagan.training.step import FakeBatch, RealBatch
+
+_KEEP_ON_DEVICE_BYTES = 2**31
+
+
+@dataclass(frozen=True)
+class Share:
+    """One process's part of every micro-batch."""
+
+    rank: int
+    world_size: int
+
+
+class BatchSource:
+    """Cut the batches of any step out of the data and the keyed random numbers.
+
+    Args:
+        dataset: the training images.
+        config: of the run.
+        share: this process's part.
+        device: where batches go; small data sets are kept there whole.
+
+    Raises:
+        ValueError: the batch is larger than the data, or does not divide into equal shares.
+    """
+
+    def __init__(
+        self, dataset: ImageDataset, config: RunConfig, share: Share, device: torch.device
+    ) -> None:
+        training = config.training
+        if training.batch_size > len(dataset):
+            raise ValueError(
+                f"batch size {training.batch_size} is larger than the data "
+                f"({len(dataset)} images); choose {len(dataset)} or less"
+            )
+        if training.batch_size % (training.accumulate * share.world_size):
+            raise ValueError(
+                f"batch size {training.batch_size} does not divide into {training.accumulate} "
+                f"micro-batches on {share.world_size} devices"
+            )
+        self._config, self._share, self._device = config, share, device
+        self._conditional = config.network.classes > 0
+        self._images = torch.from_numpy(dataset.images)
+        self._labels = None
+        self._label_weights = torch.ones(max(1, config.network.classes))
+        if self._conditional:
+            assert dataset.labels is not None
+            self._labels = torch.from_numpy(dataset.labels)
+            if training.fake_labels == "data":
+                counts = torch.bincount(self._labels, minlength=config.network.classes)
+                self._label_weights = counts.float()
+        if device.type != "cpu" and self._images.nbytes <= _KEEP_ON_DEVICE_BYTES:
+            self._images = self._images.to(device)
+        self._order = DataOrder(len(dataset), seed=training.seed)
+
+    def real(self, d_step: int) -> list[RealBatch]:
+        """The micro-batches of a discriminator step, counted from 0 over the whole run."""
+        training = self._config.training
+        indices = self._order.indices(d_step * training.batch_size, training.batch_size)
+        latents, fake_labels, mix = self._draw("d", d_step)
+        parts = (self._cut(t) for t in (indices, latents, fake_labels, mix))
+        return [
+            RealBatch(
+                to_float(self._images[rows.to(self._images.device)].to(self._device)),
+                self._labels[rows].to(self._device) if self._labels is not None else None,
+                z.to(self._device),
+                y.to(self._device) if self._conditional else None,
+                share.to(self._device),
+            )
+            for rows, z, y, share in zip(*parts, strict=True)
+        ]
+
+    def fake(self, step: int) -> list[FakeBatch]:
+        """The micro-batches of a generator step."""
+        latents, labels, _ = self._draw("g", step)
+        return [
+            FakeBatch(z.to(self._device), y.to(self._device) if self._conditional else None)
+            for z, y in zip(self._cut(latents), self._cut(labels), strict=True)
+        ]
+
+    def _draw(self, purpose: str, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        batch_size = self._config.training.batch_size
+        draw = generator_for(self._config.training.seed, purpose, step)
+        latents = torch.randn(batch_size, self._config.network.latent_dim, generator=draw)
+        labels = torch.multinomial(
+            self._label_weights, batch_size, replacement=True, generator=draw
+        )
+        return latents, labels, torch.rand(batch_size, generator=draw)
+
+    def _cut(self, whole: Tensor) -> list[Tensor]:
+        """Split into micro-batches, and take this process's part of each."""
+        micro = whole.chunk(self._config.training.accumulate)
+        return [part.chunk(self._share.world_size)[self._share.rank] for part in micro]

@@ -1,0 +1,114 @@
+"""The distributed engine: the only file that names Lightning Fabric.
+
+It starts processes, places modules, averages gradients over processes and sets the precision. On
+one device it does nothing but place and cast.
+"""
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from sagan.config import Precision, Runtime
+
+
+class Engine:
+    """A thin face over Fabric.
+
+    Args:
+        runtime: the device and how many.
+        precision: of the forward passes.
+
+    Raises:
+        ValueError: the device asked for is not there, or not so many of it.
+    """
+
+    def __init__(self, runtime: Runtime, precision: Precision) -> None:
+        device = pick_device(runtime.device)
+        if device == "cuda" and torch.cuda.device_count() < runtime.devices:
+            raise ValueError(
+                f"{runtime.devices} CUDA devices were asked for, and "
+                f"{torch.cuda.device_count()} are here"
+            )
+        if device == "mps" and runtime.devices > 1:
+            raise ValueError("mps has one device; leave --devices out")
+        if precision == "tf32":
+            torch.set_float32_matmul_precision("high")
+        self._fabric = Fabric(
+            accelerator=device,
+            devices=runtime.devices,
+            strategy="ddp" if runtime.devices > 1 else "auto",
+            precision="bf16-mixed" if precision == "bf16" else "32-true",
+        )
+
+    def launch(self) -> None:
+        """Start the other processes, or join those that an outer launcher started."""
+        self._fabric.launch()
+
+    @property
+    def device(self) -> torch.device:
+        """Where this process computes."""
+        return self._fabric.device
+
+    @property
+    def rank(self) -> int:
+        """This process's number among all."""
+        return self._fabric.global_rank
+
+    @property
+    def world_size(self) -> int:
+        """How many processes there are."""
+        return self._fabric.world_size
+
+    def setup(self, module: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[Any, Any]:
+        """Wrap a network and its optimiser; call the wrapped network, never the inner one."""
+        return self._fabric.setup(module, optimizer)
+
+    def backward(self, loss: Tensor) -> None:
+        """Run the backward pass."""
+        self._fabric.backward(loss)
+
+    def without_sync(self, module: Any, *, enabled: bool = True) -> AbstractContextManager[None]:
+        """Leave gradients unaveraged inside: micro-batches before the last, or a frozen network."""
+        if self.world_size == 1:
+            enabled = False
+        return self._fabric.no_backward_sync(module, enabled=enabled)
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """Compute in the engine's precision inside, for networks that it has not wrapped."""
+        return self._fabric.autocast()
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set in any process."""
+        if self.world_size == 1:
+            return flag
+        tensor = torch.tensor(float(flag), device=self.device)
+        total = self._fabric.all_reduce(tensor, reduce_op="sum")
+        assert isinstance(total, Tensor)
+        return total.item() > 0
+
+    def barrier(self) -> None:
+        """Wait for all processes."""
+        self._fabric.barrier()
+
+
+def pick_device(name: str) -> str:
+    """Turn `auto` into the best device there is, and refuse one that is not there.
+
+    Raises:
+        ValueError: the named device is not available.
+    """
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        return next(device for device, there in available.items() if there)
+    if not available[name]:
+        raise ValueError(
+            f"device {name} is not available here; leave --device out to choose by itself"
+        )
+    return name

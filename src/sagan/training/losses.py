@@ -1,0 +1,83 @@
+"""The adversarial losses: pure functions of logits.
+
+Dimensions: b batch.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from sagan.config import Loss
+
+
+def discriminator_loss(loss: Loss, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """The loss that the discriminator minimises, without the gradient penalty.
+
+    Args:
+        loss: `hinge` (Lim & Ye 2017), `wgan-gp` (Gulrajani et al. 2017) or `non-saturating`
+            (Goodfellow et al. 2014).
+        real_logits, fake_logits: `b` each, of any two batch sizes.
+
+    Returns:
+        A scalar.
+
+    Example:
+        >>> discriminator_loss("hinge", torch.tensor([2.0, 0.5]), torch.tensor([-2.0])).item()
+        0.25
+    """
+    if loss == "hinge":
+        return F.relu(1 - real_logits).mean() + F.relu(1 + fake_logits).mean()
+    if loss == "wgan-gp":
+        return fake_logits.mean() - real_logits.mean()
+    return F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
+
+
+def generator_loss(loss: Loss, fake_logits: Tensor) -> Tensor:
+    """The loss that the generator minimises.
+
+    Example:
+        >>> generator_loss("hinge", torch.tensor([1.0, 3.0])).item()
+        -2.0
+    """
+    return F.softplus(-fake_logits).mean() if loss == "non-saturating" else -fake_logits.mean()
+
+
+def gradient_penalty(
+    discriminator: Callable[..., Tensor],
+    real: Tensor,
+    fake: Tensor,
+    labels: Tensor | None,
+    mix: Tensor,
+) -> Tensor:
+    """Penalise gradients of norm other than 1 between real and fake images (WGAN-GP).
+
+    It needs second derivatives, which fused attention does not have: attention inside takes the
+    plain matrix products here.
+
+    Args:
+        discriminator: images and labels to logits.
+        real, fake: `b c h w`.
+        labels: `b`, or None.
+        mix: `b` in [0, 1], the share of `real` in each mixture.
+
+    Returns:
+        A scalar, not yet weighted.
+
+    Source:
+        Gulrajani et al. 2017, algorithm 1.
+
+    Example:
+        >>> x = torch.randn(4, 3, 8, 8)
+        >>> linear = lambda images, labels: images.sum((1, 2, 3))  # gradient norm sqrt(192)
+        >>> round(gradient_penalty(linear, x, -x, None, torch.rand(4)).item(), 1)
+        165.3
+    """
+    mix = mix[:, None, None, None]
+    between = (mix * real + (1 - mix) * fake).detach().requires_grad_()
+    with sdpa_kernel(SDPBackend.MATH):
+        logits = discriminator(between, labels)
+        (gradient,) = torch.autograd.grad(logits.sum(), between, create_graph=True)
+    return ((gradient.flatten(1).norm(dim=1) - 1) ** 2).mean()

@@ -1,0 +1,42 @@
+"""Ctrl-C and SIGTERM: finish the step, save, and say how the run ended."""
+
+import signal
+from types import FrameType, TracebackType
+
+
+class StopSignals:
+    """Note SIGINT and SIGTERM while inside, for the loop to look at; a second Ctrl-C stops at once.
+
+    Outside the main thread signals cannot be caught, and none are noted.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._before: dict[int, object] = {}
+
+    @property
+    def exit_code(self) -> int:
+        """130 after Ctrl-C, 143 after SIGTERM, 0 without either."""
+        return 128 + self.received if self.received else 0
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        if self.received == signal.SIGINT == number:
+            raise KeyboardInterrupt
+        self.received = number
+
+    def __enter__(self) -> "StopSignals":
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                self._before[number] = signal.signal(number, self._note)
+            except ValueError:  # not the main thread
+                break
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]

@@ -1,0 +1,120 @@
+"""Everything that training changes, and its way into a checkpoint and back.
+
+A checkpoint holds the raw generator and discriminator with their spectral-norm vectors and
+batch-norm statistics, the averaged generator, and both Adam states; random numbers are keyed, so
+there are none to keep.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from sagan.checkpoint import Checkpoint
+from sagan.config import RunConfig, Runtime
+from sagan.models import Discriminator, Generator, build_discriminator, build_generator
+from sagan.training.ema import EMA
+from sagan.training.engine import Engine
+from sagan.training.step import Networks
+
+
+@dataclass
+class TrainState:
+    """The networks as they are, their average and optimisers, and how far training is.
+
+    Args:
+        generator, discriminator: the modules themselves, for saving and looking into.
+        networks: the same, wrapped by the engine, for stepping.
+        ema: the averaged generator.
+        step: generator steps taken.
+        log_sums: sums of logged numbers since the last record.
+    """
+
+    generator: Generator
+    discriminator: Discriminator
+    networks: Networks
+    ema: EMA
+    step: int = 0
+    log_sums: dict[str, Tensor] = field(default_factory=dict)
+
+
+def new_state(config: RunConfig, runtime: Runtime, engine: Engine) -> TrainState:
+    """Build networks, average and optimisers on the engine's device, at step 0."""
+    training = config.training
+    generator = build_generator(config.network, seed=training.seed)
+    discriminator = build_discriminator(config.network, seed=training.seed)
+    layout = torch.channels_last if runtime.channels_last else torch.contiguous_format
+    for network in (generator, discriminator):
+        network.to(engine.device, memory_format=layout)  # type: ignore[call-overload]
+    ema = EMA(generator, decay=training.ema_decay)  # before the networks are compiled or wrapped
+    betas = (training.beta1, training.beta2)
+    g_optimizer = torch.optim.Adam(generator.parameters(), training.g_lr, betas, foreach=True)
+    d_optimizer = torch.optim.Adam(discriminator.parameters(), training.d_lr, betas, foreach=True)
+    g: nn.Module = generator
+    d: nn.Module = discriminator
+    if runtime.compile:
+        g, d = torch.compile(g), torch.compile(d)  # type: ignore[assignment]
+    g, g_optimizer = engine.setup(g, g_optimizer)
+    d, d_optimizer = engine.setup(d, d_optimizer)
+    networks = Networks(g, d, g_optimizer, d_optimizer)
+    return TrainState(generator, discriminator, networks, ema)
+
+
+def state_tensors(state: TrainState) -> dict[str, dict[str, Tensor]]:
+    """Collect what a checkpoint holds, by file."""
+    return {
+        "generator": state.generator.state_dict(),
+        "discriminator": state.discriminator.state_dict(),
+        "ema": state.ema.network.state_dict(),
+        "g_optimizer": _adam_tensors(state.networks.g_optimizer, state.generator),
+        "d_optimizer": _adam_tensors(state.networks.d_optimizer, state.discriminator),
+    }
+
+
+def restore(state: TrainState, checkpoint: Checkpoint) -> None:
+    """Put a checkpoint's content into a state made for the same configuration.
+
+    Raises:
+        CheckpointError: a file is damaged; the state is then not to be used.
+    """
+    files = {name: checkpoint.tensors(name) for name in state_tensors(state)}
+    state.generator.load_state_dict(files["generator"])
+    state.discriminator.load_state_dict(files["discriminator"])
+    state.ema.network.load_state_dict(files["ema"])
+    _load_adam(state.networks.g_optimizer, state.generator, files["g_optimizer"])
+    _load_adam(state.networks.d_optimizer, state.discriminator, files["d_optimizer"])
+    state.step = checkpoint.step
+    device = next(state.generator.parameters()).device
+    state.log_sums = {
+        name: torch.tensor(value, device=device)
+        for name, value in checkpoint.manifest.get("log_sums", {}).items()
+    }
+
+
+def _adam_tensors(optimizer: torch.optim.Optimizer, network: nn.Module) -> dict[str, Tensor]:
+    states = optimizer.state_dict()["state"]
+    names = [name for name, _ in network.named_parameters()]
+    return {
+        f"{names[index]}.{key}": value
+        for index, entries in states.items()
+        for key, value in entries.items()
+    }
+
+
+def _load_adam(
+    optimizer: torch.optim.Optimizer, network: nn.Module, tensors: Mapping[str, Tensor]
+) -> None:
+    content = optimizer.state_dict()
+    content["state"] = {
+        index: entries
+        for index, (name, _) in enumerate(network.named_parameters())
+        if (
+            entries := {
+                key: tensors[f"{name}.{key}"]
+                for key in ("step", "exp_avg", "exp_avg_sq")
+                if f"{name}.{key}" in tensors
+            }
+        )
+    }
+    optimizer.load_state_dict(content)

@@ -1,0 +1,130 @@
+"""One discriminator step and one generator step.
+
+Work, in forward passes' units (G, D): G + 2 D forward and 4 D backward for a discriminator step of
+b real and b fake images; G + D forward and 2 G + D backward for a generator step. The fakes of the
+discriminator step carry no gradient, and the discriminator is frozen in the generator step.
+
+Dimensions: b batch, c channels, h w the image's sides, z latent length.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from sagan.config import TrainingConfig
+from sagan.nn.spectral import power_iteration
+from sagan.training.engine import Engine
+from sagan.training.losses import discriminator_loss, generator_loss, gradient_penalty
+
+
+class RealBatch(NamedTuple):
+    """Real images, and what the fakes beside them are made from."""
+
+    images: Tensor  # b c h w in [-1, 1]
+    labels: Tensor | None  # b
+    latents: Tensor  # b z
+    fake_labels: Tensor | None  # b
+    mix: Tensor  # b in [0, 1], for the gradient penalty
+
+
+class FakeBatch(NamedTuple):
+    """What a generator step makes its images from."""
+
+    latents: Tensor
+    labels: Tensor | None
+
+
+@dataclass
+class Networks:
+    """Both networks as the engine wraps them, and their optimisers."""
+
+    generator: Any
+    discriminator: Any
+    g_optimizer: Any
+    d_optimizer: Any
+
+
+@contextmanager
+def frozen(network: nn.Module) -> Iterator[None]:
+    """Take a network's parameters out of the gradient inside the block."""
+    network.requires_grad_(False)
+    try:
+        yield
+    finally:
+        network.requires_grad_(True)
+
+
+def d_step(
+    networks: Networks,
+    batches: Sequence[RealBatch],
+    training: TrainingConfig,
+    engine: Engine,
+) -> dict[str, Tensor]:
+    """Update the discriminator once on real and fake images, in one pass over both.
+
+    Args:
+        networks: both; only the discriminator changes (and the generator's batch-norm statistics).
+        batches: the micro-batches of this step.
+        training: the loss and its weights.
+        engine: runs the backward passes.
+
+    Returns:
+        `d_loss`, `real_logits` and `fake_logits`: scalar means on the device, detached.
+    """
+    G, D = networks.generator, networks.discriminator
+    power_iteration(D)
+    networks.d_optimizer.zero_grad(set_to_none=True)
+    sums: dict[str, Tensor] = {}
+    for i, batch in enumerate(batches):
+        with torch.no_grad():
+            fake = G(batch.latents, batch.fake_labels)
+        with engine.without_sync(D, enabled=i + 1 < len(batches)):
+            images = torch.cat([batch.images, fake])
+            labels = None
+            if batch.labels is not None and batch.fake_labels is not None:
+                labels = torch.cat([batch.labels, batch.fake_labels])
+            logits = D(images, labels).float()
+            real_logits, fake_logits = logits.split([len(batch.images), len(fake)])
+            loss = discriminator_loss(training.loss, real_logits, fake_logits)
+            if training.loss == "wgan-gp":
+                penalty = gradient_penalty(D, batch.images, fake, batch.labels, batch.mix)
+                loss = loss + training.gradient_penalty * penalty
+            engine.backward(loss / len(batches))
+        for name, value in (
+            ("d_loss", loss),
+            ("real_logits", real_logits.mean()),
+            ("fake_logits", fake_logits.mean()),
+        ):
+            sums[name] = sums.get(name, 0) + value.detach() / len(batches)
+    networks.d_optimizer.step()
+    return sums
+
+
+def g_step(
+    networks: Networks,
+    batches: Sequence[FakeBatch],
+    training: TrainingConfig,
+    engine: Engine,
+) -> dict[str, Tensor]:
+    """Update the generator once against the frozen discriminator.
+
+    Args and Returns: as `d_step`; the value is `g_loss`.
+    """
+    G, D = networks.generator, networks.discriminator
+    power_iteration(G)
+    networks.g_optimizer.zero_grad(set_to_none=True)
+    total: Tensor | float = 0.0
+    with frozen(D):
+        for i, batch in enumerate(batches):
+            # D's gradients are not wanted, so it must not wait for other processes' either.
+            with engine.without_sync(G, enabled=i + 1 < len(batches)), engine.without_sync(D):
+                logits = D(G(batch.latents, batch.labels), batch.labels).float()
+                loss = generator_loss(training.loss, logits)
+                engine.backward(loss / len(batches))
+            total = total + loss.detach() / len(batches)
+    networks.g_optimizer.step()
+    return {"g_loss": torch.as_tensor(total)}
