@@ -16,12 +16,18 @@ Init = Literal["xavier", "orthogonal", "default"]
 Loss = Literal["hinge", "wgan-gp", "non-saturating"]
 Precision = Literal["float32", "tf32", "bf16"]
 
+_ITEMS = {"g_attention": int, "d_attention": int, "class_names": str}  # of the tuples
 RESOLUTIONS_PX = (8, 16, 32, 64, 128, 256)
 
 
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise ValueError(message)
+
+
+def _require_at_least(name: str, value: float, least: int) -> None:
+    bound = "0 or more" if least == 0 else f"at least {least}"
+    _require(least <= value < math.inf, f"{name} must be {bound}, not {value}")
 
 
 def _require_choice(name: str, value: object, choices: tuple[Any, ...]) -> None:
@@ -75,14 +81,23 @@ class NetworkConfig:
         _require_choice("channels", self.channels, (1, 3, 4))
         _require_choice("attention form", self.attention_form, get_args(AttentionForm))
         _require_choice("init", self.init, get_args(Init))
-        _require(self.classes >= 0, f"classes must be 0 or more, not {self.classes}")
-        _require(self.latent_dim >= 1, f"latent_dim must be at least 1, not {self.latent_dim}")
+        _require_at_least("classes", self.classes, 0)
+        _require_at_least("latent_dim", self.latent_dim, 1)
         for name in ("g_width", "d_width"):
-            _require(getattr(self, name) >= 1, f"{name} must be at least 1")
+            _require_at_least(name, getattr(self, name), 1)
+        for name in ("spectral_eps", "norm_eps"):
+            value = getattr(self, name)
+            _require(0 < value < 1, f"{name} must be in (0, 1), not {value}")
+        for name in ("norm_momentum", "final_norm_momentum"):
+            value = getattr(self, name)
+            _require(0 < value <= 1, f"{name} must be in (0, 1], not {value}")
         for name in ("g_attention", "d_attention"):
             object.__setattr__(self, name, tuple(sorted(set(getattr(self, name)))))
         if self.family == "dcgan":
-            _require(self.classes == 0, "the dcgan family is unconditional: classes must be 0")
+            _require(
+                self.classes == 0,
+                f"the dcgan family is unconditional: classes must be 0, not {self.classes}",
+            )
             _require(
                 self.resolution in (32, 64, 128),
                 f"the dcgan family has 32, 64 and 128 px, not {self.resolution}",
@@ -137,11 +152,12 @@ class TrainingConfig:
         _require_choice("loss", self.loss, get_args(Loss))
         _require_choice("precision", self.precision, get_args(Precision))
         _require_choice("fake_labels", self.fake_labels, ("uniform", "data"))
-        for name in ("images", "batch_size", "d_steps", "accumulate", "log_every", "keep"):
-            value = getattr(self, name)
-            _require(value >= 1, f"{name} must be at least 1, not {value}")
-        _require(self.snapshot_every >= 1, "snapshot_every must be at least 1")
-        _require(self.seed >= 0, f"seed must be 0 or more, not {self.seed}")
+        for name in ("images", "batch_size", "d_steps", "accumulate", "keep"):
+            _require_at_least(name, getattr(self, name), 1)
+        for name in ("log_every", "snapshot_every"):
+            _require_at_least(name, getattr(self, name), 1)
+        for name in ("seed", "ema_start", "standing_batches", "gradient_penalty"):
+            _require_at_least(name, getattr(self, name), 0)
         for name in ("g_lr", "d_lr"):
             value = getattr(self, name)
             _require(0 < value < math.inf, f"{name} must be positive, not {value}")
@@ -225,11 +241,14 @@ def run_config_from_dict(values: Mapping[str, Any]) -> RunConfig:
         >>> run_config_from_dict(to_dict(RunConfig())) == RunConfig()
         True
     """
+    _require(isinstance(values, Mapping), f"a configuration must be an object, not {values!r}")
     sections = {"network": NetworkConfig, "training": TrainingConfig, "data": DataConfig}
     unknown = set(values) - {"preset", *sections}
     _require(not unknown, f"unknown configuration section: {', '.join(sorted(unknown))}")
     built = {name: _section(cls, values.get(name, {}), name) for name, cls in sections.items()}
-    return RunConfig(preset=str(values.get("preset", "")), **built)
+    name = values.get("preset", "")
+    _require(isinstance(name, str), f"preset must be a text, not {name!r}")
+    return RunConfig(preset=name, **built)
 
 
 def _section(cls: type, values: Any, name: str) -> Any:
@@ -241,8 +260,13 @@ def _section(cls: type, values: Any, name: str) -> Any:
     for key, value in values.items():
         expected = type(defaults[key])
         if expected is tuple and isinstance(value, list | tuple):
+            items = _ITEMS[key]
+            _require(
+                all(type(item) is items for item in value),
+                f"{name}.{key} must be a list of {items.__name__}, not {value!r}",
+            )
             value = tuple(value)
-        elif expected is float and isinstance(value, int) and not isinstance(value, bool):
+        elif expected is float and type(value) is int and abs(value) < 2**53:
             value = float(value)
         _require(
             type(value) is expected,

@@ -1,12 +1,12 @@
 """The recipes by name, one row each.
 
-| preset  | px  | network            | attention G; D | batch | D:G | GFLOP | reaches                 |
-|---------|-----|--------------------|----------------|-------|-----|-------|-------------------------|
-| digits  | 8   | ResNet             | 8; 8           | 32    | 1:1 | DIGIT | CAS DIGIT (./dev demo)  |
-| article | 64  | DCGAN, no classes  | 16, 32; 4, 8   | 64    | 1:1 | 3.4   | -                       |
-| paper   | 128 | ResNet             | 32; 32         | 256   | 1:1 | 149.5 | FID 18.28 (the paper)   |
-| best    | 128 | ResNet             | 64; 64         | 256   | 1:1 | 154.2 | FID 12.83 (mmgen.)      |
-| cifar   | 32  | ResNet             | 16; 16         | 64    | 5:1 | 17.8  | FID 9.43 (mmgen.)       |
+| preset  | px  | network        | attention G; D | batch | D:G | GFLOP | reaches               |
+| ------- | --- | -------------- | -------------- | ----- | --- | ----- | --------------------- |
+| digits  | 8   | ResNet         | 8; 8           | 32    | 2:1 | 0.09  | CAS DIGIT (./dev demo) |
+| article | 64  | DCGAN, no cBN  | 16, 32; 4, 8   | 64    | 1:1 | 3.4   | -                     |
+| paper   | 128 | ResNet         | 32; 32         | 256   | 1:1 | 149.5 | FID 18.28 (the paper) |
+| best    | 128 | ResNet         | 64; 64         | 256   | 1:1 | 154.2 | FID 12.83 (mmgen.)    |
+| cifar   | 32  | ResNet         | 16; 16         | 64    | 5:1 | 17.8  | FID 9.43 (mmgen.)     |
 
 GFLOP is of one training image (4 G + 8 D forward passes' worth; less a D step in `cifar`). FID is
 the publisher's own protocol, ImageNet-128 and CIFAR-10; nothing here has been trained on them.

@@ -88,7 +88,7 @@ class DataOrder:
 
     def indices(self, start: int, count: int) -> Tensor:
         """Give `count` indices from position `start` of the endless order."""
-        parts = []
+        parts = [torch.empty(0, dtype=torch.int64)]
         while count > 0:
             epoch, offset = divmod(start, self.length)
             part = self._order(epoch)[offset : offset + count]

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from sagan.checkpoint import find_checkpoint
 from sagan.config import NetworkConfig
 from sagan.models import Discriminator, Generator, build_discriminator, build_generator
 from sagan.randomness import generator_for, sample_latents
+from sagan.run import find_checkpoint
 
 _MIN_GRID_PX = 640  # grids narrower than this are enlarged to be looked at
 

@@ -20,6 +20,7 @@ app = App(
     help="Train, sample, score and explain Self-Attention GANs.",
     version=__version__,
     help_format="plaintext",
+    result_action="return_value",
 )
 for _name, _help in (
     ("train", "Train a Self-Attention GAN, or go on with a run."),

@@ -19,10 +19,10 @@ def demo(path: Path, *, images: int | None, seed: int) -> int:
 
     import torch
 
-    from sagan.checkpoint import find_checkpoint
     from sagan.cli.evaluate import cas_of
     from sagan.cli.explain import write_explanation
     from sagan.explain.causal import attention_off, gammas
+    from sagan.run import find_checkpoint
     from sagan.sampling import image_grid, load, load_discriminator, to_uint8
     from sagan.training.loop import fixed_latents
 

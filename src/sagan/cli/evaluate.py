@@ -47,7 +47,7 @@ def evaluate(
     for name in metrics.split(","):
         if name.strip() not in _METRICS:
             raise ValueError(f"unknown metric {name.strip()!r}; choose from {', '.join(_METRICS)}")
-    from sagan.checkpoint import find_checkpoint
+    from sagan.run import find_checkpoint
     from sagan.sampling import load
     from sagan.training.engine import pick_device
 

@@ -58,10 +58,10 @@ def write_explanation(
     run: Path, out: Path, seed: int, classes: str | None, num: int, points: int, device: str
 ) -> list[Path]:
     """Write the figures and numbers, and return their paths."""
-    from sagan.checkpoint import find_checkpoint
     from sagan.explain import draw_attention, explain_image
     from sagan.nn.attention import attention_numbers
     from sagan.randomness import sample_latents
+    from sagan.run import find_checkpoint
     from sagan.sampling import load, load_discriminator, spread_labels
     from sagan.training.engine import pick_device
 

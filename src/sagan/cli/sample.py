@@ -71,7 +71,7 @@ def sample(
         raise ValueError(f"--out {out} is neither a .png file nor a folder")
     import torch
 
-    from sagan.checkpoint import find_checkpoint
+    from sagan.run import find_checkpoint
     from sagan.sampling import generate, load
     from sagan.training.engine import pick_device
 

@@ -1,19 +1,14 @@
 """`sagan train`."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from sagan.config import (
-    AttentionForm,
-    DataConfig,
-    Loss,
-    Precision,
-    RunConfig,
-    Runtime,
-)
+from sagan.config import AttentionForm, DataConfig, Loss, Precision, RunConfig, Runtime
+from sagan.presets import preset
 
 _DEFAULT_PRESET = "digits"
 _DEFAULT_DATA = "digits"
@@ -24,7 +19,7 @@ def train(
     /,
     *,
     data: str | None = None,
-    preset: str | None = None,
+    preset_name: Annotated[str | None, Parameter(name="--preset")] = None,
     resolution: int | None = None,
     channels: int | None = None,
     unconditional: bool | None = None,
@@ -64,7 +59,7 @@ def train(
         The run's folder; by default runs/DATA-PRESET.
     data
         Source of the images: digits (default) or photographs.
-    preset
+    preset_name
         The recipe: digits (default), article, paper, best or cifar.
     resolution
         Image side in pixels: 8, 16, 32, 64, 128 or 256.
@@ -144,11 +139,11 @@ def train(
         "keep": keep,
     }
     runtime = Runtime(device=device, devices=devices, compile=compile, channels_last=channels_last)
-    path = run or Path("runs") / f"{data or _DEFAULT_DATA}-{preset or _DEFAULT_PRESET}"
+    path = run or Path("runs") / f"{data or _DEFAULT_DATA}-{preset_name or _DEFAULT_PRESET}"
     return start(
         path,
         data=data,
-        preset_name=preset,
+        preset_name=preset_name,
         resolution=resolution,
         unconditional=unconditional,
         network_options=network_options,
@@ -171,78 +166,61 @@ def start(
     """Join options, preset, data and an existing run into one configuration, and train it."""
     from sagan.data import load_dataset
     from sagan.models.channels import discriminator_stages, generator_stages
-    from sagan.presets import preset
+    from sagan.run import Run
+    from sagan.training import train as train_run
 
-    network_given = _given(network_options or {})
-    training_given = _given(training_options or {})
     if path.exists() and not path.is_dir():
         raise ValueError(f"{path} is a file, not a run folder")
-    existing = _existing_config(path)
-    if existing is None:
+    run = Run(path)
+    network_given = _given({**(network_options or {}), "resolution": resolution})
+    training_given = _given(training_options or {})
+    if run.exists():
+        old = run.config()
+        base = replace(
+            old,
+            preset=preset_name or old.preset,
+            data=replace(old.data, source=data or old.data.source),
+        )
+        network_given.setdefault("channels", old.network.channels)
+        conditional = old.network.classes > 0 if unconditional is None else not unconditional
+    else:
         name = preset_name or _DEFAULT_PRESET
         network, training = preset(name, resolution)
-        source = data or _DEFAULT_DATA
-    else:
-        name = preset_name or existing.preset
-        network, training = existing.network, existing.training
-        source = data or existing.data.source
-        if resolution is not None:
-            network_given["resolution"] = resolution
-    network = replace(network, **network_given)
-    training = replace(training, **training_given)
-    generator_stages(network), discriminator_stages(network)  # before anything slow or written
-
-    wanted_channels = network_given.get("channels", existing.network.channels if existing else 0)
-    dataset = load_dataset(source, resolution=network.resolution, channels=wanted_channels)
-    conditional = network.family != "dcgan" and not unconditional
-    if existing is not None and unconditional is None:
-        conditional = existing.network.classes > 0
-    classes = len(dataset.class_names) if conditional else 0
-    network = replace(network, channels=dataset.images.shape[1], classes=classes)
-    config = RunConfig(
-        preset=name,
-        network=network,
-        training=training,
-        data=DataConfig(source=source, class_names=dataset.class_names if conditional else ()),
+        source = DataConfig(source=data or _DEFAULT_DATA)
+        base = RunConfig(preset=name, network=network, training=training, data=source)
+        conditional = network.family != "dcgan" and not unconditional
+    config = replace(
+        base,
+        network=replace(base.network, **network_given),
+        training=replace(base.training, **training_given),
     )
-    return _train(path, config, dataset, runtime or Runtime(), existing)
-
-
-def _train(
-    path: Path, config: RunConfig, dataset: Any, runtime: Runtime, existing: RunConfig | None
-) -> int:
-    import sys
-
-    from sagan.checkpoint import Run
-    from sagan.training import train as train_run
-    from sagan.training.loop import check_against_run
-
-    run = Run(path)
-    if existing is not None:
-        done_for = existing.training.images
-        if config.training.images < done_for:
-            raise ValueError(
-                f"{path} is set to {done_for} images, more than {config.training.images}; "
-                "--images can only grow"
-            )
-        check_against_run(config, run)
+    run.check_continues(config)
+    generator_stages(config.network)  # that attention fits, before anything slow
+    discriminator_stages(config.network)
+    dataset = load_dataset(
+        config.data.source,
+        resolution=config.network.resolution,
+        channels=network_given.get("channels", 0),
+    )
+    names = dataset.class_names if conditional else ()
+    config = replace(
+        config,
+        network=replace(config.network, channels=dataset.images.shape[1], classes=len(names)),
+        data=replace(config.data, class_names=names),
+    )
+    run.check_continues(config)
     result = train_run(config, run, dataset, runtime=runtime)
-    if result.exit_code:
-        print(
-            f"Stopped at {result.images:,} images and saved; the same command goes on.",
-            file=sys.stderr,
-        )
-    else:
-        print(f"{path}: trained on {result.images:,} images.", file=sys.stderr)
+    if result.rank == 0:
+        _say_how_it_ended(path, result.images, result.exit_code)
     return result.exit_code
 
 
-def _existing_config(path: Path) -> RunConfig | None:
-    if not (path / "config.json").is_file():
-        return None
-    from sagan.checkpoint import Run
-
-    return Run(path).config()
+def _say_how_it_ended(path: Path, images: int, exit_code: int) -> None:
+    if exit_code:
+        line = f"Stopped at {images:,} images and saved; the same command goes on."
+    else:
+        line = f"{path}: trained on {images:,} images."
+    print(line, file=sys.stderr)
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def load_dataset(
             the right fifth for test.
 
     Raises:
-        ValueError: there is no such source.
+        ValueError: there is no such source, split or number of channels.
 
     Example:
         >>> digits = load_dataset("digits", resolution=8)
@@ -60,6 +60,10 @@ def load_dataset(
     """
     if source not in SOURCES:
         raise ValueError(f"unknown data source {source!r}; choose from {', '.join(SOURCES)}")
+    if channels not in (0, 1, 3, 4):
+        raise ValueError(f"channels {channels} is unknown; choose from 1, 3, 4")
+    if split not in ("train", "test"):
+        raise ValueError(f"unknown split {split!r}: train or test")
     images, labels, names = SOURCES[source](resolution, split)
     if channels and channels != images.shape[1]:
         images = _convert(images, channels)
@@ -121,11 +125,8 @@ def _convert(images: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
         np.asarray(Image.fromarray(image.transpose(1, 2, 0).squeeze()).convert(mode))
         for image in images
     ]
-    return (
-        np.stack(converted)
-        .reshape(*images.shape[:1], *images.shape[2:], channels)
-        .transpose(0, 3, 1, 2)
-    )
+    stacked = np.stack(converted).reshape(len(images), *images.shape[2:], channels)
+    return np.ascontiguousarray(stacked.transpose(0, 3, 1, 2))
 
 
 SOURCES: dict[str, Callable[[int, Split], Arrays]] = {

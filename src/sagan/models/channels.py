@@ -11,7 +11,7 @@ from sagan.config import NetworkConfig
 # ResNet generator: the 4x4 seed's width, then each doubling block's output width.
 RESNET_G = {
     8: (4, 4),
-    16: (4, 4, 4),
+    16: (4, 4, 2),
     32: (4, 4, 4, 4),
     64: (16, 8, 4, 2, 1),
     128: (16, 16, 8, 4, 2, 1),
@@ -20,7 +20,7 @@ RESNET_G = {
 # ResNet discriminator: each block's output width; a block halves the map where the second row is 2.
 RESNET_D = {
     8: ((2, 2, 2), (1, 2, 1)),
-    16: ((2, 2, 2), (2, 1, 1)),
+    16: ((1, 2, 2), (2, 1, 1)),
     32: ((2, 2, 2, 2), (2, 2, 1, 1)),
     64: ((1, 2, 4, 8, 8), (2, 2, 2, 2, 1)),
     128: ((1, 2, 4, 8, 16, 16), (2, 2, 2, 2, 2, 1)),

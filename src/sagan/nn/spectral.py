@@ -1,5 +1,7 @@
 """Spectral normalisation of any layer with a weight: convolution, transposed, linear, embedding."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -62,7 +64,7 @@ class SpectralNorm(nn.Module):
     def power_iteration(self, steps: int = 1) -> None:
         """Move u and v towards the leading singular vectors of the weight."""
         matrix = self.matrix()
-        with torch.autocast(matrix.device.type, enabled=False):
+        with _full_precision(matrix):
             for _ in range(steps):
                 v = torch.mv(matrix.t(), self.u)
                 self.v.copy_(v / (v.norm() + self.eps))
@@ -72,7 +74,7 @@ class SpectralNorm(nn.Module):
     def sigma(self) -> Tensor:
         """The estimated largest singular value, a scalar that carries gradient to the weight."""
         matrix = self.matrix()
-        with torch.autocast(matrix.device.type, enabled=False):
+        with _full_precision(matrix):
             return torch.dot(self.u, torch.mv(matrix, self.v))
 
     def normalized_weight(self) -> Tensor:
@@ -84,6 +86,13 @@ class SpectralNorm(nn.Module):
         """Run the layer with the normalised weight."""
         output: Tensor = functional_call(self.layer, {"weight": self.normalized_weight()}, (x,))
         return output
+
+
+def _full_precision(tensor: Tensor) -> AbstractContextManager[None]:
+    kind = tensor.device.type
+    if not torch.amp.is_autocast_available(kind):  # meta, say
+        return nullcontext()
+    return torch.autocast(kind, enabled=False)
 
 
 def power_iteration(network: nn.Module, steps: int = 1) -> None:

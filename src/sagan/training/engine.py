@@ -4,6 +4,7 @@ It starts processes, places modules, averages gradients over processes and sets 
 one device it does nothing but place and cast.
 """
 
+import logging
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -34,8 +35,10 @@ class Engine:
             )
         if device == "mps" and runtime.devices > 1:
             raise ValueError("mps has one device; leave --devices out")
-        if precision == "tf32":
-            torch.set_float32_matmul_precision("high")
+        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+        allow_tf32 = precision != "float32"  # PyTorch lets convolutions use it unless told
+        torch.set_float32_matmul_precision("high" if allow_tf32 else "highest")
+        torch.backends.cudnn.allow_tf32 = allow_tf32
         self._fabric = Fabric(
             accelerator=device,
             devices=runtime.devices,

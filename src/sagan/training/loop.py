@@ -5,7 +5,6 @@ them. The same call again resumes from the newest sound checkpoint and ends with
 an unbroken run, bit for bit on the same build and machine.
 """
 
-import dataclasses
 import math
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -15,11 +14,12 @@ import torch
 from torch import Tensor
 
 import sagan
-from sagan.checkpoint import Run, write_atomically
-from sagan.config import NetworkConfig, RunConfig, Runtime, differences
+from sagan.checkpoint import write_atomically
+from sagan.config import NetworkConfig, RunConfig, Runtime
 from sagan.data import ImageDataset
 from sagan.nn.attention import AttentionMap, attention_numbers, record_attention
 from sagan.randomness import sample_latents
+from sagan.run import Run
 from sagan.runlog import Meter, append_records, read_records
 from sagan.sampling import generate, image_grid, standing_statistics
 from sagan.training.batches import BatchSource, Share
@@ -44,10 +44,12 @@ class TrainResult:
     Args:
         images: shown to the discriminator since the run began.
         exit_code: 0 when done, 130 after Ctrl-C, 143 after SIGTERM.
+        rank: of this process; only rank 0 has written.
     """
 
     images: int
     exit_code: int
+    rank: int
 
 
 def train(
@@ -96,29 +98,8 @@ def train(
             trainer.meter.close()
 
 
-def check_against_run(config: RunConfig, run: Run) -> None:
-    """Compare a configuration with an existing run's.
-
-    Raises:
-        ValueError: they differ in more than a larger number of images, with a line for each.
-    """
-    if not run.exists():
-        return
-    old = run.config()
-    images = max(old.training.images, config.training.images)
-    same_length = dataclasses.replace(
-        old, training=dataclasses.replace(old.training, images=images)
-    )
-    found = differences(same_length, config)
-    if found:
-        raise ValueError(
-            f"{run.path} was started with other settings ({'; '.join(found)}); "
-            "name another run folder, or leave these options out to go on with the run's own"
-        )
-
-
 def _prepare_folder(run: Run, config: RunConfig) -> None:
-    check_against_run(config, run)
+    run.check_continues(config)
     run.write_config(config)
     run.samples_path.mkdir(exist_ok=True)
     run.remove_leftovers()
@@ -172,16 +153,16 @@ class _Trainer:
             step = self.state.step
             if step % self.log_steps == 0:
                 self._log()
-            done = step == self.last_step
+            due = step == self.last_step or step % self.snapshot_steps == 0
             stopping = self._asked_to_stop(stop)
-            if done or stopping or step % self.snapshot_steps == 0:
-                self._snapshot(with_pictures=not stopping)
+            if due or stopping:
+                self._snapshot(with_pictures=due)
                 saved_step = step
             if stopping:
                 break
         assert saved_step == self.state.step
         self.engine.barrier()
-        return TrainResult(self.images, stop.exit_code)
+        return TrainResult(self.images, stop.exit_code, self.engine.rank)
 
     def _asked_to_stop(self, stop: StopSignals) -> bool:
         if self.engine.world_size > 1 and self.state.step % _STOP_ASKED_EVERY_STEPS:

@@ -49,8 +49,8 @@ def new_state(config: RunConfig, runtime: Runtime, engine: Engine) -> TrainState
         network.to(engine.device, memory_format=layout)  # type: ignore[call-overload]
     ema = EMA(generator, decay=training.ema_decay)  # before the networks are compiled or wrapped
     betas = (training.beta1, training.beta2)
-    g_optimizer = torch.optim.Adam(generator.parameters(), training.g_lr, betas, foreach=True)
-    d_optimizer = torch.optim.Adam(discriminator.parameters(), training.d_lr, betas, foreach=True)
+    g_optimizer = torch.optim.Adam(generator.parameters(), training.g_lr, betas, fused=True)
+    d_optimizer = torch.optim.Adam(discriminator.parameters(), training.d_lr, betas, fused=True)
     g: nn.Module = generator
     d: nn.Module = discriminator
     if runtime.compile:
@@ -106,15 +106,13 @@ def _load_adam(
     optimizer: torch.optim.Optimizer, network: nn.Module, tensors: Mapping[str, Tensor]
 ) -> None:
     content = optimizer.state_dict()
-    content["state"] = {
-        index: entries
-        for index, (name, _) in enumerate(network.named_parameters())
-        if (
-            entries := {
-                key: tensors[f"{name}.{key}"]
-                for key in ("step", "exp_avg", "exp_avg_sq")
-                if f"{name}.{key}" in tensors
-            }
-        )
-    }
+    content["state"] = {}
+    for index, (name, parameter) in enumerate(network.named_parameters()):
+        if f"{name}.step" not in tensors:
+            continue
+        entries = {"step": tensors[f"{name}.step"]}
+        for key in ("exp_avg", "exp_avg_sq"):
+            # in the parameter's memory order: the fused kernel pairs elements by address
+            entries[key] = torch.empty_like(parameter).copy_(tensors[f"{name}.{key}"])
+        content["state"][index] = entries
     optimizer.load_state_dict(content)

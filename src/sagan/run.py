@@ -1,0 +1,219 @@
+"""Run folders: configuration, log, checkpoints and the pointers to them, one writer at a time."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from sagan.checkpoint import (
+    TEMPORARY,
+    Checkpoint,
+    CheckpointError,
+    open_checkpoint,
+    write_atomically,
+    write_checkpoint,
+)
+from sagan.config import RunConfig, differences, run_config_from_dict, to_dict
+
+_DOOMED = ".removed-"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder: `config.json`, `log.jsonl`, `samples/`, `checkpoints/`, `latest`, `best`."""
+
+    path: Path
+
+    @property
+    def log_path(self) -> Path:
+        """The JSONL log."""
+        return self.path / "log.jsonl"
+
+    @property
+    def samples_path(self) -> Path:
+        """Where sample grids go."""
+        return self.path / "samples"
+
+    def exists(self) -> bool:
+        """Whether a run is there."""
+        return (self.path / "config.json").is_file()
+
+    def config(self) -> RunConfig:
+        """Read the run's configuration.
+
+        Raises:
+            ValueError: there is no run, or its configuration cannot be read.
+        """
+        file = self.path / "config.json"
+        try:
+            return run_config_from_dict(json.loads(file.read_bytes()))
+        except FileNotFoundError:
+            raise ValueError(f"{self.path} is no run folder: it has no config.json") from None
+        except ValueError as error:  # not JSON, not UTF-8, or not a configuration
+            raise ValueError(f"{file} cannot be read: {error}") from None
+
+    def write_config(self, config: RunConfig) -> None:
+        """Write the run's configuration, making the folder where there is none."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        content = json.dumps(to_dict(config), indent=2) + "\n"
+        write_atomically(self.path / "config.json", content.encode())
+
+    def check_continues(self, config: RunConfig) -> None:
+        """Refuse a configuration that does not go on with the run there is, if there is one.
+
+        Raises:
+            ValueError: it differs in anything but a larger number of images; each difference is
+                named.
+        """
+        if not self.exists():
+            return
+        old = self.config()
+        images = config.training.images
+        longer = replace(old, training=replace(old.training, images=images))
+        found = differences(longer, config)
+        if found:
+            raise ValueError(
+                f"{self.path} was started with other settings ({'; '.join(found)}); name another "
+                "run folder, or leave these options out to go on with the run's own"
+            )
+        if images < old.training.images:
+            raise ValueError(
+                f"{self.path} is set to {old.training.images} images, more than {images}; "
+                "--images can only grow"
+            )
+
+    def checkpoint_paths(self) -> list[Path]:
+        """The checkpoint folders, oldest first."""
+        return sorted((self.path / "checkpoints").glob("step-*"))
+
+    def pointed_to(self, pointer: str) -> Path | None:
+        """Where `latest` or `best` points, or None."""
+        file = self.path / pointer
+        if not file.is_file():
+            return None
+        return self.path / "checkpoints" / Path(file.read_text().strip()).name
+
+    def checkpoint(self) -> Checkpoint:
+        """Open the checkpoint to use: `best`, else `latest`.
+
+        Raises:
+            ValueError: the run has no checkpoint yet.
+            CheckpointError: the one pointed to is damaged.
+        """
+        path = self.pointed_to("best") or self.pointed_to("latest")
+        if path is None:
+            self.config()  # says so if this is no run at all
+            raise ValueError(f"{self.path} has no checkpoint yet")
+        return open_checkpoint(path)
+
+    def newest_sound_checkpoint(self) -> tuple[Checkpoint | None, list[str]]:
+        """Find the newest checkpoint that verifies, and say what was wrong with newer ones."""
+        faults = []
+        for path in reversed(self.checkpoint_paths()):
+            try:
+                checkpoint = open_checkpoint(path)
+                checkpoint.verify()
+            except CheckpointError as error:
+                faults.append(str(error))
+            else:
+                return checkpoint, faults
+        return None, faults
+
+    def save(
+        self,
+        step: int,
+        tensors: Mapping[str, Mapping[str, Tensor]],
+        *,
+        config: RunConfig,
+        keep: int,
+        facts: Mapping[str, Any] | None = None,
+    ) -> Path:
+        """Write the checkpoint of a step, point `latest` to it, and drop the oldest beyond `keep`.
+
+        Older ones are dropped only once the new one has been read back and verified. `best` is
+        kept.
+
+        Args:
+            step: generator steps taken.
+            tensors: per file name (without ending), its tensors.
+            config: the run's configuration, kept in the manifest.
+            keep: checkpoints to keep, at least 1.
+            facts: further JSON values for the manifest.
+
+        Returns:
+            The checkpoint's folder.
+
+        Raises:
+            OSError: it could not be written; the checkpoints before are untouched.
+            CheckpointError: what was written does not read back.
+        """
+        folder = self.path / "checkpoints"
+        folder.mkdir(parents=True, exist_ok=True)
+        final = folder / f"step-{step:08d}"
+        if final.exists():  # left out on resuming, as unsound
+            self._remove(final)
+        content = {**(facts or {}), "step": step, "config": to_dict(config)}
+        write_checkpoint(final, tensors, content)
+        write_atomically(self.path / "latest", f"{final.name}\n".encode())
+        self._drop_old(final, keep)
+        return final
+
+    def _drop_old(self, newest: Path, keep: int) -> None:
+        open_checkpoint(newest).verify()
+        kept = {newest, self.pointed_to("best")}
+        older = [path for path in self.checkpoint_paths() if path not in kept]
+        for path in older[: max(0, len(older) - (keep - 1))]:
+            self._remove(path)
+
+    def _remove(self, path: Path) -> None:
+        doomed = path.with_name(f"{_DOOMED}{path.name}")
+        shutil.rmtree(doomed, ignore_errors=True)
+        os.rename(path, doomed)  # so that a half-removed one is never taken for a checkpoint
+        shutil.rmtree(doomed)
+
+    def remove_leftovers(self) -> None:
+        """Clear what an interrupted save or removal left behind."""
+        for folder in (self.path, self.path / "checkpoints"):
+            for path in (*folder.glob(f"{TEMPORARY}*"), *folder.glob(f"{_DOOMED}*")):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other writers out of the run; a killed process's lock is free again by itself.
+
+        Raises:
+            ValueError: another process is writing to the run.
+        """
+        if os.name == "nt":
+            yield
+            return
+        import fcntl
+
+        self.path.mkdir(parents=True, exist_ok=True)
+        with open(self.path / ".lock", "w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise ValueError(f"another process is training {self.path}") from None
+            yield
+
+
+def find_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+    """Open a run's checkpoint (`best`, else `latest`), or a checkpoint folder itself.
+
+    Raises:
+        ValueError: the path is neither.
+        CheckpointError: it is damaged.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ValueError(f"{path} does not exist: name a run folder")
+    if (path / "manifest.json").is_file():
+        return open_checkpoint(path)
+    return Run(path).checkpoint()

@@ -1,0 +1,284 @@
+"""The command line: what it says of bad input, what it writes, and how it stops."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sagan.cli import app, run_safely
+
+SMALL = ["--g-width", "4", "--d-width", "4", "--device", "cpu"]
+
+
+def sagan(*arguments):
+    """Run the program in this process and give its exit code."""
+    return run_safely(
+        lambda: app([str(a) for a in arguments], exit_on_error=False, print_error=False)
+    )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    path = tmp_path_factory.mktemp("cli") / "run"
+    assert sagan("train", path, *SMALL, "--images", "320", "--snapshot-every", "160") == 0
+    return path
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--nonsense"], "nonsense"),
+        (["--preset", "nonsense"], "choose from digits, article, paper, best, cifar"),
+        (["--data", "nonsense"], "choose from digits, photographs"),
+        (["--resolution", "48"], "choose from 8, 16, 32, 64, 128, 256"),
+        (["--preset", "article", "--resolution", "8"], "32, 64 and 128 px"),
+        (["--g-attention", "32"], "it has 8"),
+        (["--d-attention", "32"], "it has 4, 8"),
+        (["--g-attention", "x"], "16,32; or none"),
+        (["--batch-size", "1199"], "larger than the data (1198 images)"),
+        (["--batch-size", "0"], "batch_size must be at least 1"),
+        (["--batch-size", "10", "--accumulate", "4"], "4 micro-batches"),
+        (["--images", "many"], "images"),
+        (["--images", "-5"], "images must be at least 1"),
+        (["--seed", "-1"], "seed must be 0 or more"),
+        (["--g-lr", "0"], "g_lr must be positive"),
+        (["--g-lr", "nan"], "g_lr must be positive"),
+        (["--channels", "2"], "choose from 1, 3, 4"),
+        (["--loss", "nonsense"], "hinge"),
+        (["--devices", "0"], "devices must be at least 1"),
+        (["--g-width", "5"], "another base width"),
+    ],
+)
+def test_bad_training_options_are_one_line_and_write_nothing(tmp_path, capfd, options, said):
+    code = sagan("train", tmp_path / "run", *options)
+    out, err = capfd.readouterr()
+    assert code == 2
+    assert said in err
+    assert err.count("\n") == 1
+    assert err.startswith("sagan: ")
+    assert out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["sample", "RUN", "--num", "0", "--out", "o"], "--num must be at least 1"),
+        (["sample", "RUN", "--num", "4", "--out", "o", "--classes", "cat"], "no class 'cat'"),
+        (["sample", "RUN", "--num", "4", "--out", "o", "--classes", "10"], "no class '10'"),
+        (["sample", "RUN", "--num", "4", "--out", "o.jpg"], "neither a .png file nor a folder"),
+        (["sample", "RUN", "--num", "4", "--out", "o", "--truncation", "-1"], "truncation"),
+        (["sample", "RUN", "--num", "4", "--out", "o", "--truncation", "nan"], "truncation"),
+        (["sample", "RUN", "--num", "4", "--out", "o", "--interpolate", "3"], "not two seeds"),
+        (["sample", "RUN", "--num", "1", "--out", "o", "--interpolate", "3,4"], "at least 2"),
+        (["sample", "RUN", "--num", "4"], "--out"),
+        (["sample", "nowhere", "--num", "4", "--out", "o"], "does not exist"),
+        (["sample", ".", "--num", "4", "--out", "o"], "is no run folder"),
+        (["evaluate", "nowhere"], "does not exist"),
+        (["evaluate", "RUN", "--metrics", "fid9"], "choose from cas"),
+        (["evaluate", "RUN", "--data", "photographs"], "are not the run's"),
+        (["explain", "nowhere", "--out", "o"], "does not exist"),
+        (["explain", "RUN", "--out", "o", "--points", "99"], "from 1 to 8"),
+        (["explain", "RUN", "--out", "o", "--classes", "x"], "no class 'x'"),
+        (["nonsense"], "nonsense"),
+    ],
+)
+def test_other_bad_input_is_one_line_and_writes_nothing(
+    run, tmp_path, capfd, monkeypatch, options, said
+):
+    monkeypatch.chdir(tmp_path)
+    code = sagan(*[str(run) if o == "RUN" else o for o in options])
+    out, err = capfd.readouterr()
+    assert code == 2
+    assert said in err
+    assert err.count("\n") == 1
+    assert out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_same_command_again_is_done_at_once_and_a_different_one_refused(run, capfd):
+    assert sagan("train", run) == 0
+    assert sagan("train", run, "--g-width", "4", "--preset", "digits", "--images", "320") == 0
+    capfd.readouterr()
+    for option, said in (
+        (["--seed", "7"], "training.seed: 0 -> 7"),
+        (["--preset", "paper"], "preset: digits -> paper"),
+        (["--resolution", "16"], "network.resolution: 8 -> 16"),
+        (["--data", "photographs"], "data.source: digits -> photographs"),
+        (["--images", "160"], "--images can only grow"),
+    ):
+        assert sagan("train", run, *option) == 2
+        assert said in capfd.readouterr().err
+
+
+def test_samples_depend_on_seed_and_class_alone(run, tmp_path):
+    common = ["sample", run, "--device", "cpu"]
+    assert sagan(*common, "--num", "20", "--out", tmp_path / "a") == 0
+    assert sagan(*common, "--num", "20", "--out", tmp_path / "b", "--batch-size", "3") == 0
+    names = sorted(p.name for p in (tmp_path / "a").iterdir())
+    assert len(names) == 20
+    assert names[5] == "seed00000005-class2.png"
+    for name in names:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    alone = tmp_path / "c"
+    assert sagan(*common, "--num", "1", "--seed", "5", "--classes", "2", "--out", alone) == 0
+    assert (alone / names[5]).read_bytes() == (tmp_path / "a" / names[5]).read_bytes()
+    assert len({(tmp_path / "a" / name).read_bytes() for name in names}) == 20
+
+
+def test_grids_have_gutters_and_classes_in_rows(run, tmp_path):
+    out = tmp_path / "deep" / "grid.png"
+    assert sagan("sample", run, "--num", "25", "--classes", "1,8", "--out", out) == 0
+    grid = np.asarray(Image.open(out))
+    scale = grid.shape[1] // (13 * 10 + 2)
+    assert grid.shape[1] >= 640
+    assert grid.shape == ((2 * 10 + 2) * scale, (13 * 10 + 2) * scale)
+    assert (grid[: 2 * scale] == 128).all()
+    assert (grid[:, : 2 * scale] == 128).all()
+    last_cell = grid[12 * scale : -2 * scale, -10 * scale : -2 * scale]
+    assert (last_cell == 128).all()  # the second class has 12 images
+
+
+@pytest.mark.parametrize(
+    ("options", "rows", "seeds", "classes"),
+    [
+        (["--interpolate", "3,7", "--classes", "4,5"], 2, (3, 7), (4, 4)),
+        (["--interpolate-classes", "3,7", "--seed", "2"], 1, (2, 2), (3, 7)),
+        (["--interpolate", "1,2", "--interpolate-classes", "0,9"], 1, (1, 2), (0, 9)),
+    ],
+)
+def test_interpolations_are_strips_that_end_at_their_ends(
+    run, tmp_path, options, rows, seeds, classes
+):
+    assert sagan("sample", run, "--num", "6", *options, "--out", tmp_path / "strip.png") == 0
+    grid = np.asarray(Image.open(tmp_path / "strip.png"))
+    scale = grid.shape[1] // (6 * 10 + 2)
+    assert grid.shape[0] == (rows * 10 + 2) * scale
+    assert sagan("sample", run, "--num", "6", *options, "--out", tmp_path / "s") == 0
+    frames = [np.asarray(Image.open(p)).astype(int) for p in sorted((tmp_path / "s").iterdir())]
+    steps = [np.abs(b - a).mean() for a, b in pairwise(frames[:6])]
+    assert max(steps) < np.abs(frames[5] - frames[0]).mean()  # no step is the whole way
+    for frame, seed, label in zip((frames[0], frames[5]), seeds, classes, strict=True):
+        one = tmp_path / f"{seed}-{label}"
+        sagan("sample", run, "--num", "1", "--seed", seed, "--classes", label, "--out", one)
+        (file,) = one.iterdir()
+        assert np.abs(np.asarray(Image.open(file)).astype(int) - frame).max() <= 1
+
+
+def test_truncation_changes_pictures_and_is_repeatable(run, tmp_path):
+    for name, t in (("a", "0.5"), ("b", "0.5"), ("c", "0")):
+        assert sagan("sample", run, "--num", "4", "--truncation", t, "--out", tmp_path / name) == 0
+    a, b, c = ([p.read_bytes() for p in sorted((tmp_path / n).iterdir())] for n in "abc")
+    assert a == b
+    assert a != c
+
+
+def test_evaluate_prints_json_with_the_ceiling(run, capfd):
+    assert sagan("evaluate", run) == 0
+    score = json.loads(capfd.readouterr().out)["cas"]
+    assert 0 <= score["value"] <= score["ceiling"]
+    assert score["ceiling"] > 0.98
+    assert len(score["per_class"]) == 10
+    assert (score["n_generated"], score["n_real_test"]) == (1200, 599)
+
+
+def test_explain_draws_g_and_d(run, tmp_path):
+    assert sagan("explain", run, "--out", tmp_path, "--classes", "3", "--num", "2") == 0
+    for name in ("attention-g.png", "attention-d.png"):
+        picture = np.asarray(Image.open(tmp_path / name).convert("RGB"))
+        assert min(picture.shape[:2]) > 300
+        assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 50
+    told = json.loads((tmp_path / "attention.json").read_text())
+    assert [image["class"] for image in told["images"]] == ["3", "3"]
+    assert {layer["network"] for layer in told["images"][0]["layers"]} == {"G", "D"}
+
+
+def test_a_run_without_attention_has_nothing_to_explain(tmp_path, capfd):
+    path = tmp_path / "plain"
+    no = ["--g-attention", "none", "--d-attention", "none"]
+    assert sagan("train", path, *SMALL, *no, "--images", "64") == 0
+    assert sagan("explain", path, "--out", tmp_path / "o") == 2
+    assert "without attention" in capfd.readouterr().err
+
+
+def test_a_damaged_checkpoint_is_one_line(run, tmp_path, capfd):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    (file,) = copy.glob("checkpoints/step-00000010/ema.safetensors")
+    file.write_bytes(file.read_bytes()[:-1])
+    assert sagan("sample", copy, "--num", "1", "--out", tmp_path / "o.png") == 1
+    err = capfd.readouterr().err
+    assert "ema.safetensors is damaged" in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_program_saves_and_goes_on_to_the_same_end(tmp_path, number):
+    command = [sys.executable, "-m", "sagan", "train", tmp_path / "broken", *SMALL]
+    command = [str(c) for c in command] + ["--images", "1920", "--log-every", "32"]
+    program = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    log = tmp_path / "broken" / "log.jsonl"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (log.is_file() and "train" in log.read_text()):
+        time.sleep(0.05)
+    program.send_signal(number)
+    _, err = program.communicate(timeout=120)
+    assert program.returncode == 128 + number, err
+    assert "saved; the same command goes on" in err
+    assert "Traceback" not in err
+    assert sagan(*command[3:]) == 0
+    assert sagan("train", tmp_path / "unbroken", *command[5:]) == 0
+    for name in ("generator", "discriminator", "ema", "g_optimizer", "d_optimizer"):
+        a, b = (
+            (tmp_path / run / "checkpoints/step-00000060" / f"{name}.safetensors").read_bytes()
+            for run in ("broken", "unbroken")
+        )
+        assert a == b, name
+
+
+def test_help_is_fast_and_loads_no_torch():
+    code = (
+        "import sys; sys.argv = ['sagan', '--help']\n"
+        "from sagan.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'numpy', 'PIL', 'matplotlib', 'sklearn', 'lightning_fabric'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
+    )
+    times = []
+    for _ in range(3):
+        start = time.monotonic()
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        times.append(time.monotonic() - start)
+        assert done.returncode == 0
+        assert done.stderr.strip() == "[]"
+        assert re.search(r"train .*Train a Self-Attention GAN", done.stdout)
+    assert min(times) < 1.0  # 0.3 s on a quiet machine; tests run beside others
+
+
+def test_importing_the_package_loads_no_torch():
+    code = "import sys, sagan; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize("command", ["train", "sample", "evaluate", "explain"])
+def test_each_command_has_help_for_every_option_without_torch(command):
+    code = (
+        f"import sys; sys.argv = ['sagan', '{command}', '--help']\n"
+        "from sagan.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "--device" in done.stdout

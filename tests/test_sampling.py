@@ -1,0 +1,164 @@
+"""From checkpoint to images."""
+
+import numpy as np
+import pytest
+import torch
+
+import sagan
+from sagan.config import NetworkConfig, RunConfig
+from sagan.models import build_discriminator, build_generator
+from sagan.randomness import sample_latents
+from sagan.run import Run
+from sagan.sampling import (
+    generate,
+    image_grid,
+    interpolation_labels,
+    interpolation_latents,
+    standing_statistics,
+    to_float,
+    to_uint8,
+)
+
+NETWORK = NetworkConfig(resolution=16, channels=3, classes=4, latent_dim=16, g_width=8, d_width=8)
+
+
+@pytest.fixture(scope="module")
+def generator():
+    return build_generator(NETWORK, seed=3).eval()
+
+
+@pytest.fixture
+def run(tmp_path):
+    raw, averaged = build_generator(NETWORK, seed=1), build_generator(NETWORK, seed=2)
+    judge = build_discriminator(NETWORK)
+    tensors = {
+        "generator": raw.state_dict(),
+        "ema": averaged.state_dict(),
+        "discriminator": judge.state_dict(),
+    }
+    Run(tmp_path).write_config(RunConfig(network=NETWORK))
+    path = Run(tmp_path).save(7, tensors, config=RunConfig(network=NETWORK), keep=1)
+    return tmp_path, path, raw.eval(), averaged.eval(), judge
+
+
+def test_load_gives_the_averaged_weights_unless_told(run):
+    path, checkpoint, raw, averaged, judge = run
+    z, y = torch.randn(2, 16), torch.tensor([0, 3])
+    assert torch.equal(sagan.load(path)(z, y), averaged(z, y))
+    assert torch.equal(sagan.load(checkpoint)(z, y), averaged(z, y))
+    assert torch.equal(sagan.load(path, weights="raw")(z, y), raw(z, y))
+    images = averaged(z, y)
+    assert torch.equal(sagan.load_discriminator(path)(images, y), judge(images, y))
+    assert not sagan.load(path).training
+
+
+def test_load_prefers_best(run):
+    path, _, raw, _, _ = run
+    other = {name: raw.state_dict() for name in ("generator", "ema")}
+    Run(path).save(9, other, config=RunConfig(network=NETWORK), keep=2)
+    z, y = torch.randn(1, 16), torch.tensor([1])
+    assert torch.equal(sagan.load(path)(z, y), raw(z, y))
+    (path / "best").write_text("step-00000007\n")
+    assert not torch.equal(sagan.load(path)(z, y), raw(z, y))
+
+
+def test_load_refuses_what_is_not_there(tmp_path, run):
+    with pytest.raises(ValueError, match="does not exist"):
+        sagan.load(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="ema or raw"):
+        sagan.load(run[0], weights="best")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="no run folder"):
+        sagan.load(tmp_path / "empty")
+    Run(tmp_path / "fresh").write_config(RunConfig(network=NETWORK))
+    with pytest.raises(ValueError, match="no checkpoint yet"):
+        sagan.load(tmp_path / "fresh")
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 7, 64])
+def test_an_image_depends_on_its_seed_and_class_alone(generator, batch_size):
+    whole = sagan.sample(generator, 12, seed=5, batch_size=12)
+    assert torch.equal(sagan.sample(generator, 12, seed=5, batch_size=batch_size), whole)
+    alone = sagan.sample(generator, 1, seed=9, classes=[1], batch_size=batch_size)
+    assert torch.equal(alone[0], whole[4])  # image 4 has seed 9 and class 1
+
+
+def test_sample_spreads_over_classes_and_refuses_others(generator):
+    images = sagan.sample(generator, 4, classes=[2, 0])
+    assert images.dtype == torch.uint8
+    assert images.shape == (4, 3, 16, 16)
+    labels = torch.tensor([2, 2, 0, 0])
+    (expected,) = generate(generator, sample_latents(range(4), 16), labels)
+    assert torch.equal(images, expected)
+    for bad in ([4], [-1], []):
+        with pytest.raises(ValueError, match="class"):
+            sagan.sample(generator, 4, classes=bad)
+    with pytest.raises(ValueError, match="at least 1"):
+        sagan.sample(generator, 0)
+
+
+def test_uint8_and_float_are_inverse_over_all_values():
+    values = torch.arange(256, dtype=torch.uint8)
+    assert torch.equal(to_uint8(to_float(values)), values)
+    assert to_float(values).min() == -1
+    assert to_float(values).max() == 1
+    assert to_uint8(torch.tensor([-9.0, 9.0])).tolist() == [0, 255]
+
+
+def test_interpolation_ends_at_its_seeds_and_keeps_the_norm():
+    path = interpolation_latents((3, 4), 9, NETWORK)
+    torch.testing.assert_close(path[[0, -1]], sample_latents([3, 4], 16))
+    norms = path.norm(dim=1)
+    assert norms.min() > 0.9 * min(norms[0], norms[-1])
+    torch.testing.assert_close(
+        interpolation_latents((3, 3), 4, NETWORK), sample_latents([3] * 4, 16)
+    )
+
+
+def test_class_interpolation_ends_at_its_classes(generator):
+    weights = interpolation_labels((1, 3), 5, NETWORK)
+    assert weights.sum(1).tolist() == [1.0] * 5
+    z = sample_latents([0] * 5, 16)
+    mixed = generator(z, weights)
+    ends = generator(z[:2], torch.tensor([1, 3]))
+    torch.testing.assert_close(mixed[[0, 4]], ends, atol=1e-5, rtol=0)
+
+
+def test_standing_statistics_are_the_mean_of_the_batches_statistics():
+    config = NetworkConfig(resolution=8, latent_dim=4, g_width=4)
+    network = build_generator(config)
+    seen = []
+
+    def note(_module, inputs):
+        seen.append((inputs[0].mean((0, 2, 3)), inputs[0].var((0, 2, 3))))
+
+    handle = network.norm.register_forward_pre_hook(note)
+    network.norm.running_mean.fill_(99.0)
+    standing_statistics(network, config, batches=3, batch_size=8, seed=0)
+    handle.remove()
+    means, variances = (torch.stack(values).mean(0) for values in zip(*seen, strict=True))
+    assert len(seen) == 3
+    torch.testing.assert_close(network.norm.running_mean, means)
+    torch.testing.assert_close(network.norm.running_var, variances)
+    assert network.norm.momentum == 0.1
+    assert not network.training
+
+
+def test_no_standing_batches_changes_nothing():
+    network = build_generator(NETWORK)
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+    standing_statistics(network, NETWORK, batches=0, batch_size=8, seed=0)
+    assert all(torch.equal(before[k], v) for k, v in network.state_dict().items())
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_grid_shows_each_image_in_its_cell(channels):
+    images = torch.randint(0, 256, (5, channels, 4, 4), dtype=torch.uint8)
+    picture = image_grid(images, 3, scale=2)
+    assert picture.mode == {1: "L", 3: "RGB", 4: "RGBA"}[channels]
+    pixels = np.asarray(picture).reshape(28, 40, channels)[::2, ::2]
+    for i, image in enumerate(images):
+        y, x = 2 + i // 3 * 6, 2 + i % 3 * 6
+        assert (pixels[y : y + 4, x : x + 4] == image.permute(1, 2, 0).numpy()).all()
+    assert (pixels[2:6, 6:8] == 128).all()
+    assert image_grid(images, 3).width >= 640

@@ -1,0 +1,233 @@
+"""The loop: what a run leaves behind, that it resumes exactly, and how it stops."""
+
+import dataclasses
+import hashlib
+import json
+import signal
+
+import pytest
+import torch
+
+from sagan.config import DataConfig, NetworkConfig, RunConfig, Runtime, TrainingConfig
+from sagan.data import load_dataset
+from sagan.run import Run, find_checkpoint
+from sagan.runlog import read_records
+from sagan.training import TrainingFailure, train
+from sagan.training import loop as loop_module
+
+CPU = Runtime(device="cpu")
+NETWORK = NetworkConfig(
+    resolution=8,
+    channels=1,
+    classes=10,
+    latent_dim=8,
+    g_width=4,
+    d_width=4,
+    g_attention=(8,),
+    d_attention=(8,),
+)
+TRAINING = TrainingConfig(
+    images=160, batch_size=16, g_lr=1e-3, d_lr=1e-3, log_every=48, snapshot_every=64, ema_start=32
+)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_dataset("digits", resolution=8)
+
+
+def configure(**training):
+    return RunConfig(
+        network=NETWORK,
+        training=dataclasses.replace(TRAINING, **training),
+        data=DataConfig(class_names=tuple("0123456789")),
+    )
+
+
+def run_to(path, digits, **training):
+    return train(configure(**training), Run(path), digits, runtime=CPU, progress=False)
+
+
+def fingerprint(path):
+    """The SHA-256 of every file of the newest checkpoint."""
+    folder = Run(path).pointed_to("latest")
+    return {
+        file.name: hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(folder.glob("*.safetensors"))
+    }
+
+
+def stable_log(path):
+    """The log without what depends on the clock or on where a run was cut."""
+    records = [r for r in read_records(Run(path).log_path) if r["kind"] != "start"]
+    return [{k: v for k, v in r.items() if k != "images_per_sec"} for r in records]
+
+
+def test_a_run_leaves_what_the_interface_promises(tmp_path, digits):
+    result = run_to(tmp_path, digits)
+    assert (result.images, result.exit_code) == (160, 0)
+    names = {p.name for p in tmp_path.iterdir()} - {".lock"}
+    assert names == {"config.json", "log.jsonl", "samples", "checkpoints", "latest"}
+    assert (tmp_path / "latest").read_text() == "step-00000010\n"
+    steps = [p.name for p in Run(tmp_path).checkpoint_paths()]
+    assert steps == ["step-00000004", "step-00000008", "step-00000010"]
+    assert len(list((tmp_path / "samples").glob("*.png"))) == 3
+    kinds = [r["kind"] for r in read_records(tmp_path / "log.jsonl")]
+    assert kinds.count("train") == 3
+    assert kinds.count("attention") == 3
+    layers = next(r for r in stable_log(tmp_path) if r["kind"] == "attention")["layers"]
+    assert {layer["network"] for layer in layers} == {"G", "D"}
+    assert set(layers[0]) >= {"gamma", "entropy", "distance", "far_mass", "size_px"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"loss": "wgan-gp", "d_steps": 2, "images": 320, "snapshot_every": 128, "log_every": 96},
+        {"accumulate": 2, "standing_batches": 2, "fake_labels": "data"},
+    ],
+    ids=["plain", "wgan-gp with 2 D steps", "accumulated, standing statistics"],
+)
+def test_interrupted_and_resumed_equals_unbroken_bit_for_bit(
+    tmp_path, digits, options, monkeypatch
+):
+    run_to(tmp_path / "unbroken", digits, **options)
+    stops = iter([3, 5, 8])  # after these steps, none of them a snapshot or a log step of its own
+    stop_at = [next(stops)]
+    monkeypatch.setattr(
+        loop_module._Trainer, "_asked_to_stop", lambda self, _: self.state.step == stop_at[0]
+    )
+    for _ in range(4):
+        run_to(tmp_path / "broken", digits, **options)
+        stop_at[0] = next(stops, -1)
+    assert fingerprint(tmp_path / "broken") == fingerprint(tmp_path / "unbroken")
+    assert stable_log(tmp_path / "broken") == stable_log(tmp_path / "unbroken")
+
+
+def test_killed_without_warning_it_goes_on_from_the_last_snapshot(tmp_path, digits, monkeypatch):
+    run_to(tmp_path / "unbroken", digits)
+    step = loop_module._Trainer._step
+
+    def dies(self):
+        if self.state.step == 6:
+            raise KeyboardInterrupt  # as abrupt as can be had in one process
+        step(self)
+
+    monkeypatch.setattr(loop_module._Trainer, "_step", dies)
+    with pytest.raises(KeyboardInterrupt):
+        run_to(tmp_path / "broken", digits)
+    monkeypatch.setattr(loop_module._Trainer, "_step", step)
+    run_to(tmp_path / "broken", digits)
+    assert fingerprint(tmp_path / "broken") == fingerprint(tmp_path / "unbroken")
+    assert stable_log(tmp_path / "broken") == stable_log(tmp_path / "unbroken")
+
+
+def test_a_larger_number_of_images_extends_a_finished_run(tmp_path, digits):
+    run_to(tmp_path / "a", digits, images=128)
+    run_to(tmp_path / "a", digits, images=160)
+    run_to(tmp_path / "b", digits, images=160)
+    assert fingerprint(tmp_path / "a") == fingerprint(tmp_path / "b")
+    assert Run(tmp_path / "a").config().training.images == 160
+
+
+def test_a_finished_run_is_left_as_it_is(tmp_path, digits):
+    run_to(tmp_path, digits)
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "checkpoints").rglob("*")}
+    assert run_to(tmp_path, digits).images == 160
+    assert before == {p: p.stat().st_mtime_ns for p in (tmp_path / "checkpoints").rglob("*")}
+
+
+def test_other_settings_are_refused_with_a_diff(tmp_path, digits):
+    run_to(tmp_path, digits)
+    with pytest.raises(ValueError, match=r"training\.seed: 0 -> 1"):
+        run_to(tmp_path, digits, seed=1)
+
+
+def test_a_damaged_newest_checkpoint_is_left_out_and_made_again(tmp_path, digits, capsys):
+    run_to(tmp_path / "sound", digits)
+    run_to(tmp_path / "hurt", digits)
+    file = tmp_path / "hurt/checkpoints/step-00000010/d_optimizer.safetensors"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    train(configure(), Run(tmp_path / "hurt"), digits, runtime=CPU)
+    assert "d_optimizer.safetensors is damaged" in capsys.readouterr().err
+    assert fingerprint(tmp_path / "hurt") == fingerprint(tmp_path / "sound")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_says_so(tmp_path, digits, monkeypatch, number):
+    step = loop_module._Trainer._step
+
+    def interrupted(self):
+        step(self)
+        if self.state.step == 5:
+            signal.raise_signal(number)
+
+    monkeypatch.setattr(loop_module._Trainer, "_step", interrupted)
+    result = run_to(tmp_path, digits)
+    assert result.exit_code == 128 + number
+    assert find_checkpoint(tmp_path).step == 5
+
+
+def test_not_a_number_stops_the_run_and_is_never_saved(tmp_path, digits, monkeypatch):
+    step = loop_module._Trainer._step
+
+    def poisoned(self):
+        step(self)
+        if self.state.step == 7:
+            with torch.no_grad():
+                next(self.state.generator.parameters()).fill_(float("nan"))
+
+    monkeypatch.setattr(loop_module._Trainer, "_step", poisoned)
+    with pytest.raises(TrainingFailure, match="no longer finite"):
+        run_to(tmp_path, digits)
+    assert find_checkpoint(tmp_path).step == 4
+    for values in find_checkpoint(tmp_path).tensors("generator").values():
+        assert values.isfinite().all()
+
+
+def test_batch_larger_than_the_data_writes_nothing(tmp_path, digits):
+    with pytest.raises(ValueError, match="batch size 1200 is larger than the data"):
+        run_to(tmp_path / "run", digits, batch_size=1200)
+    assert not (tmp_path / "run").exists()
+
+
+def test_loss_curve_stays_what_it_was(tmp_path, digits):
+    """Golden: the first records of a fixed small run (recorded with torch 2.13 on x86-64)."""
+    run_to(tmp_path, digits)
+    records = [r for r in read_records(tmp_path / "log.jsonl") if r["kind"] == "train"]
+    d_losses = [r["d_loss"] for r in records]
+    g_losses = [r["g_loss"] for r in records]
+    assert d_losses == pytest.approx(GOLDEN["d_loss"], abs=0.02)
+    assert g_losses == pytest.approx(GOLDEN["g_loss"], abs=0.02)
+
+
+GOLDEN = {"d_loss": [1.5326, 1.3996, 1.4802], "g_loss": [-0.1927, -0.1488, -0.1880]}
+
+
+def test_standing_statistics_are_those_of_the_saved_generator(tmp_path, digits):
+    """With them, a batch through the saved generator in eval mode is normalised as in training."""
+    import sagan
+    from sagan.randomness import generator_for
+
+    run_to(tmp_path, digits, standing_batches=1, ema_decay=0.0)
+    generator = sagan.load(tmp_path)
+    draw = generator_for(0, "standing", 0)
+    z = torch.randn(16, 8, generator=draw)
+    labels = torch.randint(10, (16,), generator=draw)
+    evaluated = generator(z, labels)
+    generator.train()
+    # eval uses the unbiased variance of the same batch, training the biased one
+    torch.testing.assert_close(evaluated, generator(z, labels), rtol=0.05, atol=0.05)
+    raw = sagan.load(tmp_path, weights="raw")
+    assert (raw(z, labels) - evaluated).abs().max() > 0.05
+
+
+def test_manifest_holds_the_configuration(tmp_path, digits):
+    run_to(tmp_path, digits)
+    checkpoint = find_checkpoint(tmp_path)
+    assert checkpoint.config == configure()
+    manifest = json.loads((checkpoint.path / "manifest.json").read_text())
+    assert manifest["images"] == 160

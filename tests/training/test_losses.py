@@ -1,0 +1,81 @@
+"""Losses against their definitions in NumPy, and the gradient penalty against a closed form."""
+
+import numpy as np
+import pytest
+import torch
+
+from sagan.config import NetworkConfig
+from sagan.models import build_discriminator
+from sagan.training import discriminator_loss, generator_loss, gradient_penalty
+
+REAL, FAKE = torch.tensor([2.0, 0.5, -1.0]), torch.tensor([-3.0, 0.25])
+
+
+def softplus(x: np.ndarray) -> np.ndarray:
+    return np.log1p(np.exp(x))
+
+
+@pytest.mark.parametrize(
+    ("loss", "d_expected", "g_expected"),
+    [
+        ("hinge", (0 + 0.5 + 2) / 3 + (0 + 1.25) / 2, 2.75 / 2),
+        ("wgan-gp", -2.75 / 2 - 0.5, 2.75 / 2),
+        (
+            "non-saturating",
+            softplus(-REAL.numpy()).mean() + softplus(FAKE.numpy()).mean(),
+            softplus(-FAKE.numpy()).mean(),
+        ),
+    ],
+)
+def test_losses_equal_their_definitions(loss, d_expected, g_expected):
+    assert discriminator_loss(loss, REAL, FAKE).item() == pytest.approx(d_expected, rel=1e-6)
+    assert generator_loss(loss, FAKE).item() == pytest.approx(g_expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("loss", ["hinge", "wgan-gp", "non-saturating"])
+def test_each_player_wants_what_the_other_does_not(loss):
+    real, fake = REAL.clone().requires_grad_(), FAKE.clone().requires_grad_()
+    discriminator_loss(loss, real, fake).backward()
+    assert (real.grad <= 0).all()
+    assert (fake.grad >= 0).all()
+    again = FAKE.clone().requires_grad_()
+    generator_loss(loss, again).backward()
+    assert (again.grad < 0).all()
+
+
+def test_penalty_of_a_linear_critic_is_closed_form():
+    weight = torch.randn(3, 4, 4, dtype=torch.float64)
+    real, fake = torch.randn(2, 5, 3, 4, 4, dtype=torch.float64)
+
+    def critic(images, labels):
+        return (images * weight).sum((1, 2, 3))
+
+    penalty = gradient_penalty(critic, real, fake, None, torch.rand(5, dtype=torch.float64))
+    assert penalty.item() == pytest.approx((weight.norm().item() - 1) ** 2)
+
+
+def test_penalty_is_taken_between_the_images():
+    seen = []
+
+    def critic(images, labels):
+        seen.append(images)
+        return images.sum((1, 2, 3))
+
+    real, fake = torch.ones(2, 1, 2, 2), torch.zeros(2, 1, 2, 2)
+    gradient_penalty(critic, real, fake, None, torch.tensor([0.25, 0.75]))
+    assert seen[0][:, 0, 0, 0].tolist() == [0.25, 0.75]
+
+
+@pytest.mark.parametrize("form", ["article", "paper"])
+def test_penalty_reaches_every_weight_through_attention(form):
+    config = NetworkConfig(
+        resolution=16, channels=1, d_width=8, d_attention=(8,), attention_form=form
+    )
+    network = build_discriminator(config)
+    torch.nn.init.ones_(network.attention["0"].gamma)
+    real, fake = torch.randn(2, 2, 1, 16, 16)
+    gradient_penalty(network, real, fake, None, torch.rand(2)).backward()
+    for name, parameter in network.named_parameters():
+        if not name.endswith("bias"):  # a last bias has no part in the gradient of the logits
+            assert parameter.grad is not None, name
+            assert parameter.grad.abs().sum() > 0, name

@@ -1,0 +1,168 @@
+"""One step of each network: what changes, what does not, and that it is the textbook's step."""
+
+import copy
+import dataclasses
+
+import pytest
+import torch
+
+from sagan.config import NetworkConfig, RunConfig, Runtime, TrainingConfig
+from sagan.nn import SpectralNorm
+from sagan.training.engine import Engine
+from sagan.training.losses import discriminator_loss, generator_loss, gradient_penalty
+from sagan.training.state import new_state
+from sagan.training.step import FakeBatch, RealBatch, d_step, g_step
+
+NETWORK = NetworkConfig(
+    resolution=8,
+    channels=1,
+    classes=3,
+    latent_dim=8,
+    g_width=4,
+    d_width=4,
+    g_attention=(8,),
+    d_attention=(8,),
+)
+TRAINING = TrainingConfig(batch_size=8, g_lr=1e-2, d_lr=1e-2)
+
+
+def make(training=TRAINING, network=NETWORK, **runtime):
+    config = RunConfig(network=network, training=training)
+    run_on = Runtime(device="cpu", **runtime)
+    engine = Engine(run_on, training.precision)
+    engine.launch()
+    state = new_state(config, run_on, engine)
+    with torch.no_grad():
+        for network_ in (state.generator, state.discriminator):
+            network_.attention["0"].gamma.fill_(0.5)
+    return engine, state
+
+
+def real_batch(size=8, seed=0):
+    g = torch.Generator().manual_seed(seed)
+    labels = torch.randint(3, (2, size), generator=g)
+    images = torch.rand(size, 1, 8, 8, generator=g) * 2 - 1
+    mix = torch.rand(size, generator=g)
+    return RealBatch(images, labels[0], torch.randn(size, 8, generator=g), labels[1], mix)
+
+
+def fake_batch(size=8, seed=1):
+    g = torch.Generator().manual_seed(seed)
+    return FakeBatch(torch.randn(size, 8, generator=g), torch.randint(3, (size,), generator=g))
+
+
+def snapshot(module):
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def changed(before, module):
+    return {n for n, value in module.state_dict().items() if not torch.equal(before[n], value)}
+
+
+def vectors(module):
+    return [m for m in module.modules() if isinstance(m, SpectralNorm)]
+
+
+@pytest.mark.parametrize("loss", ["hinge", "wgan-gp", "non-saturating"])
+def test_d_step_is_adam_on_the_loss_of_two_separate_passes(loss):
+    training = dataclasses.replace(TRAINING, loss=loss)
+    engine, state = make(training)
+    D = copy.deepcopy(state.discriminator)
+    optimizer = torch.optim.Adam(D.parameters(), training.d_lr, (0.0, 0.999))
+    batch = real_batch()
+    for layer in vectors(D):
+        layer.power_iteration()
+    with torch.no_grad():
+        fake = copy.deepcopy(state.generator)(batch.latents, batch.fake_labels)
+    real_logits, fake_logits = D(batch.images, batch.labels), D(fake, batch.fake_labels)
+    expected = discriminator_loss(loss, real_logits, fake_logits)
+    if loss == "wgan-gp":
+        penalty = gradient_penalty(D, batch.images, fake, batch.labels, batch.mix)
+        expected = expected + 10 * penalty
+    expected.backward()
+    optimizer.step()
+    numbers = d_step(state.networks, [batch], training, engine)
+    assert numbers["d_loss"].item() == pytest.approx(expected.item(), rel=1e-4)
+    assert numbers["real_logits"].item() == pytest.approx(real_logits.mean().item(), abs=1e-4)
+    for mine, theirs in zip(state.discriminator.parameters(), D.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-4)
+
+
+def test_g_step_is_adam_on_the_generator_loss():
+    engine, state = make()
+    G, D = copy.deepcopy(state.generator), state.discriminator
+    optimizer = torch.optim.Adam(G.parameters(), TRAINING.g_lr, (0.0, 0.999))
+    batch = fake_batch()
+    for layer in vectors(G):
+        layer.power_iteration()
+    expected = generator_loss("hinge", D(G(batch.latents, batch.labels), batch.labels))
+    expected.backward()
+    optimizer.step()
+    D.zero_grad()
+    numbers = g_step(state.networks, [batch], TRAINING, engine)
+    assert numbers["g_loss"].item() == pytest.approx(expected.item(), rel=1e-4)
+    for mine, theirs in zip(state.generator.parameters(), G.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+@pytest.mark.parametrize("precision", ["float32", "bf16", "tf32"])
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_every_weight_moves_in_its_own_step_only(channels_last, precision, accumulate):
+    training = dataclasses.replace(TRAINING, precision=precision, accumulate=accumulate)
+    engine, state = make(training, channels_last=channels_last)
+    g_before, d_before = snapshot(state.generator), snapshot(state.discriminator)
+    halves = [real_batch(8 // accumulate, seed=i) for i in range(accumulate)]
+    d_step(state.networks, halves, training, engine)
+    assert {n for n, _ in state.discriminator.named_parameters()} <= changed(
+        d_before, state.discriminator
+    )
+    statistics = {n for n in g_before if "running_" in n or "num_batches" in n}
+    assert changed(g_before, state.generator) == statistics
+    d_before = snapshot(state.discriminator)
+    g_before = snapshot(state.generator)
+    fakes = [fake_batch(8 // accumulate, seed=i) for i in range(accumulate)]
+    g_step(state.networks, fakes, training, engine)
+    assert changed(d_before, state.discriminator) == set()
+    assert {n for n, _ in state.generator.named_parameters()} <= changed(g_before, state.generator)
+    assert all(p.requires_grad for p in state.discriminator.parameters())
+
+
+def test_accumulated_gradients_are_those_of_the_whole_batch_in_d():
+    batch = real_batch(8)
+    halves = [RealBatch(*(t[i : i + 4] for t in batch)) for i in (0, 4)]
+    results = []
+    for batches in ([batch], halves):
+        engine, state = make()
+        for norm in state.generator.modules():  # so that the fakes do not depend on their batch
+            if isinstance(norm, torch.nn.BatchNorm2d):
+                norm.eval()
+        d_step(state.networks, batches, TRAINING, engine)
+        results.append([p.grad.clone() for p in state.discriminator.parameters()])
+    for whole, summed in zip(*results, strict=True):
+        torch.testing.assert_close(whole, summed, rtol=1e-4, atol=1e-6)
+
+
+def test_vectors_of_d_move_once_a_d_step_and_never_in_a_g_step():
+    engine, state = make()
+    layer = vectors(state.discriminator)[0]
+    expected = copy.deepcopy(layer)
+    expected.power_iteration()
+    halves = [real_batch(4, seed=i) for i in range(2)]
+    d_step(state.networks, halves, TRAINING, engine)
+    assert torch.equal(layer.u, expected.u)
+    g_step(state.networks, [fake_batch()], TRAINING, engine)
+    assert torch.equal(layer.u, expected.u)
+
+
+@pytest.mark.slow
+def test_every_weight_moves_under_compile():
+    engine, state = make(compile=True)
+    for _ in range(2):
+        g_before, d_before = snapshot(state.generator), snapshot(state.discriminator)
+        d_step(state.networks, [real_batch()], TRAINING, engine)
+        names = {n for n, _ in state.discriminator.named_parameters()}
+        assert names <= changed(d_before, state.discriminator)
+        g_step(state.networks, [fake_batch()], TRAINING, engine)
+        names = {n for n, _ in state.generator.named_parameters()}
+        assert names <= changed(g_before, state.generator)
