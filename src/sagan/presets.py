@@ -2,7 +2,7 @@
 
 | preset  | px  | network        | attention G; D | batch | D:G | GFLOP | reaches               |
 | ------- | --- | -------------- | -------------- | ----- | --- | ----- | --------------------- |
-| digits  | 8   | ResNet         | 8; 8           | 32    | 2:1 | 0.09  | CAS DIGIT (./dev demo) |
+| digits  | 8   | ResNet         | 8; 8           | 64    | 1:1 | 0.15  | CAS DIGIT (./dev demo) |
 | article | 64  | DCGAN, no cBN  | 16, 32; 4, 8   | 64    | 1:1 | 3.4   | -                     |
 | paper   | 128 | ResNet         | 32; 32         | 256   | 1:1 | 149.5 | FID 18.28 (the paper) |
 | best    | 128 | ResNet         | 64; 64         | 256   | 1:1 | 154.2 | FID 12.83 (mmgen.)    |
@@ -30,19 +30,20 @@ PRESETS: Mapping[str, tuple[NetworkConfig, TrainingConfig]] = {
             resolution=8,
             latent_dim=64,
             g_width=12,
-            d_width=24,
+            d_width=32,
             g_attention=(8,),
             d_attention=(8,),
+            attention_form="article",
             init="orthogonal",
         ),
         TrainingConfig(
             images=96_000,
-            batch_size=32,
-            g_lr=1e-3,
-            d_lr=1e-3,
+            batch_size=64,
+            g_lr=1.5e-3,
+            d_lr=2e-3,
             beta2=0.99,
             ema_decay=0.995,
-            ema_start=3_200,
+            ema_start=6_400,
             log_every=640,
             snapshot_every=9_600,
         ),
