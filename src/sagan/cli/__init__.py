@@ -1,4 +1,4 @@
-"""The command line: one command a file, imported when it is called.
+"""The command line: one command a file; what a command needs is imported when it is called.
 
 Exit codes: 0 done, 1 failed with a one-line reason, 2 bad usage or input, 130 and 143 stopped by
 Ctrl-C and SIGTERM. An expected error is one line on stderr.
@@ -12,6 +12,10 @@ from typing import NoReturn
 from cyclopts import App, CycloptsError
 
 from sagan import __version__
+from sagan.cli.evaluate import evaluate
+from sagan.cli.explain import explain
+from sagan.cli.sample import sample
+from sagan.cli.train import train
 
 _EXPECTED = ("CheckpointError", "TrainingFailure")
 
@@ -22,13 +26,8 @@ app = App(
     help_format="plaintext",
     result_action="return_value",
 )
-for _name, _help in (
-    ("train", "Train a Self-Attention GAN, or go on with a run."),
-    ("sample", "Make images with a trained generator."),
-    ("evaluate", "Score a trained generator; JSON on stdout."),
-    ("explain", "Draw where the attention of a trained run looks."),
-):
-    app.command(f"sagan.cli.{_name}:{_name}", help=_help)
+for _command in (train, sample, evaluate, explain):
+    app.command(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

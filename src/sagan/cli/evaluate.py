@@ -26,8 +26,9 @@ def evaluate(
 ) -> None:
     """Score a trained generator; JSON on stdout.
 
-    cas: an RBF support vector machine is trained on 120 generated images a class and tested on
-    held-out real ones; its ceiling is the same machine trained on the real training images.
+    cas: an RBF support vector machine is trained on 120 generated images a
+    class and tested on held-out real ones; its ceiling is the same machine
+    trained on the real training images.
 
     Parameters
     ----------

@@ -21,9 +21,10 @@ def explain(
 ) -> None:
     """Draw where the attention of a trained run looks.
 
-    For generated images: the image with query points in colour and each point's attention map, for
-    every attention layer of the generator (attention-g.png) and of the discriminator judging the
-    same images (attention-d.png); and each layer's numbers (attention.json).
+    For generated images: the image with query points in colour and each
+    point's attention map, for every attention layer of the generator
+    (attention-g.png) and of the discriminator judging the same images
+    (attention-d.png); and each layer's numbers (attention.json).
 
     Parameters
     ----------

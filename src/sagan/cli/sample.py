@@ -34,7 +34,8 @@ def sample(
 ) -> None:
     """Make images with a trained generator: one PNG grid, or a folder of PNGs.
 
-    Image i comes from seed SEED + i and its class alone, whatever the batch size.
+    Image i comes from seed SEED + i and its class alone, whatever the batch
+    size.
 
     Parameters
     ----------

@@ -49,9 +49,11 @@ def train(
 ) -> int:
     """Train a Self-Attention GAN, or go on with a run.
 
-    Without options: a conditional one on the bundled handwritten digits. The same command again
-    resumes; a larger --images extends a finished run; other differences are refused. Options that
-    are left out come from the run, or from the preset for a new one.
+    Without options: a conditional one on the bundled handwritten digits.
+
+    The same command again resumes; a larger --images extends a finished run;
+    other differences are refused. Options that are left out come from the run,
+    or from the preset for a new one.
 
     Parameters
     ----------
