@@ -10,11 +10,12 @@ from sagan.config import Runtime
 from sagan.run import find_checkpoint
 from sagan.training.engine import Engine, pick_device
 
-NETWORK = ["--g-width", "4", "--d-width", "4", "--seed", "3", "--device", "cpu"]
+NETWORK = ["--g-width", "4", "--d-width", "4", "--seed", "3", "--batch-size", "32"]
 
 
 def train(path, *options):
     command = [sys.executable, "-m", "sagan", "train", str(path), *NETWORK, *options]
+    command += ["--device", "cpu"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     return done.stderr
