@@ -37,15 +37,16 @@ PRESETS: Mapping[str, tuple[NetworkConfig, TrainingConfig]] = {
             init="orthogonal",
         ),
         TrainingConfig(
-            images=96_000,
+            images=112_000,
             batch_size=64,
             g_lr=1.5e-3,
             d_lr=2e-3,
             beta2=0.99,
             ema_decay=0.995,
             ema_start=6_400,
+            standing_batches=50,
             log_every=640,
-            snapshot_every=9_600,
+            snapshot_every=11_200,
         ),
     ),
     "article": (

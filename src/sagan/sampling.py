@@ -44,7 +44,16 @@ def load(
         CheckpointError: the checkpoint is damaged.
 
     Example:
-        >>> generator = load("runs/digits")  # doctest: +SKIP
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from sagan.config import RunConfig
+        >>> from sagan.run import Run
+        >>> config = RunConfig(network=NetworkConfig(resolution=8, g_width=4))
+        >>> weights = build_generator(config.network).state_dict()
+        >>> run = Run(Path(tempfile.mkdtemp()))
+        >>> _ = run.save(1, {"ema": weights}, config=config, keep=1)
+        >>> load(run.path)(torch.randn(2, 128)).shape
+        torch.Size([2, 3, 8, 8])
     """
     if weights not in ("ema", "raw"):
         raise ValueError(f"unknown weights {weights!r}: ema or raw")

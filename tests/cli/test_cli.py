@@ -14,7 +14,7 @@ from PIL import Image
 
 from sagan.cli import app, run_safely
 
-SMALL = ["--g-width", "4", "--d-width", "4", "--batch-size", "32", "--device", "cpu"]
+SMALL = ["--g-width", "4", "--d-width", "8", "--batch-size", "32", "--device", "cpu"]
 
 
 def sagan(*arguments):

@@ -10,7 +10,7 @@ from sagan.config import Runtime
 from sagan.run import find_checkpoint
 from sagan.training.engine import Engine, pick_device
 
-NETWORK = ["--g-width", "4", "--d-width", "4", "--seed", "3", "--batch-size", "32"]
+NETWORK = ["--g-width", "4", "--d-width", "8", "--seed", "3", "--batch-size", "32"]
 
 
 def train(path, *options):

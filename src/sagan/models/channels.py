@@ -19,7 +19,7 @@ RESNET_G = {
 }
 # ResNet discriminator: each block's output width; a block halves the map where the second row is 2.
 RESNET_D = {
-    8: ((2, 2, 2), (1, 2, 1)),
+    8: ((1, 2, 2), (1, 2, 1)),
     16: ((1, 2, 2), (2, 1, 1)),
     32: ((2, 2, 2, 2), (2, 2, 1, 1)),
     64: ((1, 2, 4, 8, 8), (2, 2, 2, 2, 1)),
