@@ -2,6 +2,8 @@
 
 import dataclasses
 import itertools
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -14,7 +16,7 @@ from sagan.run import Run, find_checkpoint
 from sagan.runlog import read_records
 from sagan.training import loop as loop_module
 from sagan.training import train
-from sagan.training.augment import DRAWS, UPDATE_STEPS, Augmentation, adapted, augment
+from sagan.training.augment import DRAWS, UPDATE_STEPS, Augmentation, _whole, adapted, augment
 from sagan.training.batches import BatchSource, Share
 from sagan.training.engine import Engine
 from sagan.training.state import new_state
@@ -126,6 +128,8 @@ def test_a_number_just_below_one_stays_in_range():
         assert augment(pictures(1, 3, 64, 64), draws, policy=(kind,), p=1.0).isfinite().all()
     cut = augment(torch.ones(1, 1, 8, 8), draws, policy=("cutout",), p=1.0)
     assert (cut == 0).sum() == 4  # centred on the last corner, not beyond it
+    for count in range(1, 300):
+        assert _whole(draws[0, -1:], 0, count - 1) == count - 1
 
 
 # Probability
@@ -276,6 +280,8 @@ def test_mirror_flips_about_half_of_the_real_images(digits):
     assert flipped.float().mean().item() == pytest.approx(0.5, abs=0.1)
     again = source(digits, batch_size=512, mirror=True).real(0)[0].images
     assert torch.equal(again, mirrored.images)
+    flips = [source(digits)._flips(step) for step in range(2)]
+    assert not torch.equal(*flips)
 
 
 @pytest.mark.parametrize("loss", ["hinge", "wgan-gp"])
@@ -347,12 +353,12 @@ def test_each_update_forgets_the_signs_before():
 
 
 def test_signs_are_counted_whole_so_that_processes_add_up_exactly():
-    augmentation = controller()
-    for positive in range(8):
-        augmentation.note(torch.tensor([1.0] * positive + [-1.0] * (7 - positive)).mean(), 7)
-    assert augmentation.sign_sum.item() == 0
-    augmentation.note(torch.tensor([1.0, 1.0, -1.0] + [1.0] * 4).mean(), 7)
-    assert augmentation.sign_sum.item() == 5
+    for batch in (7, 41, 48, 97):
+        for positive in range(batch + 1):
+            augmentation = controller()
+            signs = torch.tensor([1.0] * positive + [-1.0] * (batch - positive))
+            augmentation.note(signs.mean(), batch)
+            assert augmentation.sign_sum.item() == 2 * positive - batch
 
 
 @given(st.floats(0, 1), st.floats(-1, 1), st.integers(1, 10**7), st.integers(1, 10**7))
@@ -376,7 +382,7 @@ def test_updating_reads_nothing_back_from_the_device():
 # A whole run
 
 ADAPTIVE = {
-    "images": 320,
+    "images": 352,
     "augment_p": 0.3,
     "augment_target": 0.1,
     "augment_ramp": 1000,
@@ -404,13 +410,13 @@ def train_records(path):
     ]
 
 
-@pytest.mark.parametrize("options", [{}, {"accumulate": 2, "d_steps": 2, "images": 640}])
+@pytest.mark.parametrize("options", [{}, {"accumulate": 2, "d_steps": 2, "images": 704, "seed": 3}])
 def test_a_resumed_adaptive_run_equals_an_unbroken_one_bit_for_bit(
     tmp_path, digits, monkeypatch, options
 ):
     options = {**ADAPTIVE, **options}
     run_to(tmp_path / "unbroken", digits, **options)
-    stops = iter([3, 5, 10, 13])  # none of them an update of p, which come every 4
+    stops = iter([3, 5, 13, 21])  # none of the 22 an update of p, which come every 4
     stop_at = [next(stops)]
     monkeypatch.setattr(
         loop_module._Trainer, "_asked_to_stop", lambda self, _: self.state.step == stop_at[0]
@@ -425,6 +431,24 @@ def test_a_resumed_adaptive_run_equals_an_unbroken_one_bit_for_bit(
     ]
     assert facts[0] == facts[1]
     assert facts[0]["p"] not in (0.0, ADAPTIVE["augment_p"])
+    assert facts[0]["sign_sum"] != 0  # of steps before the last stop and after it
+
+
+@pytest.mark.slow
+def test_two_processes_adapt_as_one_does(tmp_path):
+    """And a run may go on with another number of them: the sums over all are kept."""
+
+    def sagan(path, *options):
+        command = [sys.executable, "-m", "sagan", "train", str(path), "--batch-size", "32"]
+        command += ["--g-width", "4", "--d-width", "4", "--device", "cpu", "--augment", "color"]
+        command += ["--augment-p", "adaptive", *options]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+        assert done.returncode == 0, done.stderr
+        return find_checkpoint(path).manifest["augmentation"]
+
+    two = sagan(tmp_path / "two", "--images", "192", "--devices", "2")  # 6 steps: 2 since an update
+    assert two == sagan(tmp_path / "one", "--images", "192", "--accumulate", "2")
+    assert two["sign_sum"] != 0
 
 
 def test_p_is_logged_and_follows_the_signs(tmp_path, digits):

@@ -114,8 +114,8 @@ def _cut_out(images: Tensor, draws: Tensor, chosen: Tensor) -> Tensor:
 
 def _whole(draws: Tensor, least: int, most: int) -> Tensor:
     """Turn numbers in [0, 1) into whole ones from least to most, both included."""
-    count = most - least + 1
-    return (draws * count).long().clamp(max=count - 1) + least  # a product may round up to count
+    # A float32 below 1 times a whole number rounds to less than that number, so `most` is the most.
+    return (draws * (most - least + 1)).long() + least
 
 
 def adapted(
