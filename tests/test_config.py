@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sagan.config import (
     RESOLUTIONS_PX,
     AttentionForm,
+    AugmentKind,
     DataConfig,
     Family,
     Init,
@@ -78,6 +79,10 @@ def trainings(draw: st.DrawFn) -> TrainingConfig:
         precision=draw(st.sampled_from(get_args(Precision))),
         standing_batches=draw(st.integers(0, 1000)),
         fake_labels=draw(st.sampled_from(("uniform", "data"))),
+        augment=tuple(draw(st.sets(st.sampled_from(get_args(AugmentKind))))),
+        augment_p=draw(st.floats(0, 1)),
+        augment_ramp=draw(counts),
+        mirror=draw(st.booleans()),
         seed=draw(st.integers(0, 1 << 62)),
         log_every=draw(counts),
         snapshot_every=draw(counts),
@@ -193,7 +198,7 @@ def test_an_invalid_value_is_refused_and_the_message_names_it(
     assert str(list(values.values())[-1]) in str(error.value)
 
 
-ACCEPTED = {int: (int,), float: (int, float), str: (str,), tuple: (list,)}
+ACCEPTED = {int: (int,), float: (int, float), str: (str,), tuple: (list,), bool: (bool,)}
 WRONG_TYPES = [
     (section, field.name, type(field.default), value)
     for section, cls in SECTIONS.items()
@@ -225,6 +230,7 @@ def test_a_whole_number_is_taken_for_a_float() -> None:
         ("network", "g_attention", [[8]]),
         ("network", "d_attention", [True]),
         ("network", "d_attention", [8.5]),
+        ("training", "augment", [1]),
         ("data", "class_names", [1]),
     ],
 )

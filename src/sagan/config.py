@@ -15,8 +15,10 @@ AttentionForm = Literal["article", "paper"]
 Init = Literal["xavier", "orthogonal", "default"]
 Loss = Literal["hinge", "wgan-gp", "non-saturating"]
 Precision = Literal["float32", "tf32", "bf16"]
+AugmentKind = Literal["color", "translation", "cutout"]
 
-_ITEMS = {"g_attention": int, "d_attention": int, "class_names": str}  # of the tuples
+# of the tuples
+_ITEMS = {"g_attention": int, "d_attention": int, "augment": str, "class_names": str}
 RESOLUTIONS_PX = (8, 16, 32, 64, 128, 256)
 
 
@@ -122,6 +124,12 @@ class TrainingConfig:
         standing_batches: batches from which the saved generator's batch-norm statistics are
             recomputed; 0 keeps the running ones.
         fake_labels: `uniform`, or `data` for the data's class frequencies.
+        augment: kinds of augmentation before the discriminator, see `sagan.training.augment`.
+        augment_p: the probability of each kind for each image; where it adapts, its first value.
+        augment_target: mean sign of the discriminator's logits on real images that an adaptive
+            probability aims at; 0 keeps it fixed.
+        augment_ramp: images over which an adaptive probability can go from 0 to 1.
+        mirror: show each real image flipped left to right half of the time.
         seed: of weights, order, latents, labels and split.
         log_every, snapshot_every: images between log records, and between snapshots (checkpoint,
             grid, attention numbers).
@@ -143,6 +151,11 @@ class TrainingConfig:
     precision: Precision = "float32"
     standing_batches: int = 0
     fake_labels: Literal["uniform", "data"] = "uniform"
+    augment: tuple[str, ...] = ()
+    augment_p: float = 1.0
+    augment_target: float = 0.0
+    augment_ramp: int = 100_000
+    mirror: bool = False
     seed: int = 0
     log_every: int = 1_280
     snapshot_every: int = 12_800
@@ -152,7 +165,7 @@ class TrainingConfig:
         _require_choice("loss", self.loss, get_args(Loss))
         _require_choice("precision", self.precision, get_args(Precision))
         _require_choice("fake_labels", self.fake_labels, ("uniform", "data"))
-        for name in ("images", "batch_size", "d_steps", "accumulate", "keep"):
+        for name in ("images", "batch_size", "d_steps", "accumulate", "augment_ramp", "keep"):
             _require_at_least(name, getattr(self, name), 1)
         for name in ("log_every", "snapshot_every"):
             _require_at_least(name, getattr(self, name), 1)
@@ -168,6 +181,28 @@ class TrainingConfig:
             self.batch_size % self.accumulate == 0,
             f"batch_size {self.batch_size} does not divide into {self.accumulate} micro-batches",
         )
+        self._check_augmentation()
+
+    def _check_augmentation(self) -> None:
+        kinds = get_args(AugmentKind)
+        for kind in self.augment:
+            _require_choice("augmentation", kind, kinds)
+        in_order = tuple(kind for kind in kinds if kind in self.augment)
+        object.__setattr__(self, "augment", in_order)
+        p, target = self.augment_p, self.augment_target
+        _require(0 <= p <= 1, f"augment_p must be in [0, 1], not {p}")
+        _require(0 <= target < 1, f"augment_target must be in [0, 1), not {target}")
+        if target:
+            _require(
+                bool(self.augment),
+                "an adaptive augmentation needs something to adapt: name the kinds, as "
+                f"{','.join(kinds)}",
+            )
+            _require(
+                self.loss != "wgan-gp",
+                "augmentation cannot adapt under wgan-gp, whose logits have no zero point; give a "
+                "fixed probability",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

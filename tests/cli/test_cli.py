@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from sagan.cli import app, run_safely
+from sagan.run import Run
 
 SMALL = ["--g-width", "4", "--d-width", "8", "--batch-size", "32", "--device", "cpu"]
 
@@ -35,7 +36,7 @@ def run(tmp_path_factory):
     ("options", "said"),
     [
         (["--nonsense"], "nonsense"),
-        (["--preset", "nonsense"], "choose from digits, article, paper, best, cifar"),
+        (["--preset", "nonsense"], "choose from digits, article, paper, best, cifar, small"),
         (["--data", "nonsense"], "choose from digits, photographs"),
         (["--resolution", "48"], "choose from 8, 16, 32, 64, 128, 256"),
         (["--preset", "article", "--resolution", "8"], "32, 64 and 128 px"),
@@ -54,6 +55,10 @@ def run(tmp_path_factory):
         (["--loss", "nonsense"], "hinge"),
         (["--devices", "0"], "devices must be at least 1"),
         (["--g-width", "5"], "another base width"),
+        (["--augment", "colour"], "choose from color, translation, cutout"),
+        (["--augment-p", "often"], "neither a number from 0 to 1 nor adaptive"),
+        (["--augment-p", "2"], "augment_p must be in [0, 1], not 2.0"),
+        (["--augment-p", "adaptive"], "name the kinds, as color,translation,cutout"),
     ],
 )
 def test_bad_training_options_are_one_line_and_write_nothing(tmp_path, capfd, options, said):
@@ -273,7 +278,7 @@ def test_importing_the_package_loads_no_torch():
 SURFACE = {  # others rely on it: add to it, never take away
     "train": """data preset resolution channels unconditional no-unconditional images batch-size
         seed loss g-lr d-lr d-steps accumulate ema-decay g-width d-width g-attention d-attention
-        attention-form standing-batches precision log-every snapshot-every keep device devices
+        attention-form standing-batches augment augment-p mirror precision log-every snapshot-every keep device devices
         compile channels-last no-channels-last""",
     "sample": """num out classes seed truncation interpolate interpolate-classes weights batch-size
         device""",
@@ -295,3 +300,30 @@ def test_each_command_has_help_for_its_whole_surface_without_torch(command):
     assert done.returncode == 0, done.stderr
     options = set(re.findall(r"^[^a-z]*--([a-z-]+)", done.stdout, flags=re.MULTILINE))
     assert options == set(SURFACE[command].split())
+
+
+TINY = ["--g-width", "8", "--d-width", "8", "--batch-size", "4", "--images", "4"]
+
+
+def test_own_data_choose_their_preset_and_say_why_once(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sagan.data.sources._CROPS", 12)
+    command = ["train", "--data", "photographs", *TINY, "--resolution", "16"]
+    assert sagan(*command) == 0
+    said = capfd.readouterr().err
+    assert said.count("Preset small: 12 images are few (under 10,000)") == 1
+    config = Run(tmp_path / "runs/photographs-small").config()
+    assert config.preset == "small"
+    assert config.training.augment == ("color", "translation", "cutout")
+    assert sagan("train", "--data", "photographs") == 0  # goes on, at the run's own resolution
+    assert "Preset" not in capfd.readouterr().err
+
+
+def test_augmentation_options_reach_the_run(tmp_path):
+    options = ["--augment", "cutout,color", "--augment-p", "adaptive", "--mirror"]
+    assert sagan("train", tmp_path / "run", *SMALL, "--images", "64", *options) == 0
+    training = Run(tmp_path / "run").config().training
+    assert (training.augment, training.augment_p) == (("color", "cutout"), 0.0)
+    assert (training.augment_target, training.mirror) == (0.6, True)
+    assert sagan("train", tmp_path / "run", "--images", "128") == 0
+    assert sagan("train", tmp_path / "run", "--augment", "none") == 2

@@ -19,6 +19,7 @@ OPTIONS = {
     "paper": ["--data", "photographs", "--batch-size", "8", "--standing-batches", "2", *NARROW],
     "best": ["--data", "photographs", "--batch-size", "8", *NARROW],
     "cifar": ["--data", "photographs", "--batch-size", "16", "--g-width", "16"],
+    "small": ["--data", "photographs"],
 }
 
 

@@ -138,7 +138,7 @@ def test_every_weight_moves_in_its_own_step_only(channels_last, precision, accum
 
 def test_accumulated_gradients_are_those_of_the_whole_batch_in_d():
     batch = real_batch(8)
-    halves = [RealBatch(*(t[i : i + 4] for t in batch)) for i in (0, 4)]
+    halves = [RealBatch(*(t[i : i + 4] for t in batch[:5])) for i in (0, 4)]
     results = []
     for batches in ([batch], halves):
         engine, state = make()

@@ -1,5 +1,6 @@
 """`sagan train`."""
 
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from sagan.config import AttentionForm, DataConfig, Loss, Precision, RunConfig, Runtime
-from sagan.presets import preset
+from sagan.presets import OWN_DATA_RESOLUTION_PX, default_preset, preset
 
 _DEFAULT_PRESET = "digits"
 _DEFAULT_DATA = "digits"
@@ -38,6 +39,9 @@ def train(
     d_attention: str | None = None,
     attention_form: AttentionForm | None = None,
     standing_batches: int | None = None,
+    augment: str | None = None,
+    augment_p: str | None = None,
+    mirror: bool | None = None,
     precision: Precision | None = None,
     log_every: int | None = None,
     snapshot_every: int | None = None,
@@ -62,7 +66,7 @@ def train(
     data
         Source of the images: digits (default) or photographs.
     preset_name
-        The recipe: digits (default), article, paper, best or cifar.
+        The recipe: digits, article, paper, best, cifar or small; by default what suits the data.
     resolution
         Image side in pixels: 8, 16, 32, 64, 128 or 256.
     channels
@@ -99,6 +103,12 @@ def train(
         The attention block's form.
     standing_batches
         Batches from which the saved generator's batch-norm statistics come; 0: running ones.
+    augment
+        DiffAugment for few images: any of color,translation,cutout; or none.
+    augment_p
+        The probability of each for each image, 0 to 1; or adaptive, against D's overfitting.
+    mirror
+        Show real images flipped left to right half of the time.
     precision
         Of the forward passes.
     log_every
@@ -135,13 +145,24 @@ def train(
         "accumulate": accumulate,
         "ema_decay": ema_decay,
         "standing_batches": standing_batches,
+        "augment": parse_augment(augment),
+        **parse_probability(augment_p),
+        "mirror": mirror,
         "precision": precision,
         "log_every": log_every,
         "snapshot_every": snapshot_every,
         "keep": keep,
     }
     runtime = Runtime(device=device, devices=devices, compile=compile, channels_last=channels_last)
+    own = (data or _DEFAULT_DATA) != _DEFAULT_DATA
+    reason = ""
+    if preset_name is None and not (run and _is_run(run)):
+        preset_name, reason = choose_preset(data or _DEFAULT_DATA, resolution)
     path = run or Path("runs") / f"{data or _DEFAULT_DATA}-{preset_name or _DEFAULT_PRESET}"
+    if own and reason and not _is_run(path):
+        resolution = resolution or OWN_DATA_RESOLUTION_PX
+        if "LOCAL_RANK" not in os.environ:  # not in the processes that this one starts
+            print(f"Preset {preset_name}: {reason}.", file=sys.stderr)
     return start(
         path,
         data=data,
@@ -152,6 +173,20 @@ def train(
         training_options=training_options,
         runtime=runtime,
     )
+
+
+def _is_run(path: Path) -> bool:
+    return (path / "config.json").is_file()
+
+
+def choose_preset(data: str, resolution: int | None) -> tuple[str, str]:
+    """Choose a new run's preset by the number of its images, and give the reason."""
+    from sagan.data import load_dataset
+
+    if data == _DEFAULT_DATA:
+        return default_preset(0, data)
+    dataset = load_dataset(data, resolution=resolution or OWN_DATA_RESOLUTION_PX)
+    return default_preset(len(dataset), data)
 
 
 def start(
@@ -248,4 +283,43 @@ def parse_sides(text: str | None) -> tuple[int, ...] | None:
     except ValueError:
         raise ValueError(
             f"attention sides {text!r} are not whole numbers with commas, as 16,32; or none"
+        ) from None
+
+
+_ADAPTIVE_TARGET = 0.6  # Karras et al. 2020
+
+
+def parse_augment(text: str | None) -> tuple[str, ...] | None:
+    """Read augmentation kinds: `color,cutout`, or `none`.
+
+    Example:
+        >>> parse_augment("color, cutout"), parse_augment("none")
+        (('color', 'cutout'), ())
+    """
+    if text is None:
+        return None
+    if text.strip().lower() == "none":
+        return ()
+    return tuple(part.strip().lower() for part in text.split(","))
+
+
+def parse_probability(text: str | None) -> dict[str, float]:
+    """Read an augmentation probability: a number, or `adaptive` (from 0, by D's overfitting).
+
+    Raises:
+        ValueError: it is neither.
+
+    Example:
+        >>> parse_probability("adaptive"), parse_probability("0.5")
+        ({'augment_p': 0.0, 'augment_target': 0.6}, {'augment_p': 0.5, 'augment_target': 0.0})
+    """
+    if text is None:
+        return {}
+    if text.strip().lower() == "adaptive":
+        return {"augment_p": 0.0, "augment_target": _ADAPTIVE_TARGET}
+    try:
+        return {"augment_p": float(text), "augment_target": 0.0}
+    except ValueError:
+        raise ValueError(
+            f"augmentation probability {text!r} is neither a number from 0 to 1 nor adaptive"
         ) from None

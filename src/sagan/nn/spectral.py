@@ -64,6 +64,8 @@ class SpectralNorm(nn.Module):
     def power_iteration(self, steps: int = 1) -> None:
         """Move u and v towards the leading singular vectors of the weight."""
         matrix = self.matrix()
+        if matrix.is_meta:  # there are no numbers to iterate on
+            return
         with _full_precision(matrix):
             for _ in range(steps):
                 v = torch.mv(matrix.t(), self.u)

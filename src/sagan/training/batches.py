@@ -15,6 +15,7 @@ from sagan.config import RunConfig
 from sagan.data import ImageDataset
 from sagan.randomness import DataOrder, generator_for
 from sagan.sampling import to_float
+from sagan.training.augment import DRAWS
 from sagan.training.step import FakeBatch, RealBatch
 
 _KEEP_ON_DEVICE_BYTES = 2**31
@@ -75,25 +76,54 @@ class BatchSource:
         training = self._config.training
         indices = self._order.indices(d_step * training.batch_size, training.batch_size)
         latents, fake_labels, mix = self._draw("d", d_step)
-        parts = (self._cut(t) for t in (indices, latents, fake_labels, mix))
+        flips = self._flips(d_step)
+        real_draws, fake_draws = (self._augment_draws(kind, d_step) for kind in ("real", "fake"))
+        whole = (indices, flips, latents, fake_labels, mix, real_draws, fake_draws)
+        parts = (self._cut(tensor) for tensor in whole)
         return [
             RealBatch(
-                to_float(self._images[rows.to(self._images.device)].to(self._device)),
+                self._pictures(rows, flip),
                 self._labels[rows].to(self._device) if self._labels is not None else None,
                 z.to(self._device),
                 y.to(self._device) if self._conditional else None,
                 share.to(self._device),
+                real.to(self._device),
+                fake.to(self._device),
             )
-            for rows, z, y, share in zip(*parts, strict=True)
+            for rows, flip, z, y, share, real, fake in zip(*parts, strict=True)
         ]
 
     def fake(self, step: int) -> list[FakeBatch]:
         """The micro-batches of a generator step."""
         latents, labels, _ = self._draw("g", step)
+        parts = (self._cut(t) for t in (latents, labels, self._augment_draws("g", step)))
         return [
-            FakeBatch(z.to(self._device), y.to(self._device) if self._conditional else None)
-            for z, y in zip(self._cut(latents), self._cut(labels), strict=True)
+            FakeBatch(
+                z.to(self._device),
+                y.to(self._device) if self._conditional else None,
+                draws.to(self._device),
+            )
+            for z, y, draws in zip(*parts, strict=True)
         ]
+
+    def _pictures(self, rows: Tensor, flip: Tensor) -> Tensor:
+        images = self._images[rows.to(self._images.device)].to(self._device)
+        if self._config.training.mirror:
+            flip = flip.to(self._device)[:, None, None, None]
+            images = torch.where(flip, images.flip(3), images)
+        return to_float(images)
+
+    def _flips(self, d_step: int) -> Tensor:
+        """Which images of a batch are mirrored."""
+        training = self._config.training
+        draw = generator_for(training.seed, "mirror", d_step)
+        return torch.rand(training.batch_size, generator=draw) < 0.5
+
+    def _augment_draws(self, purpose: str, step: int) -> Tensor:
+        """The random numbers of each image's augmentation; none of them where there is none."""
+        training = self._config.training
+        draw = generator_for(training.seed, f"augment {purpose}", step)
+        return torch.rand(training.batch_size, DRAWS if training.augment else 0, generator=draw)
 
     def _draw(self, purpose: str, step: int) -> tuple[Tensor, Tensor, Tensor]:
         batch_size = self._config.training.batch_size

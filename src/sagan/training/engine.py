@@ -92,6 +92,14 @@ class Engine:
         assert isinstance(total, Tensor)
         return total.item() > 0
 
+    def sum(self, tensor: Tensor) -> Tensor:
+        """Add a tensor up over all processes."""
+        if self.world_size == 1:
+            return tensor
+        total = self._fabric.all_reduce(tensor.clone(), reduce_op="sum")  # it works in place
+        assert isinstance(total, Tensor)
+        return total
+
     def barrier(self) -> None:
         """Wait for all processes."""
         self._fabric.barrier()

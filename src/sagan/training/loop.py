@@ -22,6 +22,7 @@ from sagan.randomness import sample_latents
 from sagan.run import Run
 from sagan.runlog import Meter, append_records, read_records
 from sagan.sampling import generate, image_grid, standing_statistics
+from sagan.training.augment import UPDATE_STEPS
 from sagan.training.batches import BatchSource, Share
 from sagan.training.engine import Engine
 from sagan.training.signals import StopSignals
@@ -88,7 +89,7 @@ def train(
         if main:
             _prepare_folder(run, config)
         engine.barrier()
-        faults = _resume(state, run)
+        faults = _resume(state, run, engine.rank)
         trainer = _Trainer(config, run, engine, batches, state, progress=progress and main)
         for fault in faults:
             trainer.meter.say(f"left out a checkpoint: {fault}")
@@ -105,10 +106,10 @@ def _prepare_folder(run: Run, config: RunConfig) -> None:
     run.remove_leftovers()
 
 
-def _resume(state: TrainState, run: Run) -> list[str]:
+def _resume(state: TrainState, run: Run, rank: int) -> list[str]:
     checkpoint, faults = run.newest_sound_checkpoint()
     if checkpoint is not None:
-        restore(state, checkpoint)
+        restore(state, checkpoint, rank=rank)
     return faults
 
 
@@ -172,14 +173,22 @@ class _Trainer:
 
     def _step(self) -> None:
         state, training = self.state, self.config.training
+        networks, engine, augmentation = state.networks, self.engine, state.augmentation
         numbers: dict[str, Tensor] = {}
         for k in range(training.d_steps):
             number = state.step * training.d_steps + k
-            numbers |= d_step(state.networks, self.batches.real(number), training, self.engine)
-        numbers |= g_step(state.networks, self.batches.fake(state.step), training, self.engine)
+            reals = self.batches.real(number)
+            numbers |= d_step(networks, reals, training, engine, augmentation)
+            if augmentation is not None and augmentation.target:
+                augmentation.note(numbers["real_sign"], sum(len(batch.images) for batch in reals))
+        fakes = self.batches.fake(state.step)
+        numbers |= g_step(networks, fakes, training, engine, augmentation)
         averaging = self.images >= training.ema_start
         state.ema.update(state.generator, decay=None if averaging else 0.0)
         state.step += 1
+        if augmentation is not None and augmentation.target and state.step % UPDATE_STEPS == 0:
+            shown_nimg = UPDATE_STEPS * self.images_per_step
+            augmentation.adapt(engine.sum(augmentation.sign_sum), shown_nimg)
         for name, value in numbers.items():
             state.log_sums[name] = state.log_sums.get(name, torch.zeros_like(value)) + value
 
@@ -194,6 +203,8 @@ class _Trainer:
                 "stands. Lower the learning rates or try another seed"
             )
         self.meter.advance(self.images, f"D {means['d_loss']:.2f} · G {means['g_loss']:.2f}")
+        if self.state.augmentation is not None:
+            means["augment_p"] = self.state.augmentation.p.item()
         self._record("train", **means, images_per_sec=round(self.meter.rate, 2))
 
     def _record(self, kind: str, **values: Any) -> None:
@@ -217,6 +228,7 @@ class _Trainer:
             )
 
     def _snapshot(self, *, with_pictures: bool) -> None:
+        facts = self._augmentation_facts()
         if not self.main:
             return
         self._check_weights()
@@ -237,8 +249,16 @@ class _Trainer:
             state_tensors(state),
             config=self.config,
             keep=training.keep,
-            facts={"images": self.images, "log_sums": sums},
+            facts={"images": self.images, "log_sums": sums, **facts},
         )
+
+    def _augmentation_facts(self) -> dict[str, Any]:
+        """What a resumed run needs of the augmentation; every process must ask."""
+        augmentation = self.state.augmentation
+        if augmentation is None:
+            return {}
+        sign_sum = self.engine.sum(augmentation.sign_sum)
+        return {"augmentation": {"p": augmentation.p.item(), "sign_sum": sign_sum.item()}}
 
     def _check_weights(self) -> None:
         for name, network in (("G", self.state.generator), ("D", self.state.discriminator)):

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from sagan.checkpoint import Checkpoint
 from sagan.config import RunConfig, Runtime
 from sagan.models import Discriminator, Generator, build_discriminator, build_generator
+from sagan.training.augment import Augmentation
 from sagan.training.ema import EMA
 from sagan.training.engine import Engine
 from sagan.training.step import Networks
@@ -27,6 +28,7 @@ class TrainState:
         generator, discriminator: the modules themselves, for saving and looking into.
         networks: the same, wrapped by the engine, for stepping.
         ema: the averaged generator.
+        augmentation: what is done to images before the discriminator, or None.
         step: generator steps taken.
         log_sums: sums of logged numbers since the last record.
     """
@@ -35,6 +37,7 @@ class TrainState:
     discriminator: Discriminator
     networks: Networks
     ema: EMA
+    augmentation: Augmentation | None = None
     step: int = 0
     log_sums: dict[str, Tensor] = field(default_factory=dict)
 
@@ -58,7 +61,16 @@ def new_state(config: RunConfig, runtime: Runtime, engine: Engine) -> TrainState
     g, g_optimizer = engine.setup(g, g_optimizer)
     d, d_optimizer = engine.setup(d, d_optimizer)
     networks = Networks(g, d, g_optimizer, d_optimizer)
-    return TrainState(generator, discriminator, networks, ema)
+    augmentation = None
+    if training.augment:
+        augmentation = Augmentation(
+            training.augment,
+            p=torch.tensor(training.augment_p, device=engine.device),
+            sign_sum=torch.zeros((), device=engine.device),
+            target=training.augment_target,
+            ramp_nimg=training.augment_ramp,
+        )
+    return TrainState(generator, discriminator, networks, ema, augmentation)
 
 
 def state_tensors(state: TrainState) -> dict[str, dict[str, Tensor]]:
@@ -72,8 +84,13 @@ def state_tensors(state: TrainState) -> dict[str, dict[str, Tensor]]:
     }
 
 
-def restore(state: TrainState, checkpoint: Checkpoint) -> None:
+def restore(state: TrainState, checkpoint: Checkpoint, *, rank: int = 0) -> None:
     """Put a checkpoint's content into a state made for the same configuration.
+
+    Args:
+        state: changed in place.
+        checkpoint: where from.
+        rank: of this process; the sums over all processes go on in the first.
 
     Raises:
         CheckpointError: a file is damaged; the state is then not to be used.
@@ -90,6 +107,11 @@ def restore(state: TrainState, checkpoint: Checkpoint) -> None:
         name: torch.tensor(value, device=device)
         for name, value in checkpoint.manifest.get("log_sums", {}).items()
     }
+    if state.augmentation is not None:
+        kept = checkpoint.manifest["augmentation"]
+        state.augmentation.p = torch.tensor(kept["p"], device=device)
+        sign_sum = kept["sign_sum"] if rank == 0 else 0.0
+        state.augmentation.sign_sum = torch.tensor(sign_sum, device=device)
 
 
 def _adam_tensors(optimizer: torch.optim.Optimizer, network: nn.Module) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ discriminator step carry no gradient, and the discriminator is frozen in the gen
 Dimensions: b batch, c channels, h w the image's sides, z latent length.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -20,6 +20,8 @@ from sagan.nn.spectral import power_iteration
 from sagan.training.engine import Engine
 from sagan.training.losses import discriminator_loss, generator_loss, gradient_penalty
 
+Augment = Callable[[Tensor, Tensor], Tensor]  # images and their random numbers to images
+
 
 class RealBatch(NamedTuple):
     """Real images, and what the fakes beside them are made from."""
@@ -29,6 +31,8 @@ class RealBatch(NamedTuple):
     latents: Tensor  # b z
     fake_labels: Tensor | None  # b
     mix: Tensor  # b in [0, 1], for the gradient penalty
+    real_draws: Tensor | None = None  # b r in [0, 1), for augmentation
+    fake_draws: Tensor | None = None
 
 
 class FakeBatch(NamedTuple):
@@ -36,6 +40,7 @@ class FakeBatch(NamedTuple):
 
     latents: Tensor
     labels: Tensor | None
+    draws: Tensor | None = None  # b r in [0, 1), for augmentation
 
 
 @dataclass
@@ -63,6 +68,7 @@ def d_step(
     batches: Sequence[RealBatch],
     training: TrainingConfig,
     engine: Engine,
+    augment: Augment | None = None,
 ) -> dict[str, Tensor]:
     """Update the discriminator once on real and fake images, in one pass over both.
 
@@ -71,9 +77,11 @@ def d_step(
         batches: the micro-batches of this step.
         training: the loss and its weights.
         engine: runs the backward passes.
+        augment: changes real and fake images before the discriminator sees them.
 
     Returns:
-        `d_loss`, `real_logits` and `fake_logits`: scalar means on the device, detached.
+        `d_loss`, `real_logits`, `fake_logits` and `real_sign` (of the real logits; near 1 where the
+        discriminator overfits): scalar means on the device, detached.
     """
     G, D = networks.generator, networks.discriminator
     power_iteration(D)
@@ -81,27 +89,37 @@ def d_step(
     sums: dict[str, Tensor] = {}
     for i, batch in enumerate(batches):
         with torch.no_grad():
-            fake = G(batch.latents, batch.fake_labels)
+            fake = _seen(G(batch.latents, batch.fake_labels), batch.fake_draws, augment)
+        real = _seen(batch.images, batch.real_draws, augment)
         with engine.without_sync(D, enabled=i + 1 < len(batches)):
-            images = torch.cat([batch.images, fake])
+            images = torch.cat([real, fake])
             labels = None
             if batch.labels is not None and batch.fake_labels is not None:
                 labels = torch.cat([batch.labels, batch.fake_labels])
             logits = D(images, labels).float()
-            real_logits, fake_logits = logits.split([len(batch.images), len(fake)])
+            real_logits, fake_logits = logits.split([len(real), len(fake)])
             loss = discriminator_loss(training.loss, real_logits, fake_logits)
             if training.loss == "wgan-gp":
-                penalty = gradient_penalty(D, batch.images, fake, batch.labels, batch.mix)
+                penalty = gradient_penalty(D, real, fake, batch.labels, batch.mix)
                 loss = loss + training.gradient_penalty * penalty
             engine.backward(loss / len(batches))
         for name, value in (
             ("d_loss", loss),
             ("real_logits", real_logits.mean()),
             ("fake_logits", fake_logits.mean()),
+            ("real_sign", real_logits.sign().mean()),
         ):
             sums[name] = sums.get(name, 0) + value.detach() / len(batches)
     networks.d_optimizer.step()
     return sums
+
+
+def _seen(images: Tensor, draws: Tensor | None, augment: Augment | None) -> Tensor:
+    """The images as the discriminator is shown them."""
+    if augment is None:
+        return images
+    assert draws is not None
+    return augment(images, draws)
 
 
 def g_step(
@@ -109,6 +127,7 @@ def g_step(
     batches: Sequence[FakeBatch],
     training: TrainingConfig,
     engine: Engine,
+    augment: Augment | None = None,
 ) -> dict[str, Tensor]:
     """Update the generator once against the frozen discriminator.
 
@@ -122,7 +141,8 @@ def g_step(
         for i, batch in enumerate(batches):
             # D's gradients are not wanted, so it must not wait for other processes' either.
             with engine.without_sync(G, enabled=i + 1 < len(batches)), engine.without_sync(D):
-                logits = D(G(batch.latents, batch.labels), batch.labels).float()
+                fake = _seen(G(batch.latents, batch.labels), batch.draws, augment)
+                logits = D(fake, batch.labels).float()
                 loss = generator_loss(training.loss, logits)
                 engine.backward(loss / len(batches))
             total = total + loss.detach() / len(batches)

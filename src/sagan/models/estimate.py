@@ -1,0 +1,249 @@
+"""What training a configuration costs, without training it: parameters, FLOP and memory.
+
+The networks are built and run on PyTorch's `meta` device, which has shapes but no numbers, so that
+nothing is allocated. FLOP are counted as in the literature: 2 for a multiply-add, matrix products
+and convolutions only. On `meta` attention takes plain matrix products, which are counted like any
+others; where the real device takes a fused kernel, the memory of the map is taken off again.
+"""
+
+from collections.abc import Callable, Set
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from sagan.config import NetworkConfig, TrainingConfig
+from sagan.models import Discriminator, Generator, build_discriminator, build_generator
+from sagan.models.channels import Stage, discriminator_stages, generator_stages
+from sagan.nn.attention import attention_path
+
+_FLOAT_BYTES = 4
+# A step of wgan-gp adds a forward pass over mixtures, its gradient with respect to them, and the
+# backward pass through both, in forward passes' worth.
+_PENALTY_PASSES = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What one configuration costs to train.
+
+    Args:
+        g_parameters, d_parameters: numbers of weights.
+        g_flop, d_flop: of one image's forward pass.
+        train_flop: of one real image, its share of the generator steps included.
+        state_bytes: weights, gradients, both Adam moments and the averaged generator.
+        activation_bytes: what the larger step keeps for its backward pass over a micro-batch.
+        working_bytes: what comes and goes beside it: gradients of its largest tensor.
+    """
+
+    g_parameters: int
+    d_parameters: int
+    g_flop: int
+    d_flop: int
+    train_flop: int
+    state_bytes: int
+    activation_bytes: int
+    working_bytes: int
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most memory that training takes on its device, the data and the program apart."""
+        return self.state_bytes + self.activation_bytes + self.working_bytes
+
+
+def estimate(
+    network: NetworkConfig, training: TrainingConfig, *, device_type: str = "cpu"
+) -> Estimate:
+    """Estimate parameters, FLOP and peak memory of training, in a few seconds.
+
+    A training image costs 4 G + 8 D forward passes' worth with one discriminator step a generator
+    step; with k of them (1 + 3/k) G + (6 + 2/k) D. Memory is that of one process whose micro-batch
+    is `batch_size / accumulate`; bf16 is taken to halve what is kept for the backward pass.
+
+    Args:
+        network: of both networks.
+        training: batch size, discriminator steps, loss and precision.
+        device_type: `cpu`, `cuda` or `mps`; decides which attention keeps its map.
+
+    Raises:
+        ValueError: attention is wanted on a feature map that there is not.
+
+    Example:
+        >>> digits = NetworkConfig(resolution=8, channels=1, classes=10, g_width=8, d_width=8)
+        >>> cost = estimate(digits, TrainingConfig(batch_size=64))
+        >>> cost.train_flop == 4 * cost.g_flop + 8 * cost.d_flop
+        True
+    """
+    with torch.device("meta"):
+        G, D = build_generator(network), build_discriminator(network)
+    g_flop, d_flop = _forward_flop(G, D, network)
+    d_passes = 6 + (_PENALTY_PASSES if training.loss == "wgan-gp" else 0)
+    steps = training.d_steps
+    activation_bytes, working_bytes = _step_bytes(G, D, network, training, device_type)
+    return Estimate(
+        g_parameters=_count(G),
+        d_parameters=_count(D),
+        g_flop=g_flop,
+        d_flop=d_flop,
+        train_flop=g_flop * (steps + 3) // steps + d_flop * (d_passes * steps + 2) // steps,
+        state_bytes=_state_bytes(G, D),
+        activation_bytes=activation_bytes,
+        working_bytes=working_bytes,
+    )
+
+
+def attention_flop(n: int, m: int, channels: int, form: str) -> int:
+    """FLOP of an attention layer's forward pass for one image, by the formula.
+
+    With pooled keys (m = n/4) this is 2 (1.25 n c^2 + n m (c/8 + c/2)): the four 1x1 convolutions,
+    the energies and the weighted sum.
+
+    Args:
+        n: queries.
+        m: keys.
+        channels: c.
+        form: `paper` (values c/2 and an output convolution) or `article` (values c).
+
+    Example:
+        >>> attention_flop(1024, 256, 64, "paper")
+        31457280
+    """
+    e = channels // 8
+    d = channels // 2 if form == "paper" else channels
+    convolutions = n * channels * (2 * e + d) + (n * d * channels if form == "paper" else 0)
+    return 2 * (convolutions + n * m * (e + d))
+
+
+def _count(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
+
+
+def _forward_flop(G: Generator, D: Discriminator, network: NetworkConfig) -> tuple[int, int]:
+    """Count one more image's forward passes: what a whole batch shares, as sigma, falls out."""
+    counts = []
+    meta = torch.device("meta")
+    for batch in (1, 2):
+        labels = _labels(network, batch, meta)
+        with torch.no_grad(), FlopCounterMode(display=False) as g_counter:
+            images = G(torch.zeros(batch, network.latent_dim, device=meta), labels)
+        with torch.no_grad(), FlopCounterMode(display=False) as d_counter:
+            D(images, labels)
+        counts.append((g_counter.get_total_flops(), d_counter.get_total_flops()))
+    (g_one, d_one), (g_two, d_two) = counts
+    return g_two - g_one, d_two - d_one
+
+
+def _state_bytes(G: nn.Module, D: nn.Module) -> int:
+    """Weights, gradients and two moments of both networks; the average of G; all buffers."""
+    buffers = sum(b.numel() * b.element_size() for n in (G, D, G) for b in n.buffers())
+    return _FLOAT_BYTES * (4 * (_count(G) + _count(D)) + _count(G)) + buffers
+
+
+def _step_bytes(
+    G: Generator, D: Discriminator, network: NetworkConfig, training: TrainingConfig, device: str
+) -> tuple[int, int]:
+    """What the larger of the two steps keeps, and what it works with beside."""
+    batch = training.batch_size // training.accumulate
+    penalised = training.loss == "wgan-gp"
+    d_fused = [] if penalised else _fused_maps(discriminator_stages(network), network, device)
+    g_fused = _fused_maps(generator_stages(network), network, device)
+    steps: list[tuple[Callable[[], Tensor], list[_FusedMap], int]] = [
+        (lambda: discriminator_pass(D, batch, penalised=penalised), d_fused, 2 * batch),
+        (lambda: generator_pass(G, D, batch), g_fused + d_fused, batch),
+    ]
+    costs = []
+    for forward, fused, images in steps:
+        total, largest = stored_bytes(forward, (G, D), without={(a.n, a.m) for a in fused})
+        instead = images * sum(a.kept_bytes for a in fused)
+        costs.append((total + instead, 2 * largest))  # its gradients: out and in
+    halved = 2 if training.precision == "bf16" else 1
+    kept, working = max(costs)
+    return kept // halved, working // halved
+
+
+def discriminator_pass(D: Discriminator, batch: int, *, penalised: bool = False) -> Tensor:
+    """The forward pass of a discriminator step of b real and b fake images, on blank ones."""
+    network, device = D.config, next(D.parameters()).device
+    side = network.resolution
+    images = torch.zeros(2 * batch, network.channels, side, side, device=device)
+    total: Tensor = D(images, _labels(network, 2 * batch, device)).sum()
+    if penalised:
+        mixtures = images[:batch].requires_grad_()
+        logits = D(mixtures, _labels(network, batch, device))
+        (gradient,) = torch.autograd.grad(logits.sum(), mixtures, create_graph=True)
+        total = total + ((gradient.flatten(1).norm(dim=1) - 1) ** 2).sum()
+    return total
+
+
+def generator_pass(G: Generator, D: Discriminator, batch: int) -> Tensor:
+    """The forward pass of a generator step of b images, with D frozen, from blank latents."""
+    network, device = G.config, next(G.parameters()).device
+    labels = _labels(network, batch, device)
+    D.requires_grad_(False)
+    logits = D(G(torch.zeros(batch, network.latent_dim, device=device), labels), labels)
+    D.requires_grad_(True)
+    total: Tensor = logits.sum()
+    return total
+
+
+def stored_bytes(
+    forward: Callable[[], Tensor],
+    networks: tuple[nn.Module, ...],
+    *,
+    without: Set[tuple[int, int]] = frozenset(),
+) -> tuple[int, int]:
+    """What a forward pass keeps for the backward one, each storage once, weights apart.
+
+    Args:
+        forward: the pass, on any device.
+        networks: whose weights and buffers are there anyway.
+        without: sizes n, m of the attention maps that are left out.
+
+    Returns:
+        The bytes of all, and of the largest tensor.
+    """
+    storages: dict[int, torch.UntypedStorage] = {}  # held, so that no address comes twice
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        of_a_map = tensor.shape[-2:]
+        if of_a_map in without and tensor.numel() == len(tensor) * of_a_map.numel():
+            return tensor  # b n m, or b 1 n m
+        storages[storage._cdata] = storage
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        forward()
+    for network in networks:
+        for weight in (*network.parameters(), *network.buffers()):
+            storages.pop(weight.untyped_storage()._cdata, None)
+    sizes = [storage.nbytes() for storage in storages.values()]
+    return sum(sizes), max(sizes)
+
+
+def _labels(network: NetworkConfig, batch: int, device: torch.device) -> Tensor | None:
+    return torch.zeros(batch, dtype=torch.int64, device=device) if network.classes else None
+
+
+@dataclass(frozen=True)
+class _FusedMap:
+    """An attention layer whose map of n queries and m keys is never stored, and what is instead."""
+
+    n: int
+    m: int
+    kept_bytes: int  # an image: the output, each row's normaliser, and what padding adds
+
+
+def _fused_maps(stages: list[Stage], network: NetworkConfig, device_type: str) -> list[_FusedMap]:
+    found = []
+    paper = network.attention_form == "paper"
+    for stage in stages:
+        n = stage.size_px**2
+        m = n // 4 if paper else n
+        padded = attention_path(n, m, device_type) == "padded"
+        if stage.attention and (padded or device_type == "cuda"):
+            e, d = stage.c_out // 8, stage.c_out // (2 if paper else 1)
+            numbers = n * d + n + ((n + m) * (d - e) if padded else 0)
+            found.append(_FusedMap(n, m, _FLOAT_BYTES * numbers))
+    return found

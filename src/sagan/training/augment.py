@@ -1,0 +1,191 @@
+"""Differentiable augmentation of what the discriminator sees, and how strongly.
+
+The same kinds of change are made to real and fake images in the discriminator step and to fake ones
+in the generator step, so that neither network learns to make or to reject them; what they learn is
+the distribution before. The functions here are pure: each image's random numbers come with it, and
+no image's result depends on another's.
+
+Positions that translation or cutout leave empty are 0, as published: in [-1, 1] that is mid-grey,
+at most half the range away from any pixel, where black or white would be a full range from some. An
+alpha channel is moved and cut with its colours but not recoloured.
+
+Dimensions: b batch, c channels, h w the image's sides, r random numbers of an image.
+
+Source: Zhao et al. 2020 (DiffAugment), section 3, and its released code; the strength's control is
+that of Karras et al. 2020 (StyleGAN2-ADA), section 3.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+# The random numbers of an image, by column. All are drawn whatever the policy, so that one kind of
+# change does not alter another's.
+_GATES = {"color": 0, "translation": 1, "cutout": 2}
+_BRIGHTNESS, _SATURATION, _CONTRAST, _SHIFT_Y, _SHIFT_X, _CUT_Y, _CUT_X = range(3, 10)
+DRAWS = 10
+
+UPDATE_STEPS = 4  # between updates of an adaptive probability (Karras et al. 2020, appendix B)
+
+
+def augment(images: Tensor, draws: Tensor, *, policy: Sequence[str], p: Tensor | float) -> Tensor:
+    """Change each image by each kind of the policy with probability p.
+
+    Colour comes first, then translation, then cutout. Values may leave [-1, 1], as published.
+
+    Args:
+        images: `b c h w` in [-1, 1]; 1, 3 or 4 channels, the last of 4 being alpha.
+        draws: `b r` uniform in [0, 1), r = `DRAWS`; equal rows change equal images equally.
+        policy: any of `color`, `translation`, `cutout`.
+        p: the probability of each kind for each image; 0 gives the images back unchanged.
+
+    Returns:
+        `b c h w`, differentiable with respect to the images.
+
+    Example:
+        >>> images, draws = torch.rand(2, 3, 8, 8), torch.rand(2, DRAWS)
+        >>> torch.equal(augment(images, draws, policy=("color", "cutout"), p=0.0), images)
+        True
+        >>> cut = augment(torch.ones(1, 1, 8, 8), torch.full((1, DRAWS), 0.5), policy=["cutout"],
+        ...               p=1.0)
+        >>> int(cut.sum())  # 8 x 8 less 4 x 4
+        48
+    """
+    if "color" in policy:
+        chosen = _chosen("color", draws, p)[:, None, None, None]
+        images = torch.where(chosen, _recoloured(images, draws), images)
+    if "translation" in policy:
+        images = _translated(images, draws, _chosen("translation", draws, p))
+    if "cutout" in policy:
+        images = _cut_out(images, draws, _chosen("cutout", draws, p))
+    return images
+
+
+def _chosen(kind: str, draws: Tensor, p: Tensor | float) -> Tensor:
+    return draws[:, _GATES[kind]] < p
+
+
+def _recoloured(images: Tensor, draws: Tensor) -> Tensor:
+    """Brightness by -0.5 to 0.5, saturation by 0 to 2, contrast by 0.5 to 1.5."""
+
+    def number(column: int) -> Tensor:
+        return draws[:, column, None, None, None].to(images.dtype)
+
+    colours = images[:, :3] if images.shape[1] == 4 else images
+    colours = colours + (number(_BRIGHTNESS) - 0.5)
+    if colours.shape[1] > 1:  # grey has no saturation
+        grey = colours.mean(1, keepdim=True)
+        colours = (colours - grey) * (2 * number(_SATURATION)) + grey
+    level = colours.mean((1, 2, 3), keepdim=True)
+    colours = (colours - level) * (number(_CONTRAST) + 0.5) + level
+    return torch.cat([colours, images[:, 3:]], 1) if images.shape[1] == 4 else colours
+
+
+def _translated(images: Tensor, draws: Tensor, chosen: Tensor) -> Tensor:
+    """Move by up to an eighth of each side."""
+    h, w = images.shape[2:]
+    y = _whole(draws[:, _SHIFT_Y], -(h // 8), h // 8) * chosen
+    x = _whole(draws[:, _SHIFT_X], -(w // 8), w // 8) * chosen
+    rows = torch.arange(h, device=images.device) - y[:, None]
+    columns = torch.arange(w, device=images.device) - x[:, None]
+    inside = ((rows >= 0) & (rows < h))[:, None, :, None]
+    inside = inside & ((columns >= 0) & (columns < w))[:, None, None, :]
+    from_rows = rows.clamp(0, h - 1)[:, None, :, None].expand_as(images)
+    from_columns = columns.clamp(0, w - 1)[:, None, None, :].expand_as(images)
+    # Two gathers rather than one index: every pixel is read once, so the backward pass adds nothing
+    # to a gradient but zeros, in whatever order.
+    return torch.where(inside, images.gather(2, from_rows).gather(3, from_columns), 0.0)
+
+
+def _cut_out(images: Tensor, draws: Tensor, chosen: Tensor) -> Tensor:
+    """Empty a square of half the side; its centre is anywhere, so it may hang over the border."""
+    h, w = images.shape[2:]
+    half_h, half_w = h // 2, w // 2
+    top = _whole(draws[:, _CUT_Y], 0, h - half_h % 2) - half_h // 2
+    left = _whole(draws[:, _CUT_X], 0, w - half_w % 2) - half_w // 2
+    rows = torch.arange(h, device=images.device) - top[:, None]
+    columns = torch.arange(w, device=images.device) - left[:, None]
+    cut = ((rows >= 0) & (rows < half_h))[:, None, :, None]
+    cut = cut & ((columns >= 0) & (columns < half_w))[:, None, None, :]
+    return torch.where(cut & chosen[:, None, None, None], 0.0, images)
+
+
+def _whole(draws: Tensor, least: int, most: int) -> Tensor:
+    """Turn numbers in [0, 1) into whole ones from least to most, both included."""
+    # A float32 below 1 times a whole number rounds to less than that number, so `most` is the most.
+    return (draws * (most - least + 1)).long() + least
+
+
+def adapted(
+    p: Tensor, mean_sign: Tensor, *, target: float, shown_nimg: int, ramp_nimg: int
+) -> Tensor:
+    """Move the augmentation's probability against the discriminator's overfitting.
+
+    The more of the real images it knows, the more surely it calls them real: the mean sign of its
+    logits on them rises towards 1. Above the target p rises, below it falls, by a fixed amount an
+    image, within [0, 1].
+
+    Args:
+        p: a scalar in [0, 1].
+        mean_sign: the mean sign of the real images' logits since the last update, in [-1, 1].
+        target: the mean sign aimed at.
+        shown_nimg: real images shown since the last update.
+        ramp_nimg: images over which p can go from 0 to 1.
+
+    Returns:
+        The new p, a scalar on the same device; the host waits for nothing.
+
+    Source:
+        Karras et al. 2020, section 3.
+
+    Example:
+        >>> p = adapted(torch.tensor(0.5), torch.tensor(0.9), target=0.6, shown_nimg=256,
+        ...             ramp_nimg=1024)
+        >>> p.item()
+        0.75
+    """
+    moved = p + torch.sign(mean_sign - target) * (shown_nimg / ramp_nimg)
+    return moved.clamp(0.0, 1.0)
+
+
+@dataclass
+class Augmentation:
+    """A policy with its probability, which may adapt: what the steps call on images.
+
+    Args:
+        policy: see `augment`.
+        p: the probability, a scalar on the images' device.
+        sign_sum: sum of the signs of the discriminator's logits on this process's real images since
+            the last update; whole, and so exact.
+        target: the mean sign that p adapts to; 0 leaves p as it is.
+        ramp_nimg: images over which an adaptive p can go from 0 to 1.
+
+    Example:
+        >>> half = Augmentation(("cutout",), torch.tensor(0.5), torch.tensor(0.0))
+        >>> half(torch.zeros(2, 3, 8, 8), torch.rand(2, DRAWS)).shape
+        torch.Size([2, 3, 8, 8])
+    """
+
+    policy: tuple[str, ...]
+    p: Tensor
+    sign_sum: Tensor
+    target: float = 0.0
+    ramp_nimg: int = 1
+
+    def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
+        """Augment images `b c h w` by their random numbers `b r`."""
+        return augment(images, draws, policy=self.policy, p=self.p)
+
+    def note(self, real_sign: Tensor, images: int) -> None:
+        """Take in the mean sign of one discriminator step's logits on so many real images."""
+        self.sign_sum = self.sign_sum + (real_sign * images).round()
+
+    def adapt(self, sign_sum: Tensor, shown_nimg: int) -> None:
+        """Update p by the signs summed over all processes, and begin the next sum."""
+        mean_sign = sign_sum / shown_nimg
+        self.p = adapted(
+            self.p, mean_sign, target=self.target, shown_nimg=shown_nimg, ramp_nimg=self.ramp_nimg
+        )
+        self.sign_sum = torch.zeros_like(self.sign_sum)

@@ -1,0 +1,61 @@
+"""The preset that is chosen where none is named, and what the table's rows promise."""
+
+import re
+
+import pytest
+
+from sagan import presets
+from sagan.models.channels import discriminator_stages, generator_stages
+from sagan.presets import FEW_IMAGES, PRESETS, default_preset, preset
+
+
+@pytest.mark.parametrize(
+    ("num_images", "source", "name"),
+    [
+        (0, "digits", "digits"),
+        (10**6, "digits", "digits"),
+        (1, "photos/", "small"),
+        (300, "photos/", "small"),
+        (4096, "photographs", "small"),
+        (FEW_IMAGES - 1, "cats.zip", "small"),
+        (FEW_IMAGES, "cats.zip", "best"),
+        (10**7, "hub:imagenet", "best"),
+        (300, "my/digits", "small"),
+    ],
+)
+def test_the_data_choose_the_preset(num_images, source, name):
+    chosen, reason = default_preset(num_images, source)
+    assert chosen == name
+    assert name in PRESETS
+    assert "\n" not in reason
+    if name != "digits":
+        assert f"{num_images:,} images" in reason
+
+
+def test_small_is_what_small_data_need():
+    network, training = PRESETS["small"]
+    assert network.resolution == presets.OWN_DATA_RESOLUTION_PX == 64
+    assert [s.size_px for s in generator_stages(network) if s.attention] == [32]
+    assert [s.size_px for s in discriminator_stages(network) if s.attention] == [32]
+    assert training.augment == ("color", "translation", "cutout")
+    assert training.augment_p == 1.0
+    assert training.ema_decay > 0
+    assert training.batch_size <= 100  # so that a hundred images fill a batch
+
+
+def test_large_presets_do_not_augment():
+    for name in ("article", "paper", "best", "cifar", "digits"):
+        assert PRESETS[name][1].augment == ()
+        assert not PRESETS[name][1].mirror
+
+
+def test_every_preset_is_a_row_of_the_table():
+    rows = re.findall(r"^\| (\w+) +\|", presets.__doc__, flags=re.MULTILINE)
+    assert rows == ["preset", *PRESETS]
+
+
+@pytest.mark.parametrize("resolution", [8, 16, 32, 64, 128, 256])
+def test_small_fits_every_resolution(resolution):
+    network, _ = preset("small", resolution)
+    assert generator_stages(network)
+    assert discriminator_stages(network)
