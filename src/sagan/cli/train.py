@@ -1,17 +1,23 @@
 """`sagan train`."""
 
+import re
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from sagan.config import AttentionForm, DataConfig, Loss, Precision, RunConfig, Runtime
 from sagan.presets import preset
 
+if TYPE_CHECKING:
+    from sagan.run import Run
+
 _DEFAULT_PRESET = "digits"
 _DEFAULT_DATA = "digits"
+_NAMED = 10  # files left out that are named on the terminal
 
 
 def train(
@@ -19,6 +25,8 @@ def train(
     /,
     *,
     data: str | None = None,
+    background: str | None = None,
+    strict: Annotated[bool, Parameter(negative=())] = False,
     preset_name: Annotated[str | None, Parameter(name="--preset")] = None,
     resolution: int | None = None,
     channels: int | None = None,
@@ -58,7 +66,12 @@ def train(
     run
         The run's folder; by default runs/DATA-PRESET.
     data
-        Source of the images: digits (default) or photographs.
+        Source of the images: digits (default), photographs, a folder, a zip or tar, an .npz, .npy
+        or Parquet file, hub:NAME[:SPLIT], or a packed folder.
+    background
+        Colour laid under transparent pictures: a name or #rrggbb; white by default.
+    strict
+        Stop if a picture cannot be read, instead of leaving it out.
     preset_name
         The recipe: digits (default), article, paper, best or cifar.
     resolution
@@ -139,10 +152,12 @@ def train(
         "keep": keep,
     }
     runtime = Runtime(device=device, devices=devices, compile=compile, channels_last=channels_last)
-    path = run or Path("runs") / f"{data or _DEFAULT_DATA}-{preset_name or _DEFAULT_PRESET}"
+    path = run or Path("runs") / f"{_stem(data or _DEFAULT_DATA)}-{preset_name or _DEFAULT_PRESET}"
     return start(
         path,
         data=data,
+        background=background,
+        strict=strict,
         preset_name=preset_name,
         resolution=resolution,
         unconditional=unconditional,
@@ -156,6 +171,8 @@ def start(
     path: Path,
     *,
     data: str | None = None,
+    background: str | None = None,
+    strict: bool = False,
     preset_name: str | None = None,
     resolution: int | None = None,
     unconditional: bool | None = None,
@@ -179,14 +196,18 @@ def start(
         base = replace(
             old,
             preset=preset_name or old.preset,
-            data=replace(old.data, source=data or old.data.source),
+            data=replace(
+                old.data,
+                source=data or old.data.source,
+                background=background or old.data.background,
+            ),
         )
         network_given.setdefault("channels", old.network.channels)
         conditional = old.network.classes > 0 if unconditional is None else not unconditional
     else:
         name = preset_name or _DEFAULT_PRESET
         network, training = preset(name, resolution)
-        source = DataConfig(source=data or _DEFAULT_DATA)
+        source = DataConfig(source=data or _DEFAULT_DATA, background=background or "white")
         base = RunConfig(preset=name, network=network, training=training, data=source)
         conditional = network.family != "dcgan" and not unconditional
     config = replace(
@@ -201,18 +222,60 @@ def start(
         config.data.source,
         resolution=config.network.resolution,
         channels=network_given.get("channels", 0),
+        background=config.data.background,
+        strict=strict,
+        progress=True,
     )
+    _say_what_is_left_out(dataset.excluded)
+    _check_unchanged(run, dataset.fingerprint)
     names = dataset.class_names if conditional else ()
+    fingerprint = config.data.fingerprint if run.exists() else dataset.fingerprint
     config = replace(
         config,
         network=replace(config.network, channels=dataset.images.shape[1], classes=len(names)),
-        data=replace(config.data, class_names=names),
+        data=replace(config.data, class_names=names, fingerprint=fingerprint),
     )
     run.check_continues(config)
     result = train_run(config, run, dataset, runtime=runtime)
     if result.rank == 0:
         _say_how_it_ended(path, result.images, result.exit_code)
     return result.exit_code
+
+
+def _check_unchanged(run: "Run", fingerprint: str) -> None:
+    """Refuse to go on with other data; a run older than fingerprints takes any."""
+    old = run.config().data.fingerprint if run.exists() else ""
+    if old and old != fingerprint:
+        raise ValueError(
+            f"the data have changed since {run.path} was started (fingerprint {old[:12]} -> "
+            f"{fingerprint[:12]}); put the same pictures back, or name another run folder"
+        )
+
+
+def _say_what_is_left_out(excluded: Sequence[tuple[str, str]]) -> None:
+    from sagan.data.source import shown
+
+    if excluded:
+        print(
+            f"{len(excluded):,} files are left out (all in the run's data.json):", file=sys.stderr
+        )
+    for name, reason in excluded[:_NAMED]:
+        print(f"  {shown(name)}: {shown(reason)}", file=sys.stderr)
+    if len(excluded) > _NAMED:
+        print(f"  and {len(excluded) - _NAMED:,} more", file=sys.stderr)
+
+
+def _stem(source: str) -> str:
+    """A data source's name as part of a run folder's.
+
+    Example:
+        >>> _stem("digits"), _stem("pictures/cats.tar.gz"), _stem("hub:a/b:test")
+        ('digits', 'cats', 'a_b_test')
+    """
+    if source.startswith("hub:"):
+        return re.sub(r"[^\w.-]+", "_", source.removeprefix("hub:"))
+    name = Path(source).resolve().name
+    return name.split(".")[0] or name or "data"
 
 
 def _say_how_it_ended(path: Path, images: int, exit_code: int) -> None:
