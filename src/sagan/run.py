@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -63,8 +63,10 @@ class Run:
         content = json.dumps(to_dict(config), indent=2) + "\n"
         write_atomically(self.path / "config.json", content.encode())
 
-    def write_excluded(self, excluded: Iterable[tuple[str, str]]) -> None:
-        """Write the names of what the data leave out, each with the reason, to `data.json`."""
+    def write_excluded(self, excluded: Sequence[tuple[str, str]]) -> None:
+        """Write the names of what the data leave out, if anything, with reasons to `data.json`."""
+        if not excluded and not (self.path / "data.json").exists():
+            return
         listed = [{"name": name, "reason": reason} for name, reason in excluded]
         content = json.dumps({"excluded": listed}, indent=1) + "\n"
         write_atomically(self.path / "data.json", content.encode())

@@ -29,6 +29,13 @@ for _name, _help in (
     ("explain", "Draw where the attention of a trained run looks."),
 ):
     app.command(f"sagan.cli.{_name}:{_name}", help=_help)
+_data = App(name="data", help="Check a data source, or pack it.", help_format="plaintext")
+for _name, _help in (
+    ("check", "Look through a data source: what is in it, what is damaged, what would help."),
+    ("pack", "Decode a data source once into a folder, which train --data then opens at once."),
+):
+    _data.command(f"sagan.cli.data:{_name}", help=_help)
+app.command(_data)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

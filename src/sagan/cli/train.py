@@ -2,13 +2,13 @@
 
 import re
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from sagan.cli.common import say_what_is_left_out
 from sagan.config import AttentionForm, DataConfig, Loss, Precision, RunConfig, Runtime
 from sagan.presets import preset
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 _DEFAULT_PRESET = "digits"
 _DEFAULT_DATA = "digits"
-_NAMED = 10  # files left out that are named on the terminal
 
 
 def train(
@@ -226,7 +225,7 @@ def start(
         strict=strict,
         progress=True,
     )
-    _say_what_is_left_out(dataset.excluded)
+    say_what_is_left_out(dataset.excluded, "the run's data.json")
     _check_unchanged(run, dataset.fingerprint)
     names = dataset.class_names if conditional else ()
     fingerprint = config.data.fingerprint if run.exists() else dataset.fingerprint
@@ -250,19 +249,6 @@ def _check_unchanged(run: "Run", fingerprint: str) -> None:
             f"the data have changed since {run.path} was started (fingerprint {old[:12]} -> "
             f"{fingerprint[:12]}); put the same pictures back, or name another run folder"
         )
-
-
-def _say_what_is_left_out(excluded: Sequence[tuple[str, str]]) -> None:
-    from sagan.data.source import shown
-
-    if excluded:
-        print(
-            f"{len(excluded):,} files are left out (all in the run's data.json):", file=sys.stderr
-        )
-    for name, reason in excluded[:_NAMED]:
-        print(f"  {shown(name)}: {shown(reason)}", file=sys.stderr)
-    if len(excluded) > _NAMED:
-        print(f"  and {len(excluded) - _NAMED:,} more", file=sys.stderr)
 
 
 def _stem(source: str) -> str:
