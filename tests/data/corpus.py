@@ -38,8 +38,8 @@ def rgba() -> Image.Image:
 
 
 def exif(orientation: int) -> bytes:
-    """A JPEG that EXIF says is to be turned; upright, its red grows rightwards."""
-    back = {2: 0, 3: 1, 4: Image.Transpose.FLIP_TOP_BOTTOM, 5: 5, 6: 2, 7: 6, 8: 4}
+    """A PNG that EXIF says is to be turned; upright, its red grows rightwards."""
+    back = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # Pillow's numbers of the inverse turns
     stored = rgb() if orientation == 1 else rgb().transpose(Image.Transpose(back[orientation]))
     data = Image.Exif()
     data[0x0112] = orientation
@@ -55,7 +55,7 @@ def bomb() -> bytes:
 
 
 def palette_with_hole() -> bytes:
-    image = Image.fromarray(gradient()[:, :, 0] // 80, "P") if False else rgb().quantize(8)
+    image = rgb().quantize(8)
     return encoded(image, transparency=image.getpixel((0, 0)))
 
 
@@ -66,6 +66,16 @@ def animated() -> bytes:
 
 def broken_exif() -> bytes:
     return encoded(rgb(), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\x01\x12")
+
+
+def noise() -> Image.Image:
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8))
+
+
+def flipped(content: bytes) -> bytes:
+    """One bit flipped in the middle."""
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 4]) + content[middle + 1 :]
 
 
 def sixteen_bit(form: str = "PNG") -> bytes:
@@ -104,8 +114,9 @@ READABLE: dict[str, tuple[bytes, str]] = {  # content; what the red channel is
     **{f"exif-{k}.png": (exif(k), "ramp") for k in range(1, 9)},
 }
 UNREADABLE: dict[str, tuple[bytes, str]] = {  # content; what the reason says
-    "truncated.png": (encoded(rgb())[:-60], "damaged"),
-    "truncated.jpg": (encoded(rgb(), "JPEG")[:-300], "damaged"),
+    "truncated.png": (encoded(noise())[:-600], "damaged"),
+    "truncated.jpg": (encoded(noise(), "JPEG")[:-300], "damaged"),
+    "flipped.png": (flipped(encoded(noise())), "damaged"),
     "zero.png": (b"", "empty file"),
     "text.jpg": (b"this is no picture\n", "not a picture"),
     "page.png": (b"<!DOCTYPE html><html></html>", "not a picture"),

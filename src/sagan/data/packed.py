@@ -123,13 +123,12 @@ def read_facts(path: Path) -> dict[str, Any]:
     return dict(facts)
 
 
-def open_packed(path: Path, *, verify: bool = False) -> ImageDataset:
+def open_packed(path: Path, *, verify: bool | None = None) -> ImageDataset:
     """Map a packed folder.
 
     Args:
         path: the folder.
-        verify: read a large `images.u8` whole against its SHA-256; up to 256 MiB that is always
-            done.
+        verify: read `images.u8` whole against its SHA-256; None does so up to 256 MiB.
 
     Raises:
         ValueError: it is damaged; the message names the file.
@@ -141,8 +140,8 @@ def open_packed(path: Path, *, verify: bool = False) -> ImageDataset:
         file = path / name
         if not file.is_file() or file.stat().st_size != expected["bytes"]:
             raise ValueError(f"{name} is missing or cut short; pack again")
-        small = name != "images.u8" or expected["bytes"] <= _VERIFY_UP_TO_BYTES
-        if (small or verify) and sha256_of_file(file) != expected["sha256"]:
+        asked = expected["bytes"] <= _VERIFY_UP_TO_BYTES if verify is None else verify
+        if (asked or name != "images.u8") and sha256_of_file(file) != expected["sha256"]:
             raise ValueError(f"{name} is damaged: it is not what was written; pack again")
     labels = None
     if "labels.npy" in facts["files"]:

@@ -22,6 +22,7 @@ from sagan.files import TEMPORARY, sync_folder
 from sagan.runlog import Bar
 
 _CHUNK = 4096  # images, when colour is taken out
+_BUFFER_BYTES = 2**22  # each write waits for the decoding threads to let go of the lock
 _DOOMED = ".removed-"
 
 
@@ -54,7 +55,7 @@ def pack(
         _move(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return open_packed(folder)
+    return open_packed(folder, verify=False)
 
 
 def pack_once(
@@ -121,7 +122,7 @@ class _Packer:
         if self.strict and self.excluded:
             self._refuse(*self.excluded[0])
         with (
-            open(self.folder / "images.u8", "wb") as file,
+            open(self.folder / "images.u8", "wb", _BUFFER_BYTES) as file,
             Bar("packing", self.source.length, enabled=progress) as bar,
         ):
             for item, result in read_all(self.source, self._decode):
