@@ -117,11 +117,13 @@ def is_picture(data: bytes) -> bool:
         return False
 
 
-def read_picture(data: bytes | NDArray[np.uint8]) -> Picture:
+def read_picture(data: bytes | NDArray[np.uint8], *, least_px: int = 0) -> Picture:
     """Decode a picture and turn it upright.
 
     Args:
         data: a file's content, or uint8 `h w` or `h w c` of 1 to 4 channels.
+        least_px: a JPEG may be decoded at 1/2, 1/4 or 1/8 as long as its sides keep this many
+            pixels, which is several times faster; 0 decodes it whole.
 
     Raises:
         Unreadable: with the reason.
@@ -138,7 +140,7 @@ def read_picture(data: bytes | NDArray[np.uint8]) -> Picture:
     if not data:
         raise Unreadable("empty file")
     try:
-        return _decode(data)
+        return _decode(data, least_px)
     except Unreadable:
         raise
     except UnidentifiedImageError:
@@ -159,7 +161,7 @@ def _bomb_reason() -> str:
     return f"more than {Image.MAX_IMAGE_PIXELS or 0:,} pixels"
 
 
-def _decode(data: bytes) -> Picture:
+def _decode(data: bytes, least_px: int) -> Picture:
     with Image.open(io.BytesIO(data), formats=_formats()) as image:
         if image.width * image.height > (Image.MAX_IMAGE_PIXELS or np.inf):
             raise Unreadable(_bomb_reason())
@@ -167,6 +169,8 @@ def _decode(data: bytes) -> Picture:
         if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
             odd.append("animation")
         stored_mode, form = image.mode, image.format or ""
+        if least_px:
+            image.draft(None, (least_px, least_px))
         image.load()
         turn, exif_is_broken = _turn(image)
         upright = _to_8_bit(image, odd)

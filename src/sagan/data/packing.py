@@ -23,6 +23,7 @@ from sagan.runlog import Bar
 
 _CHUNK = 4096  # images, when colour is taken out
 _BUFFER_BYTES = 2**22  # each write waits for the decoding threads to let go of the lock
+_JPEG_RATIO = 4  # a large JPEG is decoded to at least so many times the resolution
 _DOOMED = ".removed-"
 
 
@@ -121,11 +122,12 @@ class _Packer:
     def pack(self, progress: bool) -> None:
         if self.strict and self.excluded:
             self._refuse(*self.excluded[0])
+        least_px = _JPEG_RATIO * self.options.resolution
         with (
             open(self.folder / "images.u8", "wb", _BUFFER_BYTES) as file,
             Bar("packing", self.source.length, enabled=progress) as bar,
         ):
-            for item, result in read_all(self.source, self._decode):
+            for item, result in read_all(self.source, self._decode, least_px=least_px):
                 bar.advance()
                 if isinstance(result, Unreadable):
                     if self.strict:

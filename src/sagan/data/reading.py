@@ -26,20 +26,21 @@ def threads_here() -> int:
 
 
 def read_all(
-    source: Source, use: Callable[[Picture], Result]
+    source: Source, use: Callable[[Picture], Result], *, least_px: int = 0
 ) -> Iterator[tuple[Item, Result | Unreadable]]:
     """Read each item and use its picture in a thread; give items and results in order.
 
     Args:
         source: whose items.
         use: called in a thread.
+        least_px: see `read_picture`.
 
     Yields:
         The item, and what `use` gave or why the picture is unreadable.
     """
 
     def portion(items: list[Item]) -> list[tuple[Item, Result | Unreadable]]:
-        return [(item, _read(item, use)) for item in items]
+        return [(item, _read(item, use, least_px)) for item in items]
 
     items = source.items()
     threads = threads_here()
@@ -56,7 +57,7 @@ def read_all(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _read(item: Item, use: Callable[[Picture], Result]) -> Result | Unreadable:
+def _read(item: Item, use: Callable[[Picture], Result], least_px: int) -> Result | Unreadable:
     try:
         content = item.read()
     except Unreadable as error:
@@ -64,7 +65,7 @@ def _read(item: Item, use: Callable[[Picture], Result]) -> Result | Unreadable:
     except Exception as error:  # of the file system, an archive, or a decompressor
         return Unreadable(f"cannot be read: {' '.join(str(error).split()) or type(error).__name__}")
     try:
-        return use(read_picture(content))
+        return use(read_picture(content, least_px=least_px))
     except Unreadable as error:
         return error
     except MemoryError:

@@ -84,7 +84,8 @@ def is_ignored(name: str) -> bool:
         >>> is_ignored("cat/.DS_Store"), is_ignored("cat/1.png")
         (True, False)
     """
-    return any(part.startswith(".") or part in _IGNORED for part in PurePosixPath(name).parts)
+    parts = PurePosixPath(name).parts
+    return any((part[0] == "." and part != "..") or part in _IGNORED for part in parts)
 
 
 def arrange(
