@@ -154,10 +154,10 @@ def _arrange(entries: Iterable[_Entry], read: Callable[[str], bytes]) -> _Arrang
     folders: set[str] = set()
     for entry in entries:
         name = str(PurePosixPath(entry.name))
-        if is_ignored(name):
-            continue
         if entry.why_not:
             left_out.append((entry.name, entry.why_not))
+        elif is_ignored(name):
+            continue
         elif entry.is_folder:
             folders.add(name)
         elif name in stored_name:

@@ -62,7 +62,7 @@ def open_npz(path: Path) -> Source:
 
 
 def _damaged(error: Exception) -> str:
-    if "pickle" in str(error).lower():
+    if "pickle" in str(error).lower() or "Python objects" in str(error):
         return "it holds Python objects, which could run code; save plain numbers"
     return f"the NumPy file is damaged: {error}"
 

@@ -28,7 +28,8 @@ def _library(name: str, what: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError:
-        raise ValueError(f"{what} need the library {name}, which is missing: {_INSTALL}") from None
+        library = name.partition(".")[0]
+        raise ValueError(f"{what} need the library {library}: {_INSTALL}") from None
 
 
 def open_parquet(paths: list[Path]) -> Source:

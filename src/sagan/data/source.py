@@ -84,8 +84,7 @@ def is_ignored(name: str) -> bool:
         >>> is_ignored("cat/.DS_Store"), is_ignored("cat/1.png")
         (True, False)
     """
-    parts = PurePosixPath(name).parts
-    return any((part[0] == "." and part != "..") or part in _IGNORED for part in parts)
+    return any(part[0] == "." or part in _IGNORED for part in PurePosixPath(name).parts)
 
 
 def arrange(
