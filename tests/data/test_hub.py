@@ -111,6 +111,16 @@ def test_no_network_is_one_line(library: Any, kind: Any) -> None:
     assert "cannot be reached: is there a network?" in refused("hub:cats")
 
 
+def test_an_unreachable_hub_is_noticed_at_once(
+    library: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    constants = SimpleNamespace(ENDPOINT="http://127.0.0.1:1")  # where nobody listens
+    monkeypatch.setitem(sys.modules, "huggingface_hub.constants", constants)
+    monkeypatch.setattr(hub, "getproxies", dict)
+    assert "cannot be reached" in refused("hub:cats")
+    assert library.streamed == []
+
+
 def test_offline_says_so_before_the_library_is_even_imported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

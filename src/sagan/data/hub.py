@@ -6,10 +6,13 @@ The libraries are imported when needed. No code of a data set is ever run.
 import importlib
 import json
 import os
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +22,7 @@ from sagan.data.folders import file_stamp
 from sagan.data.source import Item, Source, label_name, listed, stamp_of
 
 STREAM_FROM_BYTES = 2**31  # larger data sets are read over the network as they are packed
+_KNOCK_SEC = 5.0
 _INSTALL = "pip install 'sagan[data]'"
 _IMAGE_COLUMNS = ("image", "img", "images", "picture")
 _LABEL_COLUMNS = ("label", "labels", "fine_label", "class")
@@ -81,6 +85,7 @@ def open_hub(name: str) -> Source:
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         raise ValueError(f"hub:{name} needs the network, and HF_HUB_OFFLINE is set; {_ELSE}")
     datasets = _library("datasets", "data sets of the hub")
+    _check_network(name)
     builder = _ask(name, lambda: datasets.load_dataset_builder(name))
     info = builder.info
     if info.splits and split not in info.splits:
@@ -108,6 +113,25 @@ def open_hub(name: str) -> Source:
 _ELSE = "name a local folder or file, or one made before by sagan data pack"
 
 
+def _check_network(name: str) -> None:
+    """Knock at the hub once: its library would try for half a minute before giving up."""
+    try:
+        endpoint = urlsplit(importlib.import_module("huggingface_hub.constants").ENDPOINT)
+    except ImportError:
+        return
+    if getproxies() or Path(name).exists():
+        return
+    port = endpoint.port or {"http": 80}.get(endpoint.scheme, 443)
+    try:
+        socket.create_connection((endpoint.hostname or "", port), _KNOCK_SEC).close()
+    except OSError:
+        raise ValueError(_unreachable(name)) from None
+
+
+def _unreachable(name: str) -> str:
+    return f"hub:{name} cannot be reached: is there a network? If not, {_ELSE}"
+
+
 def _ask(name: str, question: Callable[[], Any]) -> Any:
     """Ask the hub, and say in one line what is wrong."""
     try:
@@ -125,9 +149,7 @@ def _ask(name: str, question: Callable[[], Any]) -> Any:
             "OfflineModeIsEnabled",
             "LocalEntryNotFoundError",
         }:
-            raise ValueError(
-                f"hub:{name} cannot be reached: is there a network? If not, {_ELSE}"
-            ) from None
+            raise ValueError(_unreachable(name)) from None
         raise ValueError(f"hub:{name} cannot be opened: {_line(error)}") from None
 
 
