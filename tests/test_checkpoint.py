@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sagan import checkpoint as checkpoint_module
+from sagan import files
 from sagan.checkpoint import CheckpointError, open_checkpoint
 from sagan.config import NetworkConfig, RunConfig, TrainingConfig
 from sagan.run import Run, find_checkpoint
@@ -91,7 +91,7 @@ def test_latest_points_to_the_last_saved_and_best_goes_first(run: Run) -> None:
     assert (run.path / "latest").read_text() == "step-00000002\n"
     assert run.pointed_to("latest") == second
     assert run.checkpoint().step == find_checkpoint(run.path).step == 2
-    checkpoint_module.write_atomically(run.path / "best", f"{first.name}\n".encode())
+    files.write_atomically(run.path / "best", f"{first.name}\n".encode())
     assert run.checkpoint().step == find_checkpoint(run.path).step == 1
     assert find_checkpoint(str(second)).step == 2
 
@@ -245,7 +245,7 @@ def faults_in(call: str, monkeypatch: pytest.MonkeyPatch, fail_at: int) -> Faili
                 return FullDisk(path, mode)
             return file
 
-        monkeypatch.setattr(checkpoint_module, "open", opener, raising=False)
+        monkeypatch.setattr(files, "open", opener, raising=False)
         return count
     failing = Failing(getattr(os, call), fail_at)
     monkeypatch.setattr(os, call, failing)

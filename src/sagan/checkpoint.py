@@ -20,9 +20,9 @@ from torch import Tensor
 
 from sagan import __version__
 from sagan.config import RunConfig, run_config_from_dict
+from sagan.files import TEMPORARY, sync_folder, write_durably
 
 FORMAT = 1
-TEMPORARY = ".partial-"
 
 
 class CheckpointError(Exception):
@@ -129,36 +129,11 @@ def write_checkpoint(
         data = safetensors.torch.save(
             {key: value.detach().cpu().contiguous() for key, value in group.items()}
         )
-        _write_durably(temporary / f"{name}.safetensors", data)
+        write_durably(temporary / f"{name}.safetensors", data)
         digest = hashlib.sha256(data).hexdigest()
         files[f"{name}.safetensors"] = {"bytes": len(data), "sha256": digest}
     manifest = {**content, "format": FORMAT, "sagan": __version__, "files": files}
-    _write_durably(temporary / "manifest.json", _manifest_bytes(manifest))
-    _sync_folder(temporary)
+    write_durably(temporary / "manifest.json", _manifest_bytes(manifest))
+    sync_folder(temporary)
     os.rename(temporary, path)
-    _sync_folder(path.parent)
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file's content so that a reader, or a crash, finds the old or the new one whole."""
-    temporary = path.with_name(f"{TEMPORARY}{path.name}")
-    _write_durably(temporary, content)
-    os.replace(temporary, path)
-    _sync_folder(path.parent)
-
-
-def _write_durably(path: Path, content: bytes) -> None:
-    with open(path, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(path: Path) -> None:
-    if os.name == "nt":  # folders cannot be synced there
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(path.parent)

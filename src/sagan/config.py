@@ -212,10 +212,14 @@ class DataConfig:
     Args:
         source: as given to `--data`.
         class_names: one a class, in label order; empty without labels.
+        background: colour laid under transparent pictures, a CSS name or `#rrggbb`.
+        fingerprint: SHA-256 of the decoded data; empty in runs older than this field.
     """
 
     source: str = "digits"
     class_names: tuple[str, ...] = ()
+    background: str = "white"
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,8 +257,8 @@ def to_dict(config: Any) -> dict[str, Any]:
     """Turn a configuration into plain JSON types.
 
     Example:
-        >>> to_dict(DataConfig(class_names=("cat", "dog")))
-        {'source': 'digits', 'class_names': ['cat', 'dog']}
+        >>> to_dict(DataConfig(class_names=("cat", "dog")))["class_names"]
+        ['cat', 'dog']
     """
     return {
         key: list(value) if isinstance(value, tuple) else value

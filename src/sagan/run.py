@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,14 +12,13 @@ from typing import Any
 from torch import Tensor
 
 from sagan.checkpoint import (
-    TEMPORARY,
     Checkpoint,
     CheckpointError,
     open_checkpoint,
-    write_atomically,
     write_checkpoint,
 )
 from sagan.config import RunConfig, differences, run_config_from_dict, to_dict
+from sagan.files import TEMPORARY, write_atomically
 
 _DOOMED = ".removed-"
 
@@ -63,6 +62,14 @@ class Run:
         self.path.mkdir(parents=True, exist_ok=True)
         content = json.dumps(to_dict(config), indent=2) + "\n"
         write_atomically(self.path / "config.json", content.encode())
+
+    def write_excluded(self, excluded: Sequence[tuple[str, str]]) -> None:
+        """Write the names of what the data leave out, if anything, with reasons to `data.json`."""
+        if not excluded and not (self.path / "data.json").exists():
+            return
+        listed = [{"name": name, "reason": reason} for name, reason in excluded]
+        content = json.dumps({"excluded": listed}, indent=1) + "\n"
+        write_atomically(self.path / "data.json", content.encode())
 
     def check_continues(self, config: RunConfig) -> None:
         """Refuse a configuration that does not go on with the run there is, if there is one.

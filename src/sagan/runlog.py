@@ -97,3 +97,46 @@ class Meter:
         """Leave the terminal as it was."""
         if self._bar is not None:
             self._bar.stop()
+
+
+class Bar:
+    """Show how far one pass over many things is, on stderr: a bar, or a line now and then.
+
+    Args:
+        title: of what is done.
+        total: how many things; None where unknown.
+        enabled: show anything at all.
+
+    Example:
+        >>> with Bar("packing", 3, enabled=False) as bar:
+        ...     bar.advance()
+    """
+
+    def __init__(self, title: str, total: int | None, *, enabled: bool = True) -> None:
+        self._title, self._total, self._enabled = title, total, enabled
+        self._done = 0
+        self._last_line = time.monotonic()
+        self._bar: Progress | None = None
+
+    def __enter__(self) -> "Bar":
+        console = Console(stderr=True)
+        if self._enabled and console.is_terminal:
+            columns = (TextColumn(self._title), BarColumn(), MofNCompleteColumn())
+            self._bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
+            self._task = self._bar.add_task("", total=self._total)
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def advance(self) -> None:
+        """One more is done."""
+        self._done += 1
+        if self._bar is not None:
+            self._bar.advance(self._task)
+        elif self._enabled and time.monotonic() - self._last_line > _PLAIN_EVERY_SEC:
+            self._last_line = time.monotonic()
+            of = "" if self._total is None else f" of {self._total:,}"
+            print(f"{self._title}: {self._done:,}{of}", file=sys.stderr, flush=True)

@@ -12,6 +12,7 @@ from typing import NoReturn
 from cyclopts import App, CycloptsError
 
 from sagan import __version__
+from sagan.cli.data import check, pack
 from sagan.cli.evaluate import evaluate
 from sagan.cli.explain import explain
 from sagan.cli.sample import sample
@@ -26,8 +27,14 @@ app = App(
     help_format="plaintext",
     result_action="return_value",
 )
-for _command in (train, sample, evaluate, explain):
-    app.command(_command)
+app.command(train)
+app.command(sample)
+app.command(evaluate)
+app.command(explain)
+_data = App(name="data", help="Check a data source, or pack it.", help_format="plaintext")
+_data.command(check)
+_data.command(pack)
+app.command(_data)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

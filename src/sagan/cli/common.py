@@ -1,10 +1,13 @@
-"""What several commands share: opening a run, reading lists of classes and seeds."""
+"""What several commands share: reading lists of classes and seeds, naming what is left out."""
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sagan.config import RunConfig
+
+_NAMED = 10  # files left out that are named on the terminal
 
 
 def parse_classes(text: str | None, config: "RunConfig") -> list[int] | None:
@@ -58,3 +61,15 @@ def parse_seed(text: str) -> int:
     if not text.isdecimal():
         raise ValueError(f"seed {text!r} is not a whole number of 0 or more")
     return int(text)
+
+
+def say_what_is_left_out(excluded: Sequence[tuple[str, str]], where: str) -> None:
+    """Name the first files that the data leave out on stderr, and where all are listed."""
+    from sagan.data.source import shown
+
+    if excluded:
+        print(f"left out: {len(excluded):,} (all in {where})", file=sys.stderr)
+    for name, reason in excluded[:_NAMED]:
+        print(f"  {shown(name)}: {shown(reason)}", file=sys.stderr)
+    if len(excluded) > _NAMED:
+        print(f"  and {len(excluded) - _NAMED:,} more", file=sys.stderr)

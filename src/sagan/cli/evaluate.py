@@ -74,7 +74,13 @@ def cas_of(
     if network.classes < 2:
         raise ValueError("CAS needs a run with at least two classes")
     real, held_out = (
-        load_dataset(source, resolution=network.resolution, channels=network.channels, split=split)
+        load_dataset(
+            source,
+            resolution=network.resolution,
+            channels=network.channels,
+            split=split,
+            background=config.data.background,
+        )
         for split in ("train", "test")
     )
     if real.class_names != config.data.class_names:

@@ -1,15 +1,20 @@
 """`sagan train`."""
 
 import os
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from sagan.cli.common import say_what_is_left_out
 from sagan.config import AttentionForm, DataConfig, Loss, Precision, RunConfig, Runtime
 from sagan.presets import OWN_DATA_RESOLUTION_PX, default_preset, preset
+
+if TYPE_CHECKING:
+    from sagan.run import Run
 
 _DEFAULT_PRESET = "digits"
 _DEFAULT_DATA = "digits"
@@ -20,6 +25,8 @@ def train(
     /,
     *,
     data: str | None = None,
+    background: str | None = None,
+    strict: Annotated[bool, Parameter(negative=())] = False,
     preset_name: Annotated[str | None, Parameter(name="--preset")] = None,
     resolution: int | None = None,
     channels: int | None = None,
@@ -64,7 +71,12 @@ def train(
     run
         The run's folder; by default runs/DATA-PRESET.
     data
-        Source of the images: digits (default) or photographs.
+        Source of the images: digits (default), photographs, a folder, a zip or tar, an .npz, .npy
+        or Parquet file, hub:NAME[:SPLIT], or a packed folder.
+    background
+        Colour laid under transparent pictures: a name or #rrggbb; white by default.
+    strict
+        Stop if a picture cannot be read, instead of leaving it out.
     preset_name
         The recipe: digits, article, paper, best, cifar or small; by default what suits the data.
     resolution
@@ -157,8 +169,10 @@ def train(
     own = (data or _DEFAULT_DATA) != _DEFAULT_DATA
     reason = ""
     if preset_name is None and not (run and _is_run(run)):
-        preset_name, reason = choose_preset(data or _DEFAULT_DATA, resolution)
-    path = run or Path("runs") / f"{data or _DEFAULT_DATA}-{preset_name or _DEFAULT_PRESET}"
+        preset_name, reason = choose_preset(
+            data or _DEFAULT_DATA, resolution, channels or 0, background or "white", strict
+        )
+    path = run or Path("runs") / f"{_stem(data or _DEFAULT_DATA)}-{preset_name or _DEFAULT_PRESET}"
     if own and reason and not _is_run(path):
         resolution = resolution or OWN_DATA_RESOLUTION_PX
         if "LOCAL_RANK" not in os.environ:  # not in the processes that this one starts
@@ -166,6 +180,8 @@ def train(
     return start(
         path,
         data=data,
+        background=background,
+        strict=strict,
         preset_name=preset_name,
         resolution=resolution,
         unconditional=unconditional,
@@ -179,13 +195,25 @@ def _is_run(path: Path) -> bool:
     return (path / "config.json").is_file()
 
 
-def choose_preset(data: str, resolution: int | None) -> tuple[str, str]:
-    """Choose a new run's preset by the number of its images, and give the reason."""
+def choose_preset(
+    data: str, resolution: int | None, channels: int, background: str, strict: bool
+) -> tuple[str, str]:
+    """Choose a new run's preset by the number of its images, and give the reason.
+
+    The images are packed as the run will need them, so that it finds them in the cache.
+    """
     from sagan.data import load_dataset
 
     if data == _DEFAULT_DATA:
         return default_preset(0, data)
-    dataset = load_dataset(data, resolution=resolution or OWN_DATA_RESOLUTION_PX)
+    dataset = load_dataset(
+        data,
+        resolution=resolution or OWN_DATA_RESOLUTION_PX,
+        channels=channels,
+        background=background,
+        strict=strict,
+        progress=True,
+    )
     return default_preset(len(dataset), data)
 
 
@@ -193,6 +221,8 @@ def start(
     path: Path,
     *,
     data: str | None = None,
+    background: str | None = None,
+    strict: bool = False,
     preset_name: str | None = None,
     resolution: int | None = None,
     unconditional: bool | None = None,
@@ -216,14 +246,18 @@ def start(
         base = replace(
             old,
             preset=preset_name or old.preset,
-            data=replace(old.data, source=data or old.data.source),
+            data=replace(
+                old.data,
+                source=data or old.data.source,
+                background=background or old.data.background,
+            ),
         )
         network_given.setdefault("channels", old.network.channels)
         conditional = old.network.classes > 0 if unconditional is None else not unconditional
     else:
         name = preset_name or _DEFAULT_PRESET
         network, training = preset(name, resolution)
-        source = DataConfig(source=data or _DEFAULT_DATA)
+        source = DataConfig(source=data or _DEFAULT_DATA, background=background or "white")
         base = RunConfig(preset=name, network=network, training=training, data=source)
         conditional = network.family != "dcgan" and not unconditional
     config = replace(
@@ -238,18 +272,47 @@ def start(
         config.data.source,
         resolution=config.network.resolution,
         channels=network_given.get("channels", 0),
+        background=config.data.background,
+        strict=strict,
+        progress=True,
     )
+    say_what_is_left_out(dataset.excluded, "the run's data.json")
+    _check_unchanged(run, dataset.fingerprint)
     names = dataset.class_names if conditional else ()
+    fingerprint = config.data.fingerprint if run.exists() else dataset.fingerprint
     config = replace(
         config,
         network=replace(config.network, channels=dataset.images.shape[1], classes=len(names)),
-        data=replace(config.data, class_names=names),
+        data=replace(config.data, class_names=names, fingerprint=fingerprint),
     )
     run.check_continues(config)
     result = train_run(config, run, dataset, runtime=runtime)
     if result.rank == 0:
         _say_how_it_ended(path, result.images, result.exit_code)
     return result.exit_code
+
+
+def _check_unchanged(run: "Run", fingerprint: str) -> None:
+    """Refuse to go on with other data; a run older than fingerprints takes any."""
+    old = run.config().data.fingerprint if run.exists() else ""
+    if old and old != fingerprint:
+        raise ValueError(
+            f"the data have changed since {run.path} was started (fingerprint {old[:12]} -> "
+            f"{fingerprint[:12]}); put the same pictures back, or name another run folder"
+        )
+
+
+def _stem(source: str) -> str:
+    """A data source's name as part of a run folder's.
+
+    Example:
+        >>> _stem("digits"), _stem("pictures/cats.tar.gz"), _stem("hub:a/b:test")
+        ('digits', 'cats', 'a_b_test')
+    """
+    if source.startswith("hub:"):
+        return re.sub(r"[^\w.-]+", "_", source.removeprefix("hub:"))
+    name = Path(source).resolve().name
+    return name.split(".")[0] or name or "data"
 
 
 def _say_how_it_ended(path: Path, images: int, exit_code: int) -> None:

@@ -1,135 +1,108 @@
-"""Where images come from: the bundled sets, by name.
+"""Telling sources apart: what a name, a folder or a file is."""
 
-Dimensions: i images, c channels, h w the image's sides.
-"""
+import tarfile
+import zipfile
+from pathlib import Path
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from sagan.data.archives import open_tar, open_zip
+from sagan.data.arrays import array_source, open_npy, open_npz
+from sagan.data.bundled import BUNDLED, load_bundled
+from sagan.data.dataset import ImageDataset
+from sagan.data.decode import is_picture
+from sagan.data.folders import open_folder, read_file
+from sagan.data.hub import open_hub, open_parquet
+from sagan.data.packed import is_packed, open_packed
+from sagan.data.source import Source, shown
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
-Split = Literal["train", "test"]
-
-_DIGITS_TEST_SHARE = 1 / 3
-_DIGITS_SPLIT_SEED = 0
-_CROPS = 4096
-_CROP_SIDES_PX = (96, 320)
-
-
-@dataclass(frozen=True)
-class ImageDataset:
-    """Decoded images in memory.
-
-    Args:
-        images: uint8 `i c h w` in [0, 255].
-        labels: int64 `i`, or None.
-        class_names: one a class, in label order.
-    """
-
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64] | None
-    class_names: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.images)
+HUB = "hub:"
+_OWN_PX = {"digits": 8, "photographs": 64}  # for the doctor
+_EXPECTED = "a folder of pictures, a zip or tar of one, or an .npz, .npy or Parquet file"
 
 
-def load_dataset(
-    source: str, *, resolution: int, channels: int = 0, split: Split = "train"
-) -> ImageDataset:
-    """Open a data source at a resolution.
+def open_source(source: str) -> Source:
+    """Open any source of pictures.
 
     Args:
-        source: `digits` (scikit-learn's 1797 handwritten digits, 8x8, 10 classes, a third held out
-            as test) or `photographs` (square crops of scikit-learn's two photographs, 2 classes).
-        resolution: side in pixels that the images are resized to (LANCZOS).
-        channels: 1, 3 or 4; 0 takes the source's own.
-        split: `train` or `test`; photographs are cropped from the left part for training and from
-            the right fifth for test.
+        source: a bundled name, a folder, an archive, an array or Parquet file, `hub:NAME[:SPLIT]`,
+            or a packed folder.
 
     Raises:
-        ValueError: there is no such source, split or number of channels.
+        ValueError: there is none, or it cannot be used; one line says why and what would do.
 
     Example:
-        >>> digits = load_dataset("digits", resolution=8)
-        >>> digits.images.shape, digits.class_names[3]
-        ((1198, 1, 8, 8), '3')
+        >>> open_source("digits").class_names
+        ('0', '1', '2', '3', '4', '5', '6', '7', '8', '9')
     """
-    if source not in SOURCES:
-        raise ValueError(f"unknown data source {source!r}; choose from {', '.join(SOURCES)}")
-    if channels not in (0, 1, 3, 4):
-        raise ValueError(f"channels {channels} is unknown; choose from 1, 3, 4")
-    if split not in ("train", "test"):
-        raise ValueError(f"unknown split {split!r}: train or test")
-    images, labels, names = SOURCES[source](resolution, split)
-    if channels and channels != images.shape[1]:
-        images = _convert(images, channels)
-    return ImageDataset(images, labels, names)
+    try:
+        return _open(source)
+    except ValueError as error:
+        if str(error).startswith(("unknown data source", HUB)):
+            raise
+        raise ValueError(f"{shown(source)}: {error}") from None
+    except OSError as error:
+        raise ValueError(f"{shown(source)} cannot be read: {error.strerror or error}") from None
 
 
-Arrays = tuple[NDArray[np.uint8], NDArray[np.int64], tuple[str, ...]]
+def _open(source: str) -> Source:
+    if source in BUNDLED:
+        return _source_of(load_bundled(source, _OWN_PX[source], 0, "train"), "bundled")
+    if source.startswith(HUB):
+        return open_hub(source.removeprefix(HUB))
+    path = existing_path(source)
+    if is_packed(path):
+        return _source_of(open_packed(path), "packed")
+    if path.is_dir():
+        tables = sorted([*path.glob("*.parquet"), *path.glob("*/*.parquet")])
+        return open_parquet(tables) if tables else open_folder(path)
+    if not path.is_file():
+        raise ValueError(f"neither a folder nor a regular file; expected {_EXPECTED}")
+    return _open_file(path)
 
 
-def _digits(resolution: int, split: Split) -> Arrays:
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
-
-    digits = load_digits()
-    train, test = train_test_split(
-        np.arange(len(digits.target)),
-        test_size=_DIGITS_TEST_SHARE,
-        random_state=_DIGITS_SPLIT_SEED,
-        stratify=digits.target,
-    )
-    chosen = train if split == "train" else test
-    # 17 grey levels, 0 to 16, to the whole range
-    small = np.round(digits.images[chosen] * (255 / 16)).astype(np.uint8)
-    images = np.stack([_resize(Image.fromarray(image), resolution) for image in small])
-    names = tuple(str(name) for name in digits.target_names)
-    return images[:, None], digits.target[chosen].astype(np.int64), names
-
-
-def _photographs(resolution: int, split: Split) -> Arrays:
-    from sklearn.datasets import load_sample_images
-
-    bunch = load_sample_images()
-    rng = np.random.default_rng([_DIGITS_SPLIT_SEED, split == "test"])
-    crops, labels = [], []
-    for label, photograph in enumerate(bunch.images):
-        height, width, _ = photograph.shape
-        border = width * 4 // 5  # no pixel of the test crops is in a training crop
-        left, right = (0, border) if split == "train" else (border, width)
-        for _ in range((_CROPS if split == "train" else _CROPS // 4) // 2):
-            side = int(rng.integers(_CROP_SIDES_PX[0], min(_CROP_SIDES_PX[1], right - left) + 1))
-            x = int(rng.integers(left, right - side + 1))
-            y = int(rng.integers(0, height - side + 1))
-            crop = Image.fromarray(photograph[y : y + side, x : x + side])
-            crops.append(_resize(crop, resolution))
-            labels.append(label)
-    images = np.ascontiguousarray(np.stack(crops).transpose(0, 3, 1, 2))
-    return images, np.array(labels, dtype=np.int64), ("china", "flower")
+def _open_file(path: Path) -> Source:
+    with open(path, "rb") as file:
+        head = file.read(8)
+    if not head:
+        raise ValueError(f"it is empty; expected {_EXPECTED}")
+    if head.startswith(b"\x93NUMPY"):
+        return open_npy(path)
+    if head.startswith(b"PAR1"):
+        return open_parquet([path])
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+        return open_npz(path) if names and _all_npy(names) else open_zip(path)
+    if head.startswith(b"PK\x03\x04"):
+        raise ValueError("the zip archive is damaged or cut short")
+    if tarfile.is_tarfile(path):
+        return open_tar(path)
+    if head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ")):
+        raise ValueError("it is compressed, but no tar archive, or a damaged one")
+    if is_picture(read_file(path)):
+        raise ValueError("it is a single picture; name its folder")
+    raise ValueError(f"it is of no known kind; expected {_EXPECTED}")
 
 
-def _resize(image: Image.Image, resolution: int) -> NDArray[np.uint8]:
-    if image.size != (resolution, resolution):
-        image = image.resize((resolution, resolution), Image.Resampling.LANCZOS)
-    return np.asarray(image)
+def existing_path(source: str) -> Path:
+    """The path of a source that is no name.
+
+    Raises:
+        ValueError: nothing is there.
+    """
+    path = Path(source)
+    if not source or "\0" in source or not path.exists():
+        raise ValueError(
+            f"unknown data source {source!r}; choose from {', '.join(BUNDLED)}, or name "
+            f"{_EXPECTED} that exists, or hub:NAME"
+        )
+    return path
 
 
-def _convert(images: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
-    mode = {1: "L", 3: "RGB", 4: "RGBA"}[channels]
-    converted = [
-        np.asarray(Image.fromarray(image.transpose(1, 2, 0).squeeze()).convert(mode))
-        for image in images
-    ]
-    stacked = np.stack(converted).reshape(len(images), *images.shape[2:], channels)
-    return np.ascontiguousarray(stacked.transpose(0, 3, 1, 2))
+def _all_npy(names: list[str]) -> bool:
+    return all(name.endswith(".npy") for name in names)
 
 
-SOURCES: dict[str, Callable[[int, Split], Arrays]] = {
-    "digits": _digits,
-    "photographs": _photographs,
-}
+def _source_of(data: ImageDataset, kind: str) -> Source:
+    images = data.images.transpose(0, 2, 3, 1)
+    names = data.class_names if data.labels is not None else ()
+    return array_source(images, data.labels, names, kind, data.fingerprint)

@@ -8,6 +8,7 @@ Dimensions: b batch, z latent length.
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -58,7 +59,8 @@ class BatchSource:
             )
         self._config, self._share, self._device = config, share, device
         self._conditional = config.network.classes > 0
-        self._images = torch.from_numpy(dataset.images)
+        self._images = dataset.images  # a read-only map, where large: only rows are made tensors
+        self._on_device: Tensor | None = None
         self._labels = None
         self._label_weights = torch.ones(max(1, config.network.classes))
         if self._conditional:
@@ -68,7 +70,7 @@ class BatchSource:
                 counts = torch.bincount(self._labels, minlength=config.network.classes)
                 self._label_weights = counts.float()
         if device.type != "cpu" and self._images.nbytes <= _KEEP_ON_DEVICE_BYTES:
-            self._images = self._images.to(device)
+            self._on_device = torch.from_numpy(np.array(self._images)).to(device)
         self._order = DataOrder(len(dataset), seed=training.seed)
 
     def real(self, d_step: int) -> list[RealBatch]:
@@ -93,6 +95,11 @@ class BatchSource:
             for rows, flip, z, y, share, real, fake in zip(*parts, strict=True)
         ]
 
+    def _rows(self, rows: Tensor) -> Tensor:
+        if self._on_device is not None:
+            return self._on_device[rows.to(self._device)]
+        return torch.from_numpy(self._images[rows.numpy()]).to(self._device)
+
     def fake(self, step: int) -> list[FakeBatch]:
         """The micro-batches of a generator step."""
         latents, labels, _ = self._draw("g", step)
@@ -107,7 +114,7 @@ class BatchSource:
         ]
 
     def _pictures(self, rows: Tensor, flip: Tensor) -> Tensor:
-        images = self._images[rows.to(self._images.device)].to(self._device)
+        images = self._rows(rows)
         if self._config.training.mirror:
             flip = flip.to(self._device)[:, None, None, None]
             images = torch.where(flip, images.flip(3), images)

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 import sagan
-from sagan.checkpoint import write_atomically
 from sagan.config import NetworkConfig, RunConfig, Runtime
 from sagan.data import ImageDataset
+from sagan.files import write_atomically
 from sagan.nn.attention import AttentionMap, attention_numbers, record_attention
 from sagan.randomness import sample_latents
 from sagan.run import Run
@@ -87,7 +87,7 @@ def train(
     main = engine.rank == 0
     with run.lock() if main else nullcontext(), StopSignals() as stop:
         if main:
-            _prepare_folder(run, config)
+            _prepare_folder(run, config, dataset)
         engine.barrier()
         faults = _resume(state, run, engine.rank)
         trainer = _Trainer(config, run, engine, batches, state, progress=progress and main)
@@ -99,9 +99,10 @@ def train(
             trainer.meter.close()
 
 
-def _prepare_folder(run: Run, config: RunConfig) -> None:
+def _prepare_folder(run: Run, config: RunConfig, dataset: ImageDataset) -> None:
     run.check_continues(config)
     run.write_config(config)
+    run.write_excluded(dataset.excluded)
     run.samples_path.mkdir(exist_ok=True)
     run.remove_leftovers()
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from sagan.data import ImageDataset, load_dataset, sources
+from sagan.data import ImageDataset, bundled, load_dataset
 
 
 def rows(data: ImageDataset) -> Counter[tuple[int, bytes]]:
@@ -86,7 +86,7 @@ def test_grey_images_repeat_in_colour_and_are_opaque(
 
 @pytest.fixture
 def few_crops(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "_CROPS", 128)
+    monkeypatch.setattr(bundled, "_CROPS", 128)
 
 
 @pytest.mark.usefixtures("few_crops")
@@ -130,7 +130,7 @@ def test_no_pixel_of_a_test_crop_is_in_a_training_crop(
             columns.append(high * 256 + low)
         return np.zeros((resolution, resolution, 3), np.uint8)
 
-    monkeypatch.setattr(sources, "_resize", look)
+    monkeypatch.setattr(bundled, "_resize", look)
     load_dataset("photographs", resolution=8)
     last_of_train = max(last_columns)
     assert min(first_columns) < 16

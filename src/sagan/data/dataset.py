@@ -1,0 +1,52 @@
+"""What every source becomes: uint8 images in memory or mapped from a file, and their labels.
+
+Dimensions: i images, c channels, h w the image's sides.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Split = Literal["train", "test"]
+LeftOut = tuple[str, str]  # name, reason
+
+
+@dataclass(frozen=True)
+class ImageDataset:
+    """Decoded images.
+
+    Args:
+        images: uint8 `i c h w` in [0, 255]; read-only where mapped from a packed cache.
+        labels: int64 `i`, or None.
+        class_names: one a class, in label order.
+        fingerprint: SHA-256 of images, labels and class names; empty where not computed.
+        excluded: what was left out, as (name, reason).
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64] | None
+    class_names: tuple[str, ...]
+    fingerprint: str = ""
+    excluded: tuple[LeftOut, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def fingerprint_of(
+    shape: tuple[int, ...], images_sha256: str, labels_sha256: str, class_names: tuple[str, ...]
+) -> str:
+    """Name decoded data by their content alone, wherever they came from."""
+    facts = [list(shape), images_sha256, labels_sha256, list(class_names)]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def sha256_of(array: NDArray[np.generic] | None) -> str:
+    """SHA-256 of an array's bytes; empty for None."""
+    if array is None:
+        return ""
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()

@@ -1,0 +1,313 @@
+"""Bytes or an array to an upright 8-bit picture, and that to a uint8 square, by a written rule.
+
+The rule is the table in docs/data.md; what is in neither is unreadable, never guessed. The content
+decides what a file is, not its name.
+
+Dimensions: c channels, h w the picture's sides.
+"""
+
+import functools
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageColor, UnidentifiedImageError
+
+RULES_VERSION = 1  # of the table; another number packs again
+MOST_BYTES = 2**30  # of one file
+_EXIF_ORIENTATION = 0x0112
+# No EPS (it starts another program), and none that any bytes could pass for.
+_WANTED = ["PNG", "JPEG", "MPO", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF", "QOI"]
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+ODD_KINDS = {  # what the doctor says of each
+    "EXIF rotation": "turned upright",
+    "broken EXIF": "ignored, the picture taken as stored",
+    "transparency": "laid over the background; kept with --channels 4",
+    "palette": "colours looked up",
+    "1-bit": "0 and 1 become 0 and 255",
+    "16-bit grey": "divided by 257",
+    "32-bit or float": "scaled to 0-255 by its range",
+    "CMYK": "converted to RGB",
+    "other colours": "converted to RGB",
+    "animation": "the first frame taken",
+    "not square": "cropped to the centre square",
+    "too small": "enlarged",
+    "wrong extension": "read by its content",
+}
+
+
+class Unreadable(ValueError):
+    """A picture that cannot be read; the message is the reason."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An upright 8-bit picture.
+
+    Args:
+        image: of mode L, RGB or RGBA.
+        stored_mode: Pillow's name of the pixels as stored, or an array's type.
+        format: as Pillow names it, or `array`.
+        odd: keys of `ODD_KINDS`.
+    """
+
+    image: Image.Image
+    stored_mode: str
+    format: str
+    odd: tuple[str, ...]
+
+
+@contextmanager
+def quiet_pillow() -> Iterator[None]:
+    """Keep Pillow's warnings off the terminal: what matters of them becomes a reason.
+
+    Filters belong to the process: enter it once around the threads, not in each.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="PIL")
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield
+
+
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    Image.init()
+    return tuple(name for name in _WANTED if name in Image.OPEN)
+
+
+def parse_background(text: str) -> tuple[int, int, int]:
+    """Read an opaque colour: a CSS name or `#rrggbb`.
+
+    Raises:
+        ValueError: it is neither.
+
+    Example:
+        >>> parse_background("white"), parse_background("#102030")
+        ((255, 255, 255), (16, 32, 48))
+    """
+    colour: tuple[int, ...] = ()
+    with suppress(ValueError):
+        colour = ImageColor.getrgb(text)
+    if len(colour) != 3:
+        raise ValueError(f"background {text!r} is no opaque colour; give a name or #rrggbb")
+    return colour[0], colour[1], colour[2]
+
+
+def is_picture(data: bytes) -> bool:
+    """Whether bytes begin as a picture that can be read."""
+    try:
+        with quiet_pillow(), Image.open(io.BytesIO(data), formats=_formats()):
+            return True
+    except Image.DecompressionBombError:
+        return True
+    except Exception:
+        return False
+
+
+def read_picture(data: bytes | NDArray[np.uint8], *, least_px: int = 0) -> Picture:
+    """Decode a picture and turn it upright.
+
+    Args:
+        data: a file's content, or uint8 `h w` or `h w c` of 1 to 4 channels.
+        least_px: a JPEG may be decoded at 1/2, 1/4 or 1/8 as long as its sides keep this many
+            pixels, which is several times faster; 0 decodes it whole.
+
+    Raises:
+        Unreadable: with the reason.
+
+    Example:
+        >>> read_picture(np.zeros((2, 3), np.uint8)).image.size
+        (3, 2)
+        >>> read_picture(b"hello")
+        Traceback (most recent call last):
+        sagan.data.decode.Unreadable: not a picture of a known format
+    """
+    if isinstance(data, np.ndarray):
+        return _of_array(data)
+    if not data:
+        raise Unreadable("empty file")
+    try:
+        return _decode(data, least_px)
+    except Unreadable:
+        raise
+    except UnidentifiedImageError:
+        raise Unreadable("not a picture of a known format") from None
+    except Image.DecompressionBombError:
+        raise Unreadable(_bomb_reason()) from None
+    except MemoryError:
+        raise Unreadable("not enough memory to decode it") from None
+    except Exception as error:  # decoders raise anything on broken bytes
+        raise Unreadable(f"damaged: {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _bomb_reason() -> str:
+    return f"more than {Image.MAX_IMAGE_PIXELS or 0:,} pixels"
+
+
+def _decode(data: bytes, least_px: int) -> Picture:
+    with Image.open(io.BytesIO(data), formats=_formats()) as image:
+        if image.width * image.height > (Image.MAX_IMAGE_PIXELS or np.inf):
+            raise Unreadable(_bomb_reason())
+        odd = []
+        if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
+            odd.append("animation")
+        stored_mode, form = image.mode, image.format or ""
+        if least_px:
+            image.draft(None, (least_px, least_px))
+        image.load()
+        turn, exif_is_broken = _turn(image)
+        upright = _to_8_bit(image, odd)
+    if turn is not None:
+        upright = upright.transpose(turn)
+        odd.append("EXIF rotation")
+    if exif_is_broken:
+        odd.append("broken EXIF")
+    return Picture(upright, stored_mode, form, tuple(odd))
+
+
+def _turn(image: Image.Image) -> tuple[Image.Transpose | None, bool]:
+    """How to turn a picture upright, and whether its EXIF is broken."""
+    try:
+        orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+        return _TURNS.get(orientation), orientation not in range(1, 9)
+    except Exception:  # as above
+        return None, True
+
+
+def _to_8_bit(image: Image.Image, odd: list[str]) -> Image.Image:
+    mode = image.mode
+    if mode.startswith("I;16") or (mode == "I" and image.format in ("PNG", "PPM")):
+        odd.append("16-bit grey")
+        values = np.asarray(image).astype(np.uint16)
+        return Image.fromarray(scale(values, *value_range(values.dtype, 0, 0)))
+    if mode in ("I", "F"):
+        odd.append("32-bit or float")
+        values = np.asarray(image)
+        return Image.fromarray(scale(values, *value_range(values.dtype, *extent(values))))
+    for name, modes in (("palette", "P PA"), ("1-bit", "1"), ("CMYK", "CMYK")):
+        if mode in modes.split():
+            odd.append(name)
+    if mode in ("LA", "PA", "La", "RGBA", "RGBa") or "transparency" in image.info:
+        if mode == "La":  # premultiplied, which Pillow turns back into LA only
+            image = image.convert("LA")
+        image = image.convert("RGBA")
+        if image.getchannel("A").getextrema() != (255, 255):
+            odd.append("transparency")
+        return image
+    if mode in ("1", "L"):
+        return image.convert("L")
+    if mode not in ("RGB", "P", "CMYK"):
+        odd.append("other colours")
+    return image.convert("RGB")
+
+
+def extent(values: NDArray[Any]) -> tuple[float, float]:
+    """The smallest and the largest value.
+
+    Raises:
+        Unreadable: one is NaN or infinite.
+    """
+    low, high = float(values.min()), float(values.max())
+    if not np.isfinite([low, high]).all():
+        raise Unreadable("it holds NaN or infinite values")
+    return low, high
+
+
+def value_range(dtype: np.dtype[Any], low: float, high: float) -> tuple[float, float]:
+    """Which stored values are black and white, from their type, the smallest and the largest.
+
+    Example:
+        >>> value_range(np.dtype("float32"), 0.1, 0.9), value_range(np.dtype("int32"), 0, 40_000)
+        ((0.0, 1.0), (0.0, 65535.0))
+    """
+    whole = {"bool": 1.0, "uint8": 255.0, "uint16": 65535.0}.get(dtype.name)
+    if whole is not None:
+        return 0.0, whole
+    if dtype.kind == "f" and low >= -1 and high <= 1:
+        return (0.0 if low >= 0 else -1.0), 1.0
+    if low >= 0 and high <= 65535:
+        return 0.0, (255.0 if high <= 255 else 65535.0)
+    return low, (high if high > low else low + 1.0)
+
+
+def scale(values: NDArray[Any], black: float, white: float) -> NDArray[np.uint8]:
+    """Scale values from [black, white] to uint8 [0, 255], rounded."""
+    if values.dtype == np.uint8:
+        return values
+    scaled = (values.astype(np.float64) - black) * (255.0 / (white - black))
+    return np.rint(scaled).clip(0, 255).astype(np.uint8)
+
+
+def _of_array(array: NDArray[np.uint8]) -> Picture:
+    assert array.dtype == np.uint8
+    channels = 1 if array.ndim == 2 else array.shape[2]
+    if array.size == 0 or channels not in (1, 2, 3, 4):
+        raise Unreadable(f"an array of shape {array.shape} is no picture")
+    if channels == 1:
+        array = array.reshape(array.shape[:2])
+    image = Image.fromarray(np.ascontiguousarray(array))
+    odd: list[str] = []
+    return Picture(_to_8_bit(image, odd), f"{channels} channels", "array", tuple(odd))
+
+
+def to_square(
+    image: Image.Image, resolution: int, channels: int, background: tuple[int, int, int]
+) -> NDArray[np.uint8]:
+    """Crop to the centre square, lay over the background, and resize with LANCZOS.
+
+    Args:
+        image: of mode L, RGB or RGBA.
+        resolution: side in pixels.
+        channels: 1 (ITU-R 601 luma), 3, or 4 (keeps alpha, and ignores the background).
+        background: RGB.
+
+    Returns:
+        uint8 `h w c`.
+
+    Example:
+        >>> to_square(Image.new("L", (6, 4), 7), 2, 3, (255, 255, 255)).shape
+        (2, 2, 3)
+    """
+    side = min(image.size)
+    if image.width != image.height:
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        image = image.crop((left, top, left + side, top + side))
+    if image.mode == "RGBA" and channels != 4:
+        under = Image.new("RGBA", image.size, (*background, 255))
+        image = Image.alpha_composite(under, image).convert("RGB")
+    if channels != 3 or image.mode != "L":  # grey is resized as grey and repeated after
+        image = image.convert({1: "L", 3: "RGB", 4: "RGBA"}[channels])
+    if side != resolution:
+        image = image.resize((resolution, resolution), Image.Resampling.LANCZOS)
+    array = np.asarray(image)
+    if array.ndim == 2:
+        array = np.repeat(array[:, :, None], channels, axis=2)
+    return array
+
+
+def is_grey(square: NDArray[np.uint8]) -> bool:
+    """Whether `h w 3` is grey in every pixel.
+
+    Example:
+        >>> is_grey(np.full((2, 2, 3), 9, np.uint8))
+        True
+    """
+    first = square[:, :, 0]
+    return bool((first == square[:, :, 1]).all() and (first == square[:, :, 2]).all())

@@ -1,0 +1,33 @@
+"""Files that are there whole or not at all: written, synced, then renamed into place."""
+
+import os
+from pathlib import Path
+
+TEMPORARY = ".partial-"  # begins the name of what is still being written
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace a file's content so that a reader, or a crash, finds the old or the new one whole."""
+    temporary = path.with_name(f"{TEMPORARY}{path.name}")
+    write_durably(temporary, content)
+    os.replace(temporary, path)
+    sync_folder(path.parent)
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Write a file and wait until it is on the disk."""
+    with open(path, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until a folder's names are on the disk."""
+    if os.name == "nt":  # folders cannot be synced there
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,226 @@
+"""`sagan data`, and training on data of one's own."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from image_corpus import READABLE, UNREADABLE, encoded, noise, rgb
+from PIL import Image
+
+from sagan.cli import app, run_safely
+
+SMALL = ["--g-width", "4", "--d-width", "4", "--device", "cpu", "--batch-size", "8"]
+
+
+def sagan(*arguments):
+    """Run the program in this process and give its exit code."""
+    return run_safely(
+        lambda: app([str(a) for a in arguments], exit_on_error=False, print_error=False)
+    )
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("SAGAN_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def mixed(tmp_path):
+    """Photographs, drawings with alpha, grey scans, and damaged files among all of them."""
+    root = tmp_path / "mixed"
+    rng = np.random.default_rng(0)
+    for i in range(8):
+        for name, mode in (("photos", "RGB"), ("drawings", "RGBA"), ("scans", "L")):
+            (root / name).mkdir(parents=True, exist_ok=True)
+            shape = (20 + i, 30, 4)[: 2 if mode == "L" else 3]
+            pixels = rng.integers(0, 256, shape, np.uint8)
+            image = Image.fromarray(pixels[..., : len(mode)] if mode != "L" else pixels)
+            image.save(root / name / f"{i}.png")
+    for i, (name, (content, _)) in enumerate(UNREADABLE.items()):
+        (root / ("photos", "drawings", "scans")[i % 3] / name).write_bytes(content)
+    return root
+
+
+def test_a_mixed_folder_trains_after_one_command_and_samples_by_class_name(mixed, tmp_path, capfd):
+    run = tmp_path / "run"
+    options = ["--data", mixed, "--resolution", "8", "--images", "32"]
+    assert sagan("train", run, *SMALL, *options) == 0
+    err = capfd.readouterr().err
+    assert f"left out: {len(UNREADABLE)}" in err
+    assert "and 1 more" in err
+    config = json.loads((run / "config.json").read_text())
+    assert config["data"]["class_names"] == ["drawings", "photos", "scans"]
+    assert config["network"]["channels"] == 3
+    assert len(config["data"]["fingerprint"]) == 64
+    listed = json.loads((run / "data.json").read_text())["excluded"]
+    assert len(listed) == len(UNREADABLE)
+    assert {"zero.png", "bomb.png"} <= {entry["name"].split("/")[1] for entry in listed}
+    out = tmp_path / "samples"
+    assert sagan("sample", run, "--num", "2", "--classes", "scans,photos", "--out", out) == 0
+    assert len(list(out.iterdir())) == 2
+    assert sagan("train", run) == 0  # the same again
+    assert sagan("sample", run, "--num", "2", "--classes", "cat", "--out", out) == 2
+    assert "it has drawings, photos, scans" in capfd.readouterr().err
+
+
+def test_data_that_changed_are_refused_by_their_fingerprint(mixed, tmp_path, capfd):
+    run = tmp_path / "run"
+    options = ["--data", mixed, "--resolution", "8", "--images", "16"]
+    assert sagan("train", run, *SMALL, *options) == 0
+    file = mixed / "photos" / "3.png"
+    times = file.stat()
+    before = file.read_bytes()
+    image = Image.open(file)
+    pixel = image.getpixel((15, 11))
+    image.putpixel((15, 11), tuple(255 - v for v in pixel))
+    image.save(file)
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    capfd.readouterr()
+    assert sagan("train", run, "--images", "32") == 2
+    err = capfd.readouterr().err.splitlines()[-1]
+    assert "the data have changed since" in err
+    assert "put the same pictures back" in err
+    file.write_bytes(before)
+    assert sagan("train", run, "--images", "32") == 0
+
+
+def test_strict_and_background_reach_training(mixed, tmp_path, capfd):
+    run = tmp_path / "run"
+    options = [*SMALL, "--data", mixed, "--resolution", "8", "--images", "8"]
+    assert sagan("train", run, *options, "--strict") == 2
+    assert "is left out" in capfd.readouterr().err
+    assert not run.exists()
+    assert sagan("train", run, *options, "--background", "nonsense") == 2
+    assert "opaque colour" in capfd.readouterr().err
+    assert sagan("train", run, *options, "--background", "red") == 0
+    assert sagan("train", run, *options, "--background", "blue") == 2
+    assert "data.background: red -> blue" in capfd.readouterr().err
+
+
+def test_a_run_older_than_fingerprints_goes_on(mixed, tmp_path):
+    run = tmp_path / "run"
+    assert sagan("train", run, *SMALL, "--images", "8") == 0
+    config = json.loads((run / "config.json").read_text())
+    del config["data"]["fingerprint"], config["data"]["background"]
+    (run / "config.json").write_text(json.dumps(config))
+    assert sagan("train", run, "--images", "16") == 0
+
+
+def test_a_run_is_named_after_its_data(mixed, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert sagan("train", *SMALL, "--data", "mixed", "--resolution", "8", "--images", "8") == 0
+    assert (tmp_path / "runs" / "mixed-digits" / "config.json").is_file()
+
+
+def test_check_reports_and_draws(mixed, tmp_path, capfd):
+    sheet = tmp_path / "deep" / "sheet.png"
+    assert sagan("data", "check", mixed, "--resolution", "32", "--out", sheet) == 0
+    out = capfd.readouterr().out
+    for name in UNREADABLE:
+        assert name in out
+    for words in ("24 pictures", "drawings", "transparency: 8", "advice: 24 pictures are few"):
+        assert words in out
+    with Image.open(sheet) as picture:
+        assert min(picture.size) > 100
+    assert not (tmp_path / "cache").exists()
+
+
+def test_check_prints_json_for_programs(mixed, capfd):
+    assert sagan("data", "check", mixed, "--json", "--channels", "1") == 0
+    out, _ = capfd.readouterr()
+    report = json.loads(out)
+    assert report["pictures"] == 24
+    assert report["classes"] == {"drawings": 8, "photos": 8, "scans": 8}
+    assert report["channels"] == 1
+    assert len(report["excluded"]) == len(UNREADABLE)
+
+
+def test_check_fails_on_what_training_would_refuse(mixed, capfd):
+    assert sagan("data", "check", mixed, "--strict") == 1
+    (mixed / "dog").mkdir()
+    (mixed / "dog" / "1.png").write_bytes(b"")
+    assert sagan("data", "check", mixed) == 1
+    assert "problem: no picture is readable in the class dog" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("source", ["digits", "photographs"])
+def test_bundled_sets_are_in_good_health(source, capfd, monkeypatch):
+    monkeypatch.setattr("sagan.data.bundled._CROPS", 64)
+    assert sagan("data", "check", source, "--resolution", "8", "--json") == 0
+    report = json.loads(capfd.readouterr().out)
+    assert report["problems"] == []
+    assert report["excluded"] == []
+
+
+def test_pack_makes_a_source_that_trains(mixed, tmp_path, capfd):
+    out = tmp_path / "packed"
+    assert sagan("data", "pack", mixed, "--resolution", "8", "--out", out) == 0
+    assert "24 images, 3 classes" in capfd.readouterr().err
+    run = tmp_path / "run"
+    assert sagan("train", run, *SMALL, "--data", out, "--resolution", "8", "--images", "8") == 0
+    assert not (tmp_path / "cache").exists()
+    assert sagan("data", "check", out, "--resolution", "8") == 0
+    content = bytearray((out / "images.u8").read_bytes())
+    content[100] ^= 1
+    (out / "images.u8").write_bytes(content)
+    capfd.readouterr()
+    assert sagan("data", "check", out) == 2
+    assert "images.u8 is damaged" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["check", "nowhere"], "unknown data source"),
+        (["check", "EMPTY"], "there is no picture in it"),
+        (["check", "digits", "--out", "sheet.jpg"], "no .png file"),
+        (["check", "digits", "--resolution", "0"], "from 1 to 4096"),
+        (["check", "digits", "--channels", "2"], "choose from 1, 3, 4"),
+        (["pack", "digits", "--resolution", "8", "--out", "EMPTY/.."], "is there already"),
+        (["pack", "digits", "--out", "new"], "--resolution"),
+        (["pack", "hub:cats", "--resolution", "8", "--out", "new"], "HF_HUB_OFFLINE is set"),
+        (["nonsense"], "nonsense"),
+    ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(tmp_path, monkeypatch, capfd, arguments, said):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path)
+    code = sagan("data", *[a.replace("EMPTY", "empty") for a in arguments])
+    out, err = capfd.readouterr()
+    assert code == 2
+    assert said in err
+    assert err.count("\n") == 1
+    assert out == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+
+
+@pytest.mark.parametrize("command", ["check", "pack"])
+def test_help_loads_nothing_heavy(command):
+    code = (
+        f"import sys; sys.argv = ['sagan', 'data', '{command}', '--help']\n"
+        "from sagan.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "sys.exit(len({'torch', 'numpy', 'PIL'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "--background" in done.stdout
+
+
+def test_checking_and_packing_load_no_torch(tmp_path):
+    (tmp_path / "1.png").write_bytes(encoded(rgb()))
+    (tmp_path / "2.png").write_bytes(encoded(noise()))
+    (tmp_path / "3.tif").write_bytes(READABLE["float-1.tif"][0])
+    code = (
+        "import sys\n"
+        "from sagan.cli import app\n"
+        "assert app(['data', 'check', sys.argv[1]]) == 0\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, tmp_path]).returncode == 0
