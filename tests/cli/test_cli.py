@@ -308,7 +308,7 @@ TINY = ["--g-width", "8", "--d-width", "8", "--batch-size", "4", "--images", "4"
 
 def test_own_data_choose_their_preset_and_say_why_once(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sagan.data.sources._CROPS", 12)
+    monkeypatch.setattr("sagan.data.bundled._CROPS", 12)
     command = ["train", "--data", "photographs", *TINY, "--resolution", "16"]
     assert sagan(*command) == 0
     said = capfd.readouterr().err

@@ -382,6 +382,7 @@ def test_updating_reads_nothing_back_from_the_device():
 # A whole run
 
 ADAPTIVE = {
+    "seed": 1,
     "images": 352,
     "augment_p": 0.3,
     "augment_target": 0.1,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from sagan.cli.common import say_what_is_left_out
+from sagan.cli.common import parse_augment, parse_probability, parse_sides, say_what_is_left_out
 from sagan.config import AttentionForm, DataConfig, Loss, Precision, RunConfig, Runtime
 from sagan.presets import OWN_DATA_RESOLUTION_PX, default_preset, preset
 
@@ -325,64 +325,3 @@ def _say_how_it_ended(path: Path, images: int, exit_code: int) -> None:
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in options.items() if value is not None}
-
-
-def parse_sides(text: str | None) -> tuple[int, ...] | None:
-    """Read feature-map sides: `16,32`, or `none`.
-
-    Raises:
-        ValueError: not a list of whole numbers.
-
-    Example:
-        >>> parse_sides("16,32"), parse_sides("none")
-        ((16, 32), ())
-    """
-    if text is None:
-        return None
-    if text.strip().lower() == "none":
-        return ()
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise ValueError(
-            f"attention sides {text!r} are not whole numbers with commas, as 16,32; or none"
-        ) from None
-
-
-_ADAPTIVE_TARGET = 0.6  # Karras et al. 2020
-
-
-def parse_augment(text: str | None) -> tuple[str, ...] | None:
-    """Read augmentation kinds: `color,cutout`, or `none`.
-
-    Example:
-        >>> parse_augment("color, cutout"), parse_augment("none")
-        (('color', 'cutout'), ())
-    """
-    if text is None:
-        return None
-    if text.strip().lower() == "none":
-        return ()
-    return tuple(part.strip().lower() for part in text.split(","))
-
-
-def parse_probability(text: str | None) -> dict[str, float]:
-    """Read an augmentation probability: a number, or `adaptive` (from 0, by D's overfitting).
-
-    Raises:
-        ValueError: it is neither.
-
-    Example:
-        >>> parse_probability("adaptive"), parse_probability("0.5")
-        ({'augment_p': 0.0, 'augment_target': 0.6}, {'augment_p': 0.5, 'augment_target': 0.0})
-    """
-    if text is None:
-        return {}
-    if text.strip().lower() == "adaptive":
-        return {"augment_p": 0.0, "augment_target": _ADAPTIVE_TARGET}
-    try:
-        return {"augment_p": float(text), "augment_target": 0.0}
-    except ValueError:
-        raise ValueError(
-            f"augmentation probability {text!r} is neither a number from 0 to 1 nor adaptive"
-        ) from None
