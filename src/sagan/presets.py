@@ -2,12 +2,12 @@
 
 | preset  | px  | network        | attention G; D | batch | D:G | GFLOP | reaches               |
 | ------- | --- | -------------- | -------------- | ----- | --- | ----- | --------------------- |
-| digits  | 8   | ResNet         | 8; 8           | 64    | 1:1 | 0.15  | CAS DIGIT (./dev demo) |
+| digits  | 8   | ResNet         | 8; 8           | 64    | 1:1 | 0.115 | CAS .960 (./dev demo) |
 | article | 64  | DCGAN, no cBN  | 16, 32; 4, 8   | 64    | 1:1 | 3.4   | -                     |
 | paper   | 128 | ResNet         | 32; 32         | 256   | 1:1 | 149.5 | FID 18.28 (the paper) |
 | best    | 128 | ResNet         | 64; 64         | 256   | 1:1 | 154.2 | FID 12.83 (mmgen.)    |
 | cifar   | 32  | ResNet         | 16; 16         | 64    | 5:1 | 17.8  | FID 9.43 (mmgen.)     |
-| small   | 64  | ResNet, half width | 32; 32     | 32    | 1:1 | 7.7   | -                     |
+| small   | 64  | ResNet, narrow | 32; 32         | 32    | 1:1 | 7.7   | -                     |
 
 GFLOP is of one training image (4 G + 8 D forward passes' worth; less a D step in `cifar`). FID is
 the publisher's own protocol, ImageNet-128 and CIFAR-10; nothing here has been trained on them.

@@ -213,14 +213,29 @@ def test_help_loads_nothing_heavy(command):
     assert "--background" in done.stdout
 
 
-def test_checking_and_packing_load_no_torch(tmp_path):
+def test_packing_loads_no_torch(tmp_path):
     (tmp_path / "1.png").write_bytes(encoded(rgb()))
     (tmp_path / "2.png").write_bytes(encoded(noise()))
     (tmp_path / "3.tif").write_bytes(READABLE["float-1.tif"][0])
     code = (
         "import sys\n"
         "from sagan.cli import app\n"
-        "assert app(['data', 'check', sys.argv[1]]) == 0\n"
+        "out = sys.argv[1] + '/packed'\n"
+        "app(['data', 'pack', sys.argv[1], '--resolution', '8', '--out', out])\n"
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code, tmp_path]).returncode == 0
+
+
+def test_check_estimates_memory_and_time(capfd):
+    assert sagan("data", "check", "digits", "--resolution", "8", "--json") == 0
+    cost = json.loads(capfd.readouterr().out)["training"]
+    assert cost["preset"] == "digits"
+    assert cost["parameters"] == {"G": 99230, "D": 143050}
+    expected = 1000 * cost["train_flop_per_image"] / cost["measured_flop_per_sec"]
+    assert cost["least_sec_per_1000_images"] == pytest.approx(expected, abs=0.01)
+    assert 1e6 < cost["peak_bytes"] < 1e9
+    assert sagan("data", "check", "digits", "--resolution", "32", "--preset", "paper") == 0
+    assert "preset paper at 32 px, batch 256: about" in capfd.readouterr().out
+    assert sagan("data", "check", "digits", "--preset", "nonsense") == 2
+    assert "choose from digits, article" in capfd.readouterr().err

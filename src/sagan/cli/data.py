@@ -2,10 +2,16 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
+
+from sagan.presets import default_preset, preset
+
+if TYPE_CHECKING:
+    from sagan.data.doctor import Report
 
 _Flag = Parameter(negative=())
 
@@ -15,6 +21,7 @@ def check(
     /,
     *,
     resolution: int = 64,
+    preset_name: Annotated[str | None, Parameter(name="--preset")] = None,
     channels: int = 0,
     background: str = "white",
     strict: Annotated[bool, _Flag] = False,
@@ -31,6 +38,8 @@ def check(
         As of train --data: a name, folder, archive, array or Parquet file, hub:NAME[:SPLIT].
     resolution
         Side in pixels to train at.
+    preset_name
+        Preset to estimate memory and time for; by default what suits the data.
     channels
         Image channels: 1 grey, 3 RGB, 4 RGBA; 0: the data's own.
     background
@@ -50,12 +59,57 @@ def check(
     options = check_options(resolution, channels, background)
     if out is not None and out.suffix.lower() != ".png":
         raise ValueError(f"{out} is no .png file, which the contact sheet is")
+    if preset_name is not None:
+        preset(preset_name, resolution)  # refused before the pictures are read
     report, examples = examine(open_source(source), options, strict=strict, progress=True)
-    print(json.dumps(report.to_dict()) if as_json else describe(report))
+    cost = None if report.problems else _cost(report, source, preset_name, resolution)
+    if as_json:
+        print(json.dumps({**report.to_dict(), "training": cost}))
+    else:
+        print("\n".join([describe(report), *_cost_lines(cost)]))
     if out is not None and examples:
         write_sheet(examples, out)
         print(f"contact sheet: {out}", file=sys.stderr)
     return 1 if report.problems else 0
+
+
+def _cost(
+    report: "Report", source: str, preset_name: str | None, resolution: int
+) -> dict[str, Any]:
+    """Estimate what training on the data takes, from the network's shapes and this machine."""
+    from sagan.models.estimate import estimate, measure_flop_per_sec
+    from sagan.training.engine import pick_device
+
+    name = preset_name or default_preset(report.pictures, source)[0]
+    network, training = preset(name, resolution)
+    classes = 0 if network.family == "dcgan" else len(report.classes)
+    network = replace(network, channels=report.channels, classes=classes)
+    device = pick_device("auto")
+    cost = estimate(network, training, device_type=device)
+    flop_per_sec = measure_flop_per_sec(device)
+    return {
+        "preset": name,
+        "resolution_px": resolution,
+        "batch_size": training.batch_size,
+        "parameters": {"G": cost.g_parameters, "D": cost.d_parameters},
+        "train_flop_per_image": cost.train_flop,
+        "peak_bytes": cost.peak_bytes,
+        "device": device,
+        "measured_flop_per_sec": round(flop_per_sec),
+        "least_sec_per_1000_images": round(1000 * cost.train_flop / flop_per_sec, 2),
+    }
+
+
+def _cost_lines(cost: dict[str, Any] | None) -> list[str]:
+    if cost is None:
+        return []
+    return [
+        f"training with preset {cost['preset']} at {cost['resolution_px']} px, batch "
+        f"{cost['batch_size']}: about {cost['peak_bytes'] / 1e9:.1f} GB beside the program, and at "
+        f"least {cost['least_sec_per_1000_images']:.1f} s per 1,000 images on this "
+        f"{cost['device']} ({cost['train_flop_per_image'] / 1e9:.3g} GFLOP an image, "
+        f"{cost['measured_flop_per_sec'] / 1e9:.0f} GFLOP/s measured in a matrix product)"
+    ]
 
 
 def pack(

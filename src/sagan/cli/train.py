@@ -46,6 +46,7 @@ def train(
     d_attention: str | None = None,
     attention_form: AttentionForm | None = None,
     standing_batches: int | None = None,
+    fake_labels: Literal["uniform", "data"] | None = None,
     augment: str | None = None,
     augment_p: str | None = None,
     mirror: bool | None = None,
@@ -115,6 +116,8 @@ def train(
         The attention block's form.
     standing_batches
         Batches from which the saved generator's batch-norm statistics come; 0: running ones.
+    fake_labels
+        Classes of the fakes: each alike, or as often as in the data.
     augment
         DiffAugment for few images: any of color,translation,cutout; or none.
     augment_p
@@ -157,6 +160,7 @@ def train(
         "accumulate": accumulate,
         "ema_decay": ema_decay,
         "standing_batches": standing_batches,
+        "fake_labels": fake_labels,
         "augment": parse_augment(augment),
         **parse_probability(augment_p),
         "mirror": mirror,

@@ -220,7 +220,10 @@ def _advice(
     pictures: int, classes: dict[str, int], groups: list[list[tuple[str, str | None]]]
 ) -> Iterable[str]:
     if 0 < pictures < _FEW:
-        yield f"{pictures:,} pictures are few: train with --augment, or the discriminator overfits"
+        yield (
+            f"{pictures:,} pictures are few: train with --augment color,translation,cutout, "
+            "or the discriminator overfits"
+        )
     if len(classes) == 1:
         yield "there is one class only: train with --unconditional"
     counts = [count for count in classes.values() if count]

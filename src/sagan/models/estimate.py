@@ -6,6 +6,7 @@ and convolutions only. On `meta` attention takes plain matrix products, which ar
 others; where the real device takes a fused kernel, the memory of the map is taken off again.
 """
 
+import time
 from collections.abc import Callable, Set
 from dataclasses import dataclass
 
@@ -91,6 +92,22 @@ def estimate(
         activation_bytes=activation_bytes,
         working_bytes=working_bytes,
     )
+
+
+def measure_flop_per_sec(device: str = "cpu", *, seconds: float = 0.3) -> float:
+    """Measure the rate of a float32 matrix product here: no training step runs faster than that.
+
+    Example:
+        >>> measure_flop_per_sec(seconds=0.01) > 1e6
+        True
+    """
+    matrix = torch.rand(1024, 1024, device=device)
+    float((matrix @ matrix)[0, 0])  # warm up
+    done, start = 0, time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        float((matrix @ matrix)[0, 0])  # waits for the device
+        done += 1
+    return done * 2 * 1024**3 / (time.perf_counter() - start)
 
 
 def attention_flop(n: int, m: int, channels: int, form: str) -> int:
