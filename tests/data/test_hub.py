@@ -156,8 +156,9 @@ def test_labels_without_names_are_found_while_reading(library: Any, tmp_path: Pa
 
 
 def parquet_file(path: Path, metadata: Any = None, labels: Any = (0, 1, 1)) -> Path:
-    pa = pytest.importorskip("pyarrow")
-    pq = pytest.importorskip("pyarrow.parquet")
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     contents = [PICTURE, encoded(grey()), READABLE["exif-6.png"][0]]
     pictures = [{"bytes": content, "path": None} for content in contents]
     table = pa.table({"image": pictures, "label": list(labels)})
@@ -190,7 +191,6 @@ def test_a_missing_library_is_named_and_a_damaged_table_is_one_line(
         patch.setitem(sys.modules, "pyarrow", None)
         patch.setitem(sys.modules, "pyarrow.parquet", None)
         assert "need the library pyarrow" in refused(str(file))
-    pytest.importorskip("pyarrow")
     assert "a Parquet file is damaged" in refused(str(file))
 
 
