@@ -441,7 +441,7 @@ def test_two_processes_adapt_as_one_does(tmp_path):
 
     def sagan(path, *options):
         command = [sys.executable, "-m", "sagan", "train", str(path), "--batch-size", "32"]
-        command += ["--g-width", "4", "--d-width", "4", "--device", "cpu", "--augment", "color"]
+        command += ["--g-width", "4", "--d-width", "8", "--device", "cpu", "--augment", "color"]
         command += ["--augment-p", "adaptive", *options]
         done = subprocess.run(command, capture_output=True, text=True, timeout=240)
         assert done.returncode == 0, done.stderr

@@ -164,12 +164,14 @@ def test_vectors_of_d_move_once_a_d_step_and_never_in_a_g_step():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # dynamo's
 def test_every_weight_moves_under_compile():
     engine, state = make(compile=True)
     for _ in range(2):
         g_before, d_before = snapshot(state.generator), snapshot(state.discriminator)
         d_step(state.networks, [real_batch()], TRAINING, engine)
         names = {n for n, _ in state.discriminator.named_parameters()}
+        names.remove("linear.layer.bias")  # inside the hinge's margins real and fake cancel in it
         assert names <= changed(d_before, state.discriminator)
         g_step(state.networks, [fake_batch()], TRAINING, engine)
         names = {n for n, _ in state.generator.named_parameters()}
