@@ -14,6 +14,7 @@ from sagan.config import AttentionForm, DataConfig, Loss, Precision, RunConfig, 
 from sagan.presets import OWN_DATA_RESOLUTION_PX, default_preset, preset
 
 if TYPE_CHECKING:
+    from sagan.data import ImageDataset
     from sagan.run import Run
 
 _DEFAULT_PRESET = "digits"
@@ -172,8 +173,9 @@ def train(
     runtime = Runtime(device=device, devices=devices, compile=compile, channels_last=channels_last)
     own = (data or _DEFAULT_DATA) != _DEFAULT_DATA
     reason = ""
+    opened = None
     if preset_name is None and not (run and _is_run(run)):
-        preset_name, reason = choose_preset(
+        preset_name, reason, opened = choose_preset(
             data or _DEFAULT_DATA, resolution, channels or 0, background or "white", strict
         )
     path = run or Path("runs") / f"{_stem(data or _DEFAULT_DATA)}-{preset_name or _DEFAULT_PRESET}"
@@ -192,6 +194,7 @@ def train(
         network_options=network_options,
         training_options=training_options,
         runtime=runtime,
+        opened=opened,
     )
 
 
@@ -201,15 +204,15 @@ def _is_run(path: Path) -> bool:
 
 def choose_preset(
     data: str, resolution: int | None, channels: int, background: str, strict: bool
-) -> tuple[str, str]:
+) -> tuple[str, str, "ImageDataset | None"]:
     """Choose a new run's preset by the number of its images, and give the reason.
 
-    The images are packed as the run will need them, so that it finds them in the cache.
+    The images that were counted come with it, opened as a new run needs them.
     """
     from sagan.data import load_dataset
 
     if data == _DEFAULT_DATA:
-        return default_preset(0, data)
+        return *default_preset(0, data), None
     dataset = load_dataset(
         data,
         resolution=resolution or OWN_DATA_RESOLUTION_PX,
@@ -218,7 +221,7 @@ def choose_preset(
         strict=strict,
         progress=True,
     )
-    return default_preset(len(dataset), data)
+    return *default_preset(len(dataset), data), dataset
 
 
 def start(
@@ -233,8 +236,12 @@ def start(
     network_options: dict[str, Any] | None = None,
     training_options: dict[str, Any] | None = None,
     runtime: Runtime | None = None,
+    opened: "ImageDataset | None" = None,
 ) -> int:
-    """Join options, preset, data and an existing run into one configuration, and train it."""
+    """Join options, preset, data and an existing run into one configuration, and train it.
+
+    `opened` are the images, if they were opened already with a new run's options.
+    """
     from sagan.data import load_dataset
     from sagan.models.channels import discriminator_stages, generator_stages
     from sagan.run import Run
@@ -246,6 +253,7 @@ def start(
     network_given = _given({**(network_options or {}), "resolution": resolution})
     training_given = _given(training_options or {})
     if run.exists():
+        opened = None  # it may have another resolution or background
         old = run.config()
         base = replace(
             old,
@@ -272,7 +280,7 @@ def start(
     run.check_continues(config)
     generator_stages(config.network)  # that attention fits, before anything slow
     discriminator_stages(config.network)
-    dataset = load_dataset(
+    dataset = opened or load_dataset(
         config.data.source,
         resolution=config.network.resolution,
         channels=network_given.get("channels", 0),
