@@ -65,13 +65,13 @@ def kernel_distance(
     return KernelDistance(_unbiased(x, y), float(np.std(values)))
 
 
-def _unbiased(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+def _unbiased(x: NDArray[np.floating], y: NDArray[np.floating]) -> float:
     within_x = (_kernel_sum(x, x) - _diagonal_sum(x)) / (len(x) * (len(x) - 1))
     within_y = (_kernel_sum(y, y) - _diagonal_sum(y)) / (len(y) * (len(y) - 1))
     return within_x + within_y - 2 * _kernel_sum(x, y) / (len(x) * len(y))
 
 
-def _kernel_sum(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+def _kernel_sum(x: NDArray[np.floating], y: NDArray[np.floating]) -> float:
     total = 0.0
     for start in range(0, len(x), _CHUNK):
         base = x[start : start + _CHUNK] @ y.T / x.shape[1] + 1
@@ -79,5 +79,5 @@ def _kernel_sum(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
     return total
 
 
-def _diagonal_sum(x: NDArray[np.float64]) -> float:
+def _diagonal_sum(x: NDArray[np.floating]) -> float:
     return float(((np.square(x).sum(1) / x.shape[1] + 1) ** 3).sum())

@@ -263,8 +263,11 @@ class Reference:
             self._floors[spec] = [[measures.measure_cas(train, test)]]
         ceiling = self._floors[spec][0][0]
         agreement = measures.measure_cas(train, generated).value
-        details = {"of_class_asked_for": agreement, "n_real_train": ceiling.n[0]}
-        details["ceiling_per_class"] = self._named(ceiling.by_class)
+        details = {
+            "of_class_asked_for": agreement,
+            "n_real_train": ceiling.n[0],
+            "ceiling_per_class": self._named(ceiling.by_class),
+        }
         return self._record(spec, replace(value, details=details), [ceiling], [])
 
     def _memorisation(self, spec: Spec, made: Sides) -> Score:
