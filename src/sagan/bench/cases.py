@@ -1,0 +1,8 @@
+"""The benchmark cases by name."""
+
+from sagan.bench.attention import attention_case
+from sagan.bench.harness import Case
+
+CASES: dict[str, Case] = {
+    "attention": attention_case,
+}
