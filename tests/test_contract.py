@@ -36,7 +36,7 @@ ONLY_IN = {
     "rich": {"runlog.py"},
     "sklearn": {"data", "metrics"},
     "safetensors": {"checkpoint.py"},
-    "PIL": {"data", "sampling.py"},
+    "PIL": {"data", "sampling.py", "bench"},
 }
 FILES = sorted(SOURCE.rglob("*.py"))
 
