@@ -152,7 +152,7 @@ class InceptionV3(nn.Module):
         >>> with torch.device("meta"):
         ...     network = InceptionV3()
         >>> sum(parameter.numel() for parameter in network.parameters())
-        23853784
+        23850960
     """
 
     def __init__(self) -> None:

@@ -142,12 +142,19 @@ def load_inception(
 
 def _read(path: Path) -> dict[str, Tensor]:
     if path.suffix == ".safetensors":
-        from sagan.safe import read_safetensors
-
-        content = read_safetensors(path)
+        content = _read_safetensors(path)
     else:
         content = read_pth(path)
     return {key: value for key, value in content.items() if isinstance(value, Tensor)}
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    import safetensors.torch
+
+    try:
+        return safetensors.torch.load_file(path)
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path} is no safetensors file, or it is damaged: {error}") from None
 
 
 def download_weights(cache: Path) -> Path:
