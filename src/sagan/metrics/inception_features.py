@@ -20,7 +20,9 @@ from sagan.metrics.names import HOW_TO_GET_WEIGHTS
 from sagan.pth import read_pth
 
 WEIGHTS_NAME = "pt_inception-2015-12-05-6726825d.pth"
-WEIGHTS_URL = f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{WEIGHTS_NAME}"
+WEIGHTS_URL = (
+    f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{WEIGHTS_NAME}"
+)
 WEIGHTS_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 DOWNLOAD = "download"
 _SIDE = 299
@@ -170,7 +172,10 @@ def download_weights(cache: Path) -> Path:
     cache.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{TEMPORARY}{path.name}")
     try:
-        with urllib.request.urlopen(WEIGHTS_URL, timeout=60) as reply, open(temporary, "wb") as file:
+        with (
+            urllib.request.urlopen(WEIGHTS_URL, timeout=60) as reply,
+            open(temporary, "wb") as file,
+        ):
             while chunk := reply.read(_CHUNK_BYTES):
                 file.write(chunk)
         if _sha256(temporary) != WEIGHTS_SHA256:

@@ -36,7 +36,7 @@ def kernel_distance(
 
     Args:
         x, y: `i d` and `j d`, at least 4 of each.
-        subsets: for the spread.
+        subsets: for the spread; 0 for none.
         subset_size: at most so many, and at most half of the smaller side.
         seed: of the subsets.
 
@@ -62,7 +62,7 @@ def kernel_distance(
         )
         for _ in range(subsets)
     ]
-    return KernelDistance(_unbiased(x, y), float(np.std(values)))
+    return KernelDistance(_unbiased(x, y), float(np.std(values)) if values else 0.0)
 
 
 def _unbiased(x: NDArray[np.floating], y: NDArray[np.floating]) -> float:

@@ -4,6 +4,7 @@ Dimensions: b images, c channels, h w the image's sides, d features, k classes.
 """
 
 import hashlib
+import math
 
 import numpy as np
 import torch
@@ -15,33 +16,42 @@ from sagan.metrics.features import Extracted
 from sagan.metrics.real import RealImages
 from sagan.randomness import DataOrder, generator_for, seeded
 
-_DIM = 64
+_WIDTH = 64
 _MOST_PX = 32
 _STEPS = 500
 _BATCH = 64
 _LR = 2e-3
 _SMOOTHING = 0.1
 _TURNS = 4
+_LOOKED_AT = 1000
 
 
 class OwnFeatures:
-    """The layer before the last of a trained classifier, scaled to a mean variance of 1.
+    """What a trained classifier sees: its last convolution, averaged, and its hidden layer.
+
+    The hidden layer tells contents apart, the averages tell textures: each alone hardly sees some
+    fault (docs/metrics.md). Both are scaled to a mean variance of 1 on real images.
 
     Args:
-        network: images `b c h w` in [-1, 1] to features `b d`.
+        network: the classifier.
         side: px that images are averaged down to.
         task: what the classifier tells apart: classes or rotations.
-        accuracy: at that, on images that it was not trained on.
-        scale: that features are divided by.
+        accuracy: at that, on held-out images; None without any.
+        scales: that the two parts of the features are divided by.
     """
 
     name = "own"
-    dim = _DIM
+    dim = 2 * _WIDTH
 
     def __init__(
-        self, network: nn.Module, side: int, task: str, accuracy: float, scale: float
+        self,
+        network: "_Classifier",
+        side: int,
+        task: str,
+        accuracy: float | None,
+        scales: tuple[float, float],
     ) -> None:
-        self._network, self._side, self._scale = network, side, scale
+        self._network, self._side, self._scales = network, side, scales
         self.task, self.accuracy = task, accuracy
         digest = hashlib.sha256()
         for tensor in network.state_dict().values():
@@ -51,17 +61,52 @@ class OwnFeatures:
     @property
     def resize(self) -> str:
         """Said in each record."""
+        known = "" if self.accuracy is None else f", right on {self.accuracy:.3f} of held-out ones"
         return (
-            f"box average to at most {self._side} px, [-1, 1]; a classifier of {self.task} "
-            f"trained on the real images (accuracy {self.accuracy:.3f} on held-out ones)"
+            f"box average to at most {self._side} px, [-1, 1]; then a classifier of {self.task} "
+            f"trained on the real images{known}"
         )
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Extracted:
         """Give features `b d`."""
         device = next(self._network.parameters()).device
-        features = self._network(_shrink(images.to(device), self._side))
-        return Extracted((features / self._scale).cpu().numpy())
+        parts = self._network.features(_shrink(images.to(device), self._side))
+        scaled = [part / scale for part, scale in zip(parts, self._scales, strict=True)]
+        return Extracted(torch.cat(scaled, 1).cpu().numpy())
+
+
+class _Classifier(nn.Module):
+    """Three convolutions, a bounded hidden layer, logits."""
+
+    def __init__(self, channels: int, side: int, outputs: int) -> None:
+        super().__init__()
+        first = 2 if side > 16 else 1
+        pooled = min(2, math.ceil(side / (4 * first)))
+        self.convolutions = nn.Sequential(
+            nn.Conv2d(channels, 32, 3, first, 1),
+            nn.ReLU(),
+            nn.Conv2d(32, _WIDTH, 3, 2, 1),
+            nn.ReLU(),
+            nn.Conv2d(_WIDTH, _WIDTH, 3, 2, 1),
+            nn.ReLU(),
+        )
+        # unbounded hidden values let a few far images decide the distance
+        self.hidden = nn.Sequential(
+            nn.AdaptiveAvgPool2d(pooled), nn.Flatten(), nn.Linear(_WIDTH * pooled**2, _WIDTH),
+            nn.Tanh(),
+        )  # fmt: skip
+        self.logits = nn.Linear(_WIDTH, outputs)
+
+    def features(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Give the hidden layer and the averages of the last convolution, `b d/2` each."""
+        maps = self.convolutions(images)
+        return self.hidden(maps), maps.mean((2, 3))
+
+    def forward(self, images: Tensor) -> Tensor:
+        hidden, _ = self.features(images)
+        logits: Tensor = self.logits(hidden)
+        return logits
 
 
 def train_own_features(
@@ -69,8 +114,8 @@ def train_own_features(
 ) -> OwnFeatures:
     """Train a classifier on the training images: of their classes, or, without, of four rotations.
 
-    Some 500 steps of a network of three convolutions; seconds at 32 px. The same seed gives the
-    same network on the same machine and build.
+    500 steps of a network of three convolutions; seconds at 32 px. The same seed gives the same
+    network on the same machine and build.
 
     Args:
         real: images; the test images measure the accuracy that is reported.
@@ -82,53 +127,50 @@ def train_own_features(
     """
     classes = len(real.class_names) if real.train_labels is not None else 0
     task = "classes" if classes > 1 else "rotations"
-    outputs = classes if classes > 1 else _TURNS
     side = min(_MOST_PX, real.train.shape[2])
     with seeded(seed, "own features"):
-        network = _body(real.train.shape[1], side).to(device)
-        head = nn.Linear(_DIM, outputs).to(device)
-    parameters = [*network.parameters(), *head.parameters()]
-    optimizer = torch.optim.Adam(parameters, lr=_LR)
+        network = _Classifier(real.train.shape[1], side, classes if classes > 1 else _TURNS)
+    network.to(device)
+    optimizer = torch.optim.Adam(network.parameters(), lr=_LR)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LR, total_steps=_STEPS)
     order = DataOrder(len(real.train), seed=seed)
     for step in range(_STEPS):
         index = order.indices(step * _BATCH, _BATCH).numpy()
         images, targets = _examples(real.train, real.train_labels, index, task, seed, step)
-        logits = head(network(_shrink(images.to(device), side)))
+        logits = network(_shrink(images.to(device), side))
         loss = cross_entropy(logits, targets.to(device), label_smoothing=_SMOOTHING)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
     network.eval().requires_grad_(False)
-    images, targets = _examples(
-        real.test, real.test_labels, np.arange(min(len(real.test), 1000)), task, seed, _STEPS
+    return OwnFeatures(
+        network,
+        side,
+        task,
+        _accuracy(network, real, task, side, seed),
+        _scales(network, real, side),
     )
-    with torch.no_grad():
-        features = network(_shrink(images.to(device), side))
-        accuracy = (head(features).argmax(1).cpu() == targets).float().mean().item()
-    scale = features.var(0).mean().sqrt().item() or 1.0
-    return OwnFeatures(network, side, task, accuracy, scale)
 
 
-def _body(channels: int, side: int) -> nn.Sequential:
-    strides = [2 if side > 16 else 1, 2, 2]
-    after = side
-    for stride in strides:
-        after = -(-after // stride)
-    pooled = min(2, after)
-    return nn.Sequential(
-        nn.Conv2d(channels, 32, 3, strides[0], 1),
-        nn.ReLU(),
-        nn.Conv2d(32, 64, 3, strides[1], 1),
-        nn.ReLU(),
-        nn.Conv2d(64, 64, 3, strides[2], 1),
-        nn.ReLU(),
-        nn.AdaptiveAvgPool2d(pooled),
-        nn.Flatten(),
-        nn.Linear(64 * pooled**2, _DIM),
-        nn.Tanh(),  # bounded: without, a few far images decide the distance (docs/metrics.md)
-    )
+def _scales(network: _Classifier, real: RealImages, side: int) -> tuple[float, float]:
+    device = next(network.parameters()).device
+    rows = np.linspace(0, len(real.train) - 1, min(len(real.train), _LOOKED_AT)).astype(np.int64)
+    hidden, means = network.features(_shrink(torch.tensor(real.train[rows]).to(device), side))
+    a, b = (part.var(0).mean().sqrt().item() or 1.0 for part in (hidden, means))
+    return a, b
+
+
+def _accuracy(
+    network: _Classifier, real: RealImages, task: str, side: int, seed: int
+) -> float | None:
+    if not len(real.test):
+        return None
+    device = next(network.parameters()).device
+    rows = np.linspace(0, len(real.test) - 1, min(len(real.test), _LOOKED_AT)).astype(np.int64)
+    images, targets = _examples(real.test, real.test_labels, rows, task, seed, _STEPS)
+    found = network(_shrink(images.to(device), side)).argmax(1).cpu()
+    return (found == targets).float().mean().item()
 
 
 def _examples(
