@@ -118,7 +118,7 @@ def _parse(text: str, features: str) -> Spec:
 
 
 HOW_TO_GET_WEIGHTS = (
-    "this needs the standard Inception weights: give their file (pytorch-fid's "
+    "the standard Inception weights are needed: give their file (pytorch-fid's "
     "pt_inception-2015-12-05-6726825d.pth) with --features inception:FILE, or allow downloading it "
     "(96 MB) with --features inception:download; fd:own and kid:own need none"
 )

@@ -125,18 +125,20 @@ def train_own_features(
     Source:
         Telling rotations apart without labels: Gidaris et al. 2018.
     """
-    classes = len(real.class_names) if real.train_labels is not None else 0
+    classes = len(real.class_names) if real.labels is not None else 0
     task = "classes" if classes > 1 else "rotations"
-    side = min(_MOST_PX, real.train.shape[2])
+    channels, height, _ = real.shape
+    side = min(_MOST_PX, height)
     with seeded(seed, "own features"):
-        network = _Classifier(real.train.shape[1], side, classes if classes > 1 else _TURNS)
+        network = _Classifier(channels, side, classes if classes > 1 else _TURNS)
     network.to(device)
     optimizer = torch.optim.Adam(network.parameters(), lr=_LR)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LR, total_steps=_STEPS)
-    order = DataOrder(len(real.train), seed=seed)
+    train, test = np.flatnonzero(~real.held_out), np.flatnonzero(real.held_out)
+    order = DataOrder(len(train), seed=seed)
     for step in range(_STEPS):
-        index = order.indices(step * _BATCH, _BATCH).numpy()
-        images, targets = _examples(real.train, real.train_labels, index, task, seed, step)
+        rows = train[order.indices(step * _BATCH, _BATCH).numpy()]
+        images, targets = _examples(real, rows, task, seed, step)
         logits = network(_shrink(images.to(device), side))
         loss = cross_entropy(logits, targets.to(device), label_smoothing=_SMOOTHING)
         optimizer.zero_grad()
@@ -144,47 +146,29 @@ def train_own_features(
         optimizer.step()
         schedule.step()
     network.eval().requires_grad_(False)
-    return OwnFeatures(
-        network,
-        side,
-        task,
-        _accuracy(network, real, task, side, seed),
-        _scales(network, real, side),
-    )
+    some = torch.tensor(real.images[_spread(train)]).to(device)
+    hidden, means = (part.var(0).mean().sqrt() for part in network.features(_shrink(some, side)))
+    accuracy = None
+    if len(test):
+        images, targets = _examples(real, _spread(test), task, seed, _STEPS)
+        found = network(_shrink(images.to(device), side)).argmax(1).cpu()
+        accuracy = (found == targets).float().mean().item()
+    return OwnFeatures(network, side, task, accuracy, (hidden.item() or 1, means.item() or 1))
 
 
-def _scales(network: _Classifier, real: RealImages, side: int) -> tuple[float, float]:
-    device = next(network.parameters()).device
-    rows = np.linspace(0, len(real.train) - 1, min(len(real.train), _LOOKED_AT)).astype(np.int64)
-    hidden, means = network.features(_shrink(torch.tensor(real.train[rows]).to(device), side))
-    a, b = (part.var(0).mean().sqrt().item() or 1.0 for part in (hidden, means))
-    return a, b
-
-
-def _accuracy(
-    network: _Classifier, real: RealImages, task: str, side: int, seed: int
-) -> float | None:
-    if not len(real.test):
-        return None
-    device = next(network.parameters()).device
-    rows = np.linspace(0, len(real.test) - 1, min(len(real.test), _LOOKED_AT)).astype(np.int64)
-    images, targets = _examples(real.test, real.test_labels, rows, task, seed, _STEPS)
-    found = network(_shrink(images.to(device), side)).argmax(1).cpu()
-    return (found == targets).float().mean().item()
+def _spread(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """At most so many rows as are looked at after training, evenly."""
+    places = np.linspace(0, len(rows) - 1, min(len(rows), _LOOKED_AT))
+    return rows[places.astype(np.int64)]
 
 
 def _examples(
-    images: NDArray[np.uint8],
-    labels: NDArray[np.int64] | None,
-    index: NDArray[np.int64],
-    task: str,
-    seed: int,
-    step: int,
+    real: RealImages, rows: NDArray[np.int64], task: str, seed: int, step: int
 ) -> tuple[Tensor, Tensor]:
-    batch = torch.tensor(images[index])
+    batch = torch.tensor(real.images[rows])
     if task == "classes":
-        assert labels is not None
-        return batch, torch.tensor(labels[index])
+        assert real.labels is not None
+        return batch, torch.tensor(real.labels[rows])
     turns = torch.randint(_TURNS, (len(batch),), generator=generator_for(seed, "turns", step))
     turned = [image.rot90(int(turn), (1, 2)) for image, turn in zip(batch, turns, strict=True)]
     return torch.stack(turned), turns

@@ -103,7 +103,7 @@ def _extractors(
             continue
         assert real is not None
         if name == "pixel":
-            found[name] = PixelFeatures(real.train.shape[1:])
+            found[name] = PixelFeatures(real.shape)
         else:
             found[name] = train_own_features(real, seed=seed, device=device)
     return found
@@ -144,16 +144,15 @@ class Reference:
 
     def _real_groups(self, real: RealImages) -> dict[str, NDArray[np.bool_]]:
         """Reference, training and test images; and halves of all, to compare real with real."""
-        total, n_train, n_reference = len(real), len(real.train), real.n_reference
-        index = np.arange(total)
+        total = len(real)
         a = min(self.num, total // 2)
-        b = min(n_reference, total - a)
+        b = min(real.n_reference, total - a)
         self._floor_n = (a, b)
         self._splits = _SPLITS if total <= _CHEAP else 1
         groups = {
-            "reference": index < n_reference,
-            "train": index < n_train,
-            "test": index >= n_train,
+            "reference": real.reference,
+            "train": ~real.held_out,
+            "test": real.held_out,
         }
         rng = np.random.default_rng([self.seed, 1])
         for i in range(self._splits):
@@ -276,10 +275,13 @@ class Reference:
         generated = made[spec.features, "all"].features
         value = measures.measure_memorisation(generated, train, test, self.seed)
         if spec not in self._floors:
-            order = np.random.default_rng([self.seed, 3]).permutation(len(test))
-            some, others = test[order[::2]], test[order[1::2]]
-            floor = measures.measure_memorisation(some, train, others, self.seed)
-            self._floors[spec] = [[floor]]
+            rng = np.random.default_rng([self.seed, 3])
+            floors = []
+            for _ in range(_SPLITS if len(test) + len(train) <= _CHEAP else 1):
+                order = rng.permutation(len(test))
+                some, others = test[order[::2]], test[order[1::2]]
+                floors.append(measures.measure_memorisation(some, train, others, self.seed))
+            self._floors[spec] = [floors]
         return self._record(spec, value, self._floors[spec][0], [])
 
     def _duplicates(self, spec: Spec, made: Sides) -> Score:

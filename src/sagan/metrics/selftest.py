@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sagan.metrics.cas import classification_accuracy
 from sagan.metrics.duplicates import near_duplicate_distance, near_duplicate_rate
-from sagan.metrics.features import PixelFeatures
+from sagan.metrics.features import Extractor, PixelFeatures
 from sagan.metrics.frechet import frechet_distance_of
 from sagan.metrics.kernel import kernel_distance
 from sagan.metrics.nn1 import nn1
@@ -106,15 +106,10 @@ class _Judge:
     def __init__(
         self, images: Images, labels: Labels, class_names: tuple[str, ...], seed: int
     ) -> None:
-        real = RealImages(
-            train=images,
-            train_labels=labels,
-            test=images[:0],
-            test_labels=labels[:0],
-            class_names=class_names,
-        )
+        none = np.zeros(len(images), bool)
+        real = RealImages(images=images, labels=labels, held_out=none, class_names=class_names)
         self._labels, self._seed = labels, seed
-        self._extractors = {
+        self._extractors: dict[str, Extractor] = {
             "pixel": PixelFeatures((images.shape[1], images.shape[2], images.shape[3])),
             "own": train_own_features(real, seed=seed),
         }
@@ -180,7 +175,7 @@ def _wrong_labels(
 
 
 def _blur(images: Images, labels: Labels, rng: np.random.Generator) -> tuple[Images, Labels]:
-    from scipy.ndimage import gaussian_filter
+    from scipy.ndimage import gaussian_filter  # type: ignore[import-untyped]
 
     blurred = gaussian_filter(images.astype(np.float64), (0, 0, _BLUR_PX, _BLUR_PX))
     return blurred.round().astype(np.uint8), labels
