@@ -245,9 +245,12 @@ def _report(facts: dict[str, Any], scores: "list[Score]", run: Path | None, seco
 
     records = [score.to_dict() for score in scores]
     print(_table(scores), file=sys.stderr)
+    cautions: dict[str, list[str]] = {}
     for score in scores:
-        if score.caution:
-            print(f"{score.metric}: {score.caution}", file=sys.stderr)
+        for caution in filter(None, score.caution.split("; ")):
+            cautions.setdefault(caution, []).append(score.metric)
+    for caution, names in cautions.items():
+        print(f"{', '.join(names)}: {caution}", file=sys.stderr)
     if run is not None:
         now = {"time": round(time.time(), 3)}
         append_records(

@@ -108,7 +108,7 @@ def split_off_test(
     from sklearn.model_selection import train_test_split
 
     if len(images) < FEWEST:
-        raise ValueError(f"{len(images)} real images are too few; at least {FEWEST}")
+        raise ValueError(f"{len(images)} real images are too few; at least {FEWEST} are needed")
     index, size = np.arange(len(images)), round(_HELD_OUT_SHARE * len(images))
     counts = np.unique(labels, return_counts=True)[1] if labels is not None else np.array([])
     by_class = labels if len(counts) and counts.min() > 1 and len(counts) <= size else None

@@ -28,7 +28,8 @@ from sagan.metrics.side import Needs, Sides, collect
 
 _BATCH = 256
 _SPLITS = 4  # of real against real, where they are cheap
-_CHEAP = 5000  # real images up to which they are
+_CHEAP = 5000  # real images up to which they are,
+_CHEAP_DIM = 1024  # and features
 
 
 def prepare(
@@ -232,16 +233,18 @@ class Reference:
         generated = made[spec.features, "all"]
         real = self._sides.get((spec.features, "reference"))
         values = measure_pair(spec.name, generated, self._statistics or real, self.seed)
+        halves = self._halves(spec.features)
         floors = self._floors.get(spec)
         if floors is None:
             floors = self._floors[spec] = [
-                measure_pair(spec.name, a, b, self.seed) for a, b in self._halves(spec.features)
+                measure_pair(spec.name, a, b, self.seed, subsets=len(halves) == 1)
+                for a, b in halves
             ]
         at_real_n: list[list[Measured]] = []
         if floors and [m.n for m in floors[0]] != [m.n for m in values]:
             at_real_n = [
-                measure_pair(spec.name, made[spec.features, "matched"], b, self.seed)
-                for _, b in self._halves(spec.features)
+                measure_pair(spec.name, made[spec.features, "matched"], b, self.seed, subsets=False)
+                for _, b in halves
             ]
         return [
             self._record(spec, value, [f[i] for f in floors], [m[i] for m in at_real_n])
@@ -249,9 +252,11 @@ class Reference:
         ]
 
     def _halves(self, features: str) -> list[tuple[Any, Any]]:
+        if self._real is None:
+            return []
+        splits = self._splits if self._extractors[features].dim <= _CHEAP_DIM else 1
         return [
-            (self._sides[features, f"a{i}"], self._sides[features, f"b{i}"])
-            for i in range(self._splits)
+            (self._sides[features, f"a{i}"], self._sides[features, f"b{i}"]) for i in range(splits)
         ]
 
     def _cas(self, spec: Spec, made: Sides) -> Score:
