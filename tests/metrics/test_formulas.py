@@ -1,4 +1,4 @@
-"""KID, IS, precision to coverage, 1-NN, memorisation and duplicates against plain NumPy and SciPy."""
+"""KID, IS, precision to coverage, 1-NN, memorisation, duplicates against plain NumPy and SciPy."""
 
 import numpy as np
 import pytest
@@ -127,8 +127,7 @@ def test_memorisation_sees_copies_and_only_copies():
     order = np.random.default_rng(0).permutation(120)  # as the seed deals them
     to_held_out = cdist(other, held_out).min(1)
     expected = [
-        (cdist(other, train[part]).min(1) < to_held_out).mean()
-        for part in (order[:60], order[60:])
+        (cdist(other, train[part]).min(1) < to_held_out).mean() for part in (order[:60], order[60:])
     ]
     sound = memorisation(other, train, held_out)
     assert sound.nearer_to_train == pytest.approx(np.mean(expected))
