@@ -25,6 +25,7 @@ def sagan(*arguments):
 def _quick(monkeypatch, tmp_path):
     monkeypatch.setenv("SAGAN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(own, "_STEPS", 20)
+    monkeypatch.setattr("sagan.data.bundled._CROPS", 12)
 
 
 @pytest.fixture(scope="module")
