@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sagan.bench.harness import Candidate, Comparison, Scale
-from sagan.nn.attention import attend, reference_attention
+from sagan.nn import attend, reference_attention
 
 # side of the map in pixels, its channels, batch, and whether keys are pooled (the paper's form)
 _SIZES: dict[Scale, list[tuple[int, int, int, bool]]] = {
