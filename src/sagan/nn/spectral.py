@@ -1,6 +1,8 @@
 """Spectral normalisation of any layer with a weight: convolution, transposed, linear, embedding."""
 
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -63,15 +65,18 @@ class SpectralNorm(nn.Module):
     @torch.no_grad()
     def power_iteration(self, steps: int = 1) -> None:
         """Move u and v towards the leading singular vectors of the weight."""
-        matrix = self.matrix()
-        if matrix.is_meta:  # there are no numbers to iterate on
+        weight: Tensor = self.layer.weight  # type: ignore[assignment]
+        if weight.is_meta:  # there are no numbers to iterate on
             return
-        with _full_precision(matrix):
+        order = _order_of(weight.shape, weight.stride(), self.dim)
+        matrix = order.matrix(weight)
+        with _full_precision(weight):
             for _ in range(steps):
                 v = torch.mv(matrix.t(), self.u)
-                self.v.copy_(v / (v.norm() + self.eps))
-                u = torch.mv(matrix, self.v)
+                v = v / (v.norm() + self.eps)
+                u = torch.mv(matrix, v)
                 self.u.copy_(u / (u.norm() + self.eps))
+            self.v.copy_(order.restored(v))
 
     def sigma(self) -> Tensor:
         """The estimated largest singular value, a scalar that carries gradient to the weight."""
@@ -82,12 +87,83 @@ class SpectralNorm(nn.Module):
     def normalized_weight(self) -> Tensor:
         """The weight that the forward uses: `weight / sigma`."""
         weight: Tensor = self.layer.weight  # type: ignore[assignment]
-        return weight / self.sigma()
+        if weight.is_meta or torch.compiler.is_compiling():  # these take the formula as it is
+            return weight / self.sigma()
+        with _full_precision(weight):
+            normalised: Tensor = _Normalised.apply(weight, self.u, self.v, self.dim)
+        return normalised
 
     def forward(self, x: Tensor) -> Tensor:
         """Run the layer with the normalised weight."""
         output: Tensor = functional_call(self.layer, {"weight": self.normalized_weight()}, (x,))
         return output
+
+
+class _Order:
+    """A weight's matrix in the order in which it lies in memory, so that it need not be copied.
+
+    A channels-last weight has the columns of its matrix in another order than v is kept in.
+    """
+
+    def __init__(self, shape: torch.Size, stride: tuple[int, ...], dim: int) -> None:
+        kept = [d for d in range(len(shape)) if d != dim]
+        laid = sorted(kept, key=lambda d: stride[d], reverse=True)
+        self._dims = [dim, *laid]
+        self._dims_back = [self._dims.index(d) for d in range(len(shape))]
+        self._kept_shape = [shape[d] for d in kept]
+        self._laid_shape = [shape[d] for d in laid]
+        self._to_laid = [kept.index(d) for d in laid]
+        self._to_kept = [laid.index(d) for d in kept]
+
+    def matrix(self, weight: Tensor) -> Tensor:
+        """The weight as `rows, everything else`."""
+        return weight.permute(self._dims).flatten(1)
+
+    def laid(self, v: Tensor) -> Tensor:
+        """The vector v in the order of the matrix's columns."""
+        return v.view(self._kept_shape).permute(self._to_laid).flatten()
+
+    def restored(self, v: Tensor) -> Tensor:
+        """Undo `laid`."""
+        return v.view(self._laid_shape).permute(self._to_kept).flatten()
+
+    def weight(self, matrix: Tensor) -> Tensor:
+        """Undo `matrix`."""
+        return matrix.view(len(matrix), *self._laid_shape).permute(self._dims_back)
+
+
+@cache
+def _order_of(shape: torch.Size, stride: tuple[int, ...], dim: int) -> _Order:
+    return _Order(shape, stride, dim)
+
+
+class _Normalised(torch.autograd.Function):
+    """`weight / sigma` with its closed-form gradient: `(g - <g, weight / sigma> u v^T) / sigma`.
+
+    The same numbers as autograd makes of the formula, in a third of the passes over the weight.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, u: Tensor, v: Tensor, dim: int) -> Tensor:
+        order = _order_of(weight.shape, weight.stride(), dim)
+        v = order.laid(v)
+        sigma = torch.dot(u, torch.mv(order.matrix(weight), v))
+        normalised = weight / sigma
+        ctx.order = order
+        ctx.save_for_backward(weight, u, v, sigma, normalised)
+        return normalised
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        weight, u, v, sigma, normalised = ctx.saved_tensors
+        matrix = ctx.order.matrix
+        if torch.is_grad_enabled():  # it is to be differentiated again, through sigma too
+            sigma = torch.dot(u, torch.mv(matrix(weight), v))
+            normalised = weight / sigma
+        upstream = matrix(gradient)
+        along = torch.dot(upstream.flatten(), matrix(normalised).flatten())
+        result = (upstream / sigma).addr(u, v * (-along / sigma))
+        return ctx.order.weight(result), None, None, None
 
 
 def _full_precision(tensor: Tensor) -> AbstractContextManager[None]:
