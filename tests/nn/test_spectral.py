@@ -248,3 +248,25 @@ def test_a_layer_without_a_weight_matrix_is_refused(layer: nn.Module) -> None:
 def test_a_dim_that_the_weight_lacks_is_refused(dim: int) -> None:
     with pytest.raises(ValueError, match=f"dim {dim} is out of range for a weight of 2"):
         SpectralNorm(nn.Linear(3, 4), dim=dim)
+
+
+def test_all_layers_at_once_get_what_each_would_alone() -> None:
+    network = nn.Sequential(*(SpectralNorm(make(), dim=dim) for make, dim, _ in CASES.values()))
+    for i, layer in enumerate(network):
+        layer.eps = 0.1 * i
+        layer.u.copy_(torch.randn_like(layer.u))
+    alone = copy.deepcopy(network)
+    power_iteration(network, steps=3)
+    for layer in alone:
+        for _ in range(3):
+            layer.power_iteration()
+    for name, buffer in network.named_buffers():
+        assert torch.equal(buffer, dict(alone.named_buffers())[name]), name
+
+
+def test_no_steps_change_nothing() -> None:
+    layer, _ = layer_and_matrix("linear")
+    before = {name: buffer.clone() for name, buffer in layer.named_buffers()}
+    layer.power_iteration(steps=0)
+    power_iteration(nn.ReLU())
+    assert all(torch.equal(buffer, before[name]) for name, buffer in layer.named_buffers())

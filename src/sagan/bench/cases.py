@@ -2,9 +2,13 @@
 
 from sagan.bench.attention import attention_case
 from sagan.bench.harness import Case
+from sagan.bench.sampling import sampling_case
+from sagan.bench.spectral import spectral_case
 from sagan.bench.steps import step_case
 
 CASES: dict[str, Case] = {
     "attention": attention_case,
+    "spectral": spectral_case,
     "step": step_case,
+    "sampling": sampling_case,
 }

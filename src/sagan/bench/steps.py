@@ -56,7 +56,7 @@ def _comparison(name: str, side: int, batch: int, *, tiny: bool) -> Comparison:
         label=f"{name} {side} px b={batch}",
         candidates=[
             Candidate(name="literal", prepare=lambda: _literal(network, training)),
-            Candidate(name="sagan", prepare=lambda: _sagan(network, training)),
+            Candidate(name="sagan", prepare=lambda: training_step(network, training)),
         ],
         parameters={"preset": name, "side": side, "batch": batch},
         items=batch,
@@ -91,7 +91,8 @@ def _literal(network: NetworkConfig, training: TrainingConfig) -> Callable[[], o
     return lambda: literal_step(G, D, optimizers, *batches)
 
 
-def _sagan(network: NetworkConfig, training: TrainingConfig) -> Callable[[], object]:
+def training_step(network: NetworkConfig, training: TrainingConfig) -> Callable[[], object]:
+    """Build both networks and give one step of each with the average's update."""
     runtime = Runtime(device="cpu")
     engine = Engine(runtime, training.precision)
     state = new_state(RunConfig(network=network, training=training), runtime, engine)

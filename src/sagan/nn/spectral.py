@@ -1,5 +1,6 @@
 """Spectral normalisation of any layer with a weight: convolution, transposed, linear, embedding."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any
@@ -62,21 +63,9 @@ class SpectralNorm(nn.Module):
         weight: Tensor = self.layer.weight  # type: ignore[assignment]
         return weight.movedim(self.dim, 0).flatten(1)
 
-    @torch.no_grad()
     def power_iteration(self, steps: int = 1) -> None:
         """Move u and v towards the leading singular vectors of the weight."""
-        weight: Tensor = self.layer.weight  # type: ignore[assignment]
-        if weight.is_meta:  # there are no numbers to iterate on
-            return
-        order = _order_of(weight.shape, weight.stride(), self.dim)
-        matrix = order.matrix(weight)
-        with _full_precision(weight):
-            for _ in range(steps):
-                v = torch.mv(matrix.t(), self.u)
-                v = v / (v.norm() + self.eps)
-                u = torch.mv(matrix, v)
-                self.u.copy_(u / (u.norm() + self.eps))
-            self.v.copy_(order.restored(v))
+        _advance([self], steps)
 
     def sigma(self) -> Tensor:
         """The estimated largest singular value, a scalar that carries gradient to the weight."""
@@ -180,6 +169,36 @@ def power_iteration(network: nn.Module, steps: int = 1) -> None:
         >>> net = nn.Sequential(SpectralNorm(nn.Conv2d(3, 8, 3)), nn.ReLU())
         >>> power_iteration(net)
     """
-    for module in network.modules():
-        if isinstance(module, SpectralNorm):
-            module.power_iteration(steps)
+    _advance([m for m in network.modules() if isinstance(m, SpectralNorm)], steps)
+
+
+@torch.no_grad()
+def _advance(layers: Sequence[SpectralNorm], steps: int) -> None:
+    """Take power steps of several layers at once: products a layer, all the rest for all of them.
+
+    Each layer's numbers are those that it would get alone, bit for bit.
+    """
+    weights: list[Tensor] = [layer.layer.weight for layer in layers]  # type: ignore[misc]
+    if not layers or weights[0].is_meta:  # there are no numbers to iterate on
+        return
+    orders = [
+        _order_of(weight.shape, weight.stride(), layer.dim)
+        for layer, weight in zip(layers, weights, strict=True)
+    ]
+    matrices = [order.matrix(weight) for order, weight in zip(orders, weights, strict=True)]
+    us, eps = [layer.u for layer in layers], [layer.eps for layer in layers]
+    with _full_precision(weights[0]):
+        for _ in range(steps):
+            vs = _unit([torch.mv(m.t(), u) for m, u in zip(matrices, us, strict=True)], eps)
+            us = _unit([torch.mv(m, v) for m, v in zip(matrices, vs, strict=True)], eps)
+    if steps:
+        restored = [order.restored(v) for order, v in zip(orders, vs, strict=True)]
+        torch._foreach_copy_([layer.v for layer in layers], restored)
+        torch._foreach_copy_([layer.u for layer in layers], us)
+
+
+def _unit(vectors: list[Tensor], eps: list[float]) -> list[Tensor]:
+    """Divide vectors by their norms and a little more."""
+    norms = torch._foreach_norm(vectors)
+    torch._foreach_add_(norms, eps)
+    return list(torch._foreach_div(vectors, list(norms)))
