@@ -91,7 +91,7 @@ def compare(comparison: Comparison, *, rounds: int, scale: Scale) -> dict[str, A
     times: list[list[float]] = [[] for _ in calls]
     matrix: list[float] = []
     for turn in range(rounds):
-        matrix.append(measure_flop_per_sec(seconds=_MATRIX_SEC if scale != "tiny" else 0.0))
+        matrix.append(measure_flop_per_sec(seconds=_MATRIX_SEC if scale != "tiny" else 1e-6))
         for i in range(len(calls)):
             which = (turn + i) % len(calls)
             times[which].append(_time(calls[which], repeats[which]))

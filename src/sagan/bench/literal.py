@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from sagan.config import NetworkConfig, TrainingConfig
 from sagan.models import Discriminator, Generator
 from sagan.models.channels import discriminator_stages, generator_stages
-from sagan.nn import SelfAttention, power_iteration
+from sagan.nn import SelfAttention, SpectralNorm
 
 
 class LiteralSpectralNorm(nn.Module):
@@ -136,6 +136,7 @@ class LiteralForm(nn.Module):
         super().__init__()
         self.network = network
         self.maps: list[Tensor] = []
+        self.norms = [m for m in network.modules() if isinstance(m, SpectralNorm)]
         for layer in network.modules():
             if isinstance(layer, SelfAttention):
                 layer.forward = self._forward_of(layer)  # type: ignore[method-assign]
@@ -150,7 +151,9 @@ class LiteralForm(nn.Module):
 
     def forward(self, x: Tensor, labels: Tensor | None) -> tuple[Tensor, ...]:
         """The network's output, and its maps."""
-        power_iteration(self.network)
+        for layer in self.norms:  # the pass before, not yet differentiated, keeps its vectors
+            layer.u, layer.v = layer.u.clone(), layer.v.clone()
+            layer.power_iteration()
         self.maps = []
         output = self.network(x, labels)
         maps, self.maps = self.maps, []

@@ -137,20 +137,18 @@ class _Normalised(torch.autograd.Function):
         order = _order_of(weight.shape, weight.stride(), dim)
         v = order.laid(v)
         sigma = torch.dot(u, torch.mv(order.matrix(weight), v))
-        normalised = weight / sigma
         ctx.order = order
-        ctx.save_for_backward(weight, u, v, sigma, normalised)
-        return normalised
+        ctx.save_for_backward(weight, u, v, sigma)
+        return weight / sigma
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
-        weight, u, v, sigma, normalised = ctx.saved_tensors
+        weight, u, v, sigma = ctx.saved_tensors
         matrix = ctx.order.matrix
         if torch.is_grad_enabled():  # it is to be differentiated again, through sigma too
             sigma = torch.dot(u, torch.mv(matrix(weight), v))
-            normalised = weight / sigma
         upstream = matrix(gradient)
-        along = torch.dot(upstream.flatten(), matrix(normalised).flatten())
+        along = torch.dot(upstream.flatten(), matrix(weight).flatten()) / sigma
         result = (upstream / sigma).addr(u, v * (-along / sigma))
         return ctx.order.weight(result), None, None, None
 
