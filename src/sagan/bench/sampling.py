@@ -21,7 +21,7 @@ _SIZES: dict[Scale, list[tuple[str, int, int]]] = {
         *(("article", 64, batch) for batch in (1, 16, 64)),
         ("cifar", 32, 64),
         ("paper", 64, 16),
-        ("paper", 128, 4),
+        ("paper", 128, 8),
     ],
 }
 _TINY_WIDTH = 8

@@ -30,11 +30,11 @@ _SIZES: dict[Scale, list[tuple[str, int, int]]] = {
     "tiny": [("article", 32, 2), ("paper", 8, 2)],
     "quick": [("article", 64, 16)],
     "full": [
-        *(("article", 64, batch) for batch in (16, 32, 64)),
-        ("article", 128, 16),
-        ("cifar", 32, 64),
-        ("paper", 64, 16),
-        ("paper", 128, 4),
+        *(("article", 64, batch) for batch in (64, 32, 16)),
+        *(("article", side, 16) for side in (32, 128)),
+        ("cifar", 32, 16),
+        ("paper", 64, 8),
+        ("paper", 128, 2),
     ],
 }
 _TINY_WIDTH = 8
