@@ -83,6 +83,14 @@ class Engine:
         """Compute in the engine's precision inside, for networks that it has not wrapped."""
         return self._fabric.autocast()
 
+    def inner(self, module: Any) -> nn.Module:
+        """The network inside a wrapped one, for second derivatives, which the wrapper refuses.
+
+        It is not cast: call it inside `autocast`.
+        """
+        network: nn.Module = module.module
+        return network
+
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in any process."""
         if self.world_size == 1:
