@@ -1,6 +1,7 @@
 """The benchmark cases by name."""
 
 from sagan.bench.attention import attention_case
+from sagan.bench.data import data_case
 from sagan.bench.harness import Case
 from sagan.bench.sampling import sampling_case
 from sagan.bench.spectral import spectral_case
@@ -11,4 +12,5 @@ CASES: dict[str, Case] = {
     "spectral": spectral_case,
     "step": step_case,
     "sampling": sampling_case,
+    "data": data_case,
 }
