@@ -19,9 +19,9 @@ _SIZES: dict[Scale, list[tuple[str, int, int]]] = {
     "full": [
         ("digits", 8, 64),
         *(("article", 64, batch) for batch in (1, 16, 64)),
-        ("cifar", 32, 64),
-        ("paper", 64, 16),
-        ("paper", 128, 8),
+        ("cifar", 32, 16),
+        ("paper", 64, 4),
+        ("paper", 128, 2),
     ],
 }
 _TINY_WIDTH = 8

@@ -17,7 +17,7 @@ from sagan.presets import preset
 _SIZES: dict[Scale, list[tuple[str, int, int]]] = {
     "tiny": [("digits", 8, 2)],
     "quick": [("digits", 8, 64)],
-    "full": [("digits", 8, 64), ("article", 64, 64), ("cifar", 32, 64), ("small", 64, 32)],
+    "full": [("digits", 8, 64), ("article", 64, 64), ("small", 64, 32)],
 }
 
 

@@ -31,10 +31,10 @@ _SIZES: dict[Scale, list[tuple[str, int, int]]] = {
     "quick": [("article", 64, 16)],
     "full": [
         *(("article", 64, batch) for batch in (64, 32, 16)),
-        *(("article", side, 16) for side in (32, 128)),
+        ("article", 32, 16),
         ("cifar", 32, 16),
-        ("paper", 64, 8),
-        ("paper", 128, 2),
+        ("small", 64, 16),
+        ("small", 128, 4),
     ],
 }
 _TINY_WIDTH = 8
