@@ -14,7 +14,7 @@ FLOORS = {
     "files": 0,
     "presets": 0.5,
     "randomness": 0,
-    "runlog": 0,
+    "runlog": 0.5,
     "nn": 1,
     "data": 1,
     "metrics": 1,
@@ -30,7 +30,8 @@ FLOORS = {
 ONLY_IN = {
     "lightning_fabric": {"training/engine.py"},
     "cyclopts": {"cli"},
-    "matplotlib": {"explain"},
+    "matplotlib": {"explain", "training/curves.py"},
+    "tensorboard": {"training/board.py"},
     "rich": {"runlog.py"},
     "sklearn": {"data", "metrics"},
     "safetensors": {"checkpoint.py"},

@@ -24,7 +24,7 @@ def demo(path: Path, *, images: int | None, seed: int) -> int:
     from sagan.explain.causal import attention_off, gammas
     from sagan.run import find_checkpoint
     from sagan.sampling import image_grid, load, load_discriminator, to_uint8
-    from sagan.training.loop import fixed_latents
+    from sagan.training.look import fixed_latents
 
     config = find_checkpoint(path).config
     generator, discriminator = load(path), load_discriminator(path)
