@@ -279,8 +279,9 @@ SURFACE = {  # others rely on it: add to it, never take away
     "train": """data background strict preset resolution channels unconditional
         no-unconditional images batch-size seed loss g-lr d-lr d-steps accumulate ema-decay g-width
         d-width g-attention d-attention attention-form standing-batches fake-labels augment
-        augment-p mirror precision log-every snapshot-every keep device devices compile
-        channels-last no-channels-last""",
+        augment-p mirror precision log-every snapshot-every keep evaluate-every
+        evaluate-num metric rollback tensorboard device devices compile channels-last
+        no-channels-last""",
     "sample": """num out classes seed truncation interpolate interpolate-classes weights batch-size
         device""",
     "evaluate": "data metrics seed weights device",

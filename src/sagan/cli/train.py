@@ -55,6 +55,11 @@ def train(
     log_every: int | None = None,
     snapshot_every: int | None = None,
     keep: int | None = None,
+    evaluate_every: int | None = None,
+    evaluate_num: int | None = None,
+    metric: str | None = None,
+    rollback: int = 0,
+    tensorboard: Annotated[bool, Parameter(negative=())] = False,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     devices: int = 1,
     compile: Annotated[bool, Parameter(negative=())] = False,
@@ -132,7 +137,17 @@ def train(
     snapshot_every
         Images between snapshots: checkpoint, grid, attention numbers.
     keep
-        Checkpoints to keep.
+        Checkpoints to keep, besides the best.
+    evaluate_every
+        Images between evaluations, by which the best checkpoint is chosen; 0: none.
+    evaluate_num
+        Images generated for an evaluation.
+    metric
+        Of the evaluations: fd:pixel, fd:own, kid:pixel, cas, ... as in sagan evaluate.
+    rollback
+        How often to go back to the last good checkpoint after NaN, mode collapse or a blow-up.
+    tensorboard
+        Write the log for TensorBoard too, into the run's folder.
     device
         Where to compute.
     devices
@@ -169,8 +184,18 @@ def train(
         "log_every": log_every,
         "snapshot_every": snapshot_every,
         "keep": keep,
+        "evaluate_every": evaluate_every,
+        "evaluate_num": evaluate_num,
+        "evaluate_metric": metric,
     }
-    runtime = Runtime(device=device, devices=devices, compile=compile, channels_last=channels_last)
+    runtime = Runtime(
+        device=device,
+        devices=devices,
+        compile=compile,
+        channels_last=channels_last,
+        rollback=rollback,
+        tensorboard=tensorboard,
+    )
     own = (data or _DEFAULT_DATA) != _DEFAULT_DATA
     reason = ""
     opened = None
