@@ -25,18 +25,19 @@ FLOORS = {
     "sampling": 3.5,
     "training": 4,
     "explain": 4,
+    "bench": 4.5,
     "cli": 5,
     "__main__": 6,
 }
 ONLY_IN = {
     "lightning_fabric": {"training/engine.py"},
     "cyclopts": {"cli"},
-    "matplotlib": {"explain", "training/curves.py"},
+    "matplotlib": {"bench", "explain", "training/curves.py"},
     "tensorboard": {"training/board.py"},
     "rich": {"runlog.py"},
     "sklearn": {"data", "metrics"},
     "safetensors": {"checkpoint.py"},
-    "PIL": {"data", "sampling.py"},
+    "PIL": {"data", "sampling.py", "bench"},
 }
 FILES = sorted(SOURCE.rglob("*.py"))
 

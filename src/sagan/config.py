@@ -126,9 +126,10 @@ class TrainingConfig:
         fake_labels: `uniform`, or `data` for the data's class frequencies.
         augment: kinds of augmentation before the discriminator, see `sagan.training.augment`.
         augment_p: the probability of each kind for each image; where it adapts, its first value.
-        augment_target: mean sign of the discriminator's logits on real images that an adaptive
-            probability aims at; 0 keeps it fixed.
+        augment_target: the discriminator's overfitting (see `sagan.training.augment.adapted`) that
+            an adaptive probability aims at; 0 keeps it fixed.
         augment_ramp: images over which an adaptive probability can go from 0 to 1.
+        holdout: share of the images that are never trained on; an adaptive augmentation needs some.
         mirror: show each real image flipped left to right half of the time.
         seed: of weights, order, latents, labels and split.
         log_every, snapshot_every: images between log records, and between snapshots (checkpoint,
@@ -158,6 +159,7 @@ class TrainingConfig:
     augment_p: float = 1.0
     augment_target: float = 0.0
     augment_ramp: int = 100_000
+    holdout: float = 0.0
     mirror: bool = False
     seed: int = 0
     log_every: int = 1_280
@@ -195,9 +197,10 @@ class TrainingConfig:
             _require_choice("augmentation", kind, kinds)
         in_order = tuple(kind for kind in kinds if kind in self.augment)
         object.__setattr__(self, "augment", in_order)
-        p, target = self.augment_p, self.augment_target
+        p, target, holdout = self.augment_p, self.augment_target, self.holdout
         _require(0 <= p <= 1, f"augment_p must be in [0, 1], not {p}")
         _require(0 <= target < 1, f"augment_target must be in [0, 1), not {target}")
+        _require(0 <= holdout <= 0.5, f"holdout must be in [0, 0.5], not {holdout}")
         if target:
             _require(
                 bool(self.augment),
@@ -205,9 +208,9 @@ class TrainingConfig:
                 f"{','.join(kinds)}",
             )
             _require(
-                self.loss != "wgan-gp",
-                "augmentation cannot adapt under wgan-gp, whose logits have no zero point; give a "
-                "fixed probability",
+                holdout > 0,
+                "an adaptive augmentation compares with images that are never trained on: hold "
+                "out some, as --holdout 0.1",
             )
 
 
@@ -265,21 +268,16 @@ class Runtime:
         _require_at_least("rollback", self.rollback, 0)
 
 
-def to_dict(config: Any) -> dict[str, Any]:
+def to_dict(config: Any) -> Any:
     """Turn a configuration into plain JSON types.
 
     Example:
         >>> to_dict(DataConfig(class_names=("cat", "dog")))["class_names"]
         ['cat', 'dog']
     """
-    return {
-        key: list(value) if isinstance(value, tuple) else value
-        for key, value in (
-            (f.name, to_dict(v) if dataclasses.is_dataclass(v) else v)
-            for f in dataclasses.fields(config)
-            for v in [getattr(config, f.name)]
-        )
-    }
+    if dataclasses.is_dataclass(config):
+        return {f.name: to_dict(getattr(config, f.name)) for f in dataclasses.fields(config)}
+    return list(config) if isinstance(config, tuple) else config
 
 
 def run_config_from_dict(values: Mapping[str, Any]) -> RunConfig:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 def demo(path: Path, *, images: int | None, seed: int) -> int:
     """Train the digits preset, print CAS and gamma with and without attention, draw pictures."""
-    from sagan.cli.train import start
+    from sagan.cli.start import start
 
     began = time.monotonic()
     options = {"seed": seed, **({} if images is None else {"images": images})}

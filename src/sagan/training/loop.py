@@ -29,7 +29,7 @@ from sagan.training.look import GRID_COLUMNS, Viewer
 from sagan.training.scoring import Scorer
 from sagan.training.signals import StopSignals
 from sagan.training.state import new_state, restore, state_tensors, weights_and_gradients
-from sagan.training.step import d_step, g_step
+from sagan.training.step import d_step, g_step, held_out_logits
 from sagan.training.vitals import not_finite
 
 _NOT_FINITE = "{what} is no longer finite"
@@ -132,7 +132,7 @@ class _Trainer:
         """Go to the newest sound checkpoint, and keep the journal open inside the block."""
         checkpoint, faults = self.run.newest_sound_checkpoint()
         if checkpoint is not None:
-            restore(self.state, checkpoint, rank=self.engine.rank)
+            restore(self.state, checkpoint)
         self.journal = Journal(
             self.run,
             self.config,
@@ -218,16 +218,16 @@ class _Trainer:
             number = state.step * training.d_steps + k
             reals = self.batches.real(number)
             numbers |= d_step(networks, reals, training, engine, augmentation)
-            if augmentation is not None and augmentation.target:
-                augmentation.note(numbers["real_sign"], sum(len(batch.images) for batch in reals))
         fakes = self.batches.fake(state.step)
         numbers |= g_step(networks, fakes, training, engine, augmentation)
         averaging = self.images >= training.ema_start
         state.ema.update(state.generator, decay=None if averaging else 0.0)
-        state.step += 1
-        if augmentation is not None and augmentation.target and state.step % UPDATE_STEPS == 0:
+        if augmentation is not None and augmentation.adapts_at(state.step):
+            held_out = held_out_logits(networks, self.batches.held_out(state.step), augmentation)
+            logits = torch.stack([numbers["real_logits"], held_out, numbers["fake_logits"]])
             shown_nimg = UPDATE_STEPS * self.images_per_step
-            augmentation.adapt(engine.sum(augmentation.sign_sum), shown_nimg)
+            augmentation.adapt(engine.sum(logits) / engine.world_size, shown_nimg)
+        state.step += 1
         for name, value in numbers.items():
             state.log_sums[name] = state.log_sums.get(name, torch.zeros_like(value)) + value
 
@@ -263,7 +263,6 @@ class _Trainer:
 
     def _snapshot(self, *, with_pictures: bool) -> None:
         """Look at everything, and save it unless it is not worth keeping."""
-        facts = self._augmentation_facts()
         self._fail_if(not_finite(state_tensors(self.state)) if self.main else "", _NOT_FINITE)
         if self.main:
             self._average_statistics()
@@ -273,7 +272,7 @@ class _Trainer:
         self._fail_if(serious[0].said if serious and self.runtime.rollback else "", "{what}")
         if not self.main:
             return
-        facts["alarms"] = [alarm.name for alarm in serious]
+        facts: dict[str, Any] = {"alarms": [alarm.name for alarm in serious]}
         if self.scorer is not None and self._evaluation_due():
             facts["score"] = self.scorer.score(self.state.ema.network, self.engine)
             self._record("score", **facts["score"], alarms=facts["alarms"])
@@ -301,18 +300,12 @@ class _Trainer:
         state = self.state
         sums = {name: value.item() for name, value in state.log_sums.items()}
         facts |= {"images": self.images, "log_sums": sums, "retry": state.retry}
+        if state.augmentation is not None:
+            facts["augmentation"] = {"p": state.augmentation.p.item()}
         tensors, keep = state_tensors(state), self.config.training.keep
         self.run.save(state.step, tensors, config=self.config, keep=keep, facts=facts)
         if self.scorer is not None:
             self.run.settle_best(self.scorer.metric, self.scorer.better)
-
-    def _augmentation_facts(self) -> dict[str, Any]:
-        """What a resumed run needs of the augmentation; every process must ask."""
-        augmentation = self.state.augmentation
-        if augmentation is None:
-            return {}
-        sign_sum = self.engine.sum(augmentation.sign_sum)
-        return {"augmentation": {"p": augmentation.p.item(), "sign_sum": sign_sum.item()}}
 
     def _go_back(self, failure: TrainingFailure) -> None:
         """Go on from the last good checkpoint with other random numbers, or give up."""
@@ -322,7 +315,7 @@ class _Trainer:
         self.state = new_state(self.config, self.runtime, self.engine)
         checkpoint, _ = self.run.newest_sound_checkpoint(without_alarms=True)
         if checkpoint is not None:
-            restore(self.state, checkpoint, rank=self.engine.rank)
+            restore(self.state, checkpoint)
         self._set_retry(retry)
         self.engine.barrier()  # all have read what is dropped now
         if self.main:

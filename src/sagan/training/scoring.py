@@ -37,6 +37,7 @@ class Scorer:
 
     def __init__(self, config: RunConfig, dataset: ImageDataset) -> None:
         from sagan.metrics import parse_metrics
+        from sagan.metrics.names import BETTER
 
         self._config, self._dataset = config, dataset
         text = config.training.evaluate_metric
@@ -46,7 +47,7 @@ class Scorer:
         (spec,) = self._specs
         if spec.labelled and config.network.classes < 2:
             raise ValueError(f"{spec.key()} needs a run with at least two classes; try fd:pixel")
-        self.metric, self.better = spec.key(), spec.better
+        self.metric, self.better = spec.key(), BETTER[spec.name]
         self._reference: Reference | None = None
 
     def score(self, generator: nn.Module, engine: Engine) -> dict[str, Any]:
@@ -92,7 +93,7 @@ class Scorer:
 
 
 def _facts(score: "Score") -> dict[str, Any]:
-    facts = {
+    facts: dict[str, Any] = {
         "value": score.value,
         "spread": score.spread,
         "n_generated": score.n_generated,
