@@ -191,7 +191,7 @@ class Run:
         """Write the checkpoint of a step, point `latest` to it, and drop the oldest beyond `keep`.
 
         Older ones are dropped only once the new one has been read back and verified. `best` is
-        kept.
+        kept, and the newest without alarms, to go back to.
 
         Args:
             step: generator steps taken.
@@ -221,6 +221,9 @@ class Run:
     def _drop_old(self, newest: Path, keep: int) -> None:
         open_checkpoint(newest).verify()
         kept = {newest, self.pointed_to("best")}
+        if open_checkpoint(newest).manifest.get("alarms"):
+            good, _ = self.newest_sound_checkpoint(without_alarms=True)
+            kept |= {good.path} if good else set()
         older = [path for path in self.checkpoint_paths() if path not in kept]
         for path in older[: max(0, len(older) - (keep - 1))]:
             self._remove(path)

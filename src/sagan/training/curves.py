@@ -9,7 +9,7 @@ from typing import Any
 from sagan.files import write_atomically
 
 _COLOURS = ("#4363d8", "#e6194b", "#3cb44b", "#f58231", "#911eb4", "#008080", "#9a6324", "#000075")
-_GREY = "#999999"
+_GREY, _ALARM = "#999999", "#e6194b"
 _MOST_POINTS = 1_000  # of a curve; more are averaged in runs of equal length
 _SHARE = 0.01  # of training's time that drawing may take
 
@@ -45,7 +45,7 @@ class CurveDrawer:
 def draw_curves(path: Path, records: Sequence[Record]) -> None:
     """Draw losses, logits, gammas, attention, health, scores and speed against images shown.
 
-    What the log does not hold has no panel.
+    What the log does not hold has no panel. Dotted lines are alarms, and steps gone back to.
 
     Args:
         path: the PNG to write.
@@ -66,6 +66,9 @@ def draw_curves(path: Path, records: Sequence[Record]) -> None:
     axes = figure.subplots(rows, columns, squeeze=False).flatten()
     for axis, (title, curves) in zip(axes, panels, strict=False):
         _draw_panel(axis, title, curves, scale)
+        for record in records:
+            if record["kind"] in ("health", "rollback"):
+                axis.axvline(record["images"] / scale, color=_ALARM, lw=0.8, ls=":")
         axis.set_xlim(0, 1.02 * last / scale)
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
@@ -99,7 +102,7 @@ def _panels(records: Sequence[Record]) -> list[Panel]:
         ("entropy of attention, nats", _layer_curves(layers, "entropy")),
         ("distance of attention, px", _layer_curves(layers, "distance")),
         (
-            "fixed samples",
+            "fixed samples (real ones: spread 1)",
             _curves(check, {"near-duplicates": "near_duplicates", "spread": "spread"}),
         ),
         ("largest singular value", _sigma_curves(check)),

@@ -119,7 +119,6 @@ class _Trainer:
         self.last_step = math.ceil(training.images / self.images_per_step)
         self.log_steps = self._steps(training.log_every)
         self.snapshot_steps = self._steps(training.snapshot_every)
-        self.evaluate_steps = self._steps(training.evaluate_every)
         self.batches = BatchSource(
             dataset, config, Share(engine.rank, engine.world_size), engine.device
         )
@@ -200,9 +199,11 @@ class _Trainer:
         return due or self._evaluation_due()
 
     def _evaluation_due(self) -> bool:
-        step = self.state.step
-        due = step == self.last_step or step % self.evaluate_steps == 0
-        return due and self.scorer is not None
+        if self.scorer is None:
+            return False
+        every = self.config.training.evaluate_every
+        crossed = self.images // every > (self.images - self.images_per_step) // every
+        return crossed or self.state.step == self.last_step
 
     def _asked_to_stop(self, stop: StopSignals) -> bool:
         if self.engine.world_size > 1 and self.state.step % _STOP_ASKED_EVERY_STEPS:
