@@ -93,6 +93,9 @@ class Journal:
         alarms = self._watch.see(record)
         health = [{"kind": "health", **head, **asdict(alarm)} for alarm in alarms]
         append_records(self._run.log_path, record, *health)
+        if "error" in record:
+            what = f"could not be scored by {record['metric']} ({record['error']})"
+            self.meter.say(f"at {head['images']:,} images: {what}; training goes on.")
         for alarm in alarms:
             self.meter.say(f"at {head['images']:,} images: {alarm.said}. {alarm.advice}.")
         if self._board is not None:

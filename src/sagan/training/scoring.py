@@ -62,7 +62,8 @@ class Scorer:
         try:
             facts = _facts(self._measure(generator, engine))
         except Exception as error:  # whatever it is, a score is no reason to stop training
-            facts = {"value": None, "error": f"{type(error).__name__}: {error}"}
+            said = " ".join(str(error).split())
+            facts = {"value": None, "error": f"{type(error).__name__}: {said}"}
         seconds = round(time.monotonic() - began, 3)
         return {"metric": self.metric, "better": self.better, **facts, "seconds": seconds}
 

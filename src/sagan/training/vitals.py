@@ -16,7 +16,7 @@ from sagan.randomness import generator_for
 
 _COMPARED_AT_PX = 32  # larger images are averaged down first
 _CLOSE = 0.15  # of the typical distance between real images: nearer is a near-duplicate
-_POWER_ITERATIONS = 8
+_POWER_ITERATIONS = 30
 
 
 def not_finite(groups: Mapping[str, Mapping[str, Tensor]]) -> str:
