@@ -11,7 +11,7 @@ from sagan.files import write_atomically
 _COLOURS = ("#4363d8", "#e6194b", "#3cb44b", "#f58231", "#911eb4", "#008080", "#9a6324", "#000075")
 _GREY, _ALARM = "#999999", "#e6194b"
 _MOST_POINTS = 1_000  # of a curve; more are averaged in runs of equal length
-_SHARE = 0.01  # of training's time that drawing may take
+_SHARE = 0.005  # of training's time that drawing may take, but for the last picture
 
 Record = Mapping[str, Any]
 Curve = tuple[str, list[float], list[float]]  # name, images, values
@@ -19,7 +19,7 @@ Panel = tuple[str, list[Curve]]
 
 
 class CurveDrawer:
-    """Redraw a run's curves now and then, in less than a hundredth of the time that passes.
+    """Redraw a run's curves now and then, in at most a two-hundredth of the time that passes.
 
     Args:
         path: the PNG.

@@ -313,6 +313,7 @@ class _Trainer:
         failed, retry = self.images, self.state.retry + 1
         if retry > self.runtime.rollback:
             raise TrainingFailure(self._gave_up(failure))
+        del self.state  # not two of them on the device
         self.state = new_state(self.config, self.runtime, self.engine)
         checkpoint, _ = self.run.newest_sound_checkpoint(without_alarms=True)
         if checkpoint is not None:
