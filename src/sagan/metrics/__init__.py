@@ -2,7 +2,7 @@
 
 from sagan.metrics.cas import CAS, classification_accuracy_score
 from sagan.metrics.names import Spec, default_metrics, parse_metrics
-from sagan.metrics.real import RealImages, split_off_test
+from sagan.metrics.real import RealImages, split_off_test, with_test_split
 from sagan.metrics.reference import Reference, prepare
 from sagan.metrics.score import Level, Score
 
@@ -18,4 +18,5 @@ __all__ = [
     "parse_metrics",
     "prepare",
     "split_off_test",
+    "with_test_split",
 ]

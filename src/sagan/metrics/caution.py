@@ -5,6 +5,7 @@ from sagan.metrics.score import Score
 
 _FID_IMAGES = 10_000
 _FEW = 200
+_DEVIATIONS = 3
 _FEW_A_CLASS = 50
 
 
@@ -25,10 +26,6 @@ def _cautions(spec: Spec, score: Score) -> list[str]:
             )
         elif spec.name == "fid" and n < _FID_IMAGES:
             said.append(f"{n} images: papers take 10,000 to 50,000, and fewer give a larger value")
-        floor, value = score.real_vs_real, score.at_real_n or score.value
-        at = value if isinstance(value, float) else value.value
-        if floor is not None and at < 2 * floor.value:
-            said.append("less than twice what real images score among themselves")
     elif spec.name == "is" and n < _FID_IMAGES:
         said.append(f"{n} images: papers take 50,000, and fewer give a smaller value")
     elif spec.name in ("intra-fid", "intra-fd"):
@@ -41,6 +38,11 @@ def _cautions(spec: Spec, score: Score) -> list[str]:
             said.append("some classes have too few images and are left out")
     elif n < _FEW:
         said.append(f"{n} images are few: differences under the spread mean nothing")
+    floor = score.real_vs_real
+    if floor is not None and floor.spread:
+        value = score.value if score.at_real_n is None else score.at_real_n.value
+        if abs(value - floor.value) <= _DEVIATIONS * floor.spread:
+            said.append("not told apart from real images: within 3 deviations of real against real")
     if spec.name == "memorisation" and score.protocol.get("test_split") != "the data's own":
         said.append("the held-out images may have been trained on")
     return said

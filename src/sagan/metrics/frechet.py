@@ -4,6 +4,7 @@ Dimensions: i samples, d features, r rank of a covariance.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,14 @@ class Gaussian:
     mean: NDArray[np.float64]
     covariance: NDArray[np.float64]
     n: int = 0
+
+    @cached_property
+    def factor(self) -> NDArray[np.float64]:
+        """L of `d r` with L L^T = covariance; directions that are only rounding are left out."""
+        values, vectors = np.linalg.eigh(self.covariance)
+        kept = values > len(values) * np.finfo(np.float64).eps * max(values[-1], 0.0)
+        factor: NDArray[np.float64] = vectors[:, kept] * np.sqrt(values[kept])
+        return factor
 
 
 class Moments:
@@ -49,6 +58,7 @@ class Moments:
         self.n = 0
         self._mean = np.zeros(dim)
         self._scatter = np.zeros((dim, dim))
+        self._gaussian: Gaussian | None = None
 
     def update(self, features: Features) -> None:
         """Add features `i d`."""
@@ -73,14 +83,16 @@ class Moments:
         self.n = total
 
     def gaussian(self) -> Gaussian:
-        """Give mean and unbiased covariance.
+        """Give mean and unbiased covariance; the same object until more features come.
 
         Raises:
             ValueError: fewer than 2 samples.
         """
         if self.n < 2:
             raise ValueError(f"a covariance needs at least 2 samples, not {self.n}")
-        return Gaussian(self._mean, self._scatter / (self.n - 1), self.n)
+        if self._gaussian is None or self._gaussian.n != self.n:
+            self._gaussian = Gaussian(self._mean, self._scatter / (self.n - 1), self.n)
+        return self._gaussian
 
 
 def frechet_distance(a: Gaussian, b: Gaussian) -> float:
@@ -103,21 +115,13 @@ def frechet_distance(a: Gaussian, b: Gaussian) -> float:
     """
     if a.mean.shape != b.mean.shape:
         raise ValueError(f"{len(a.mean)} features cannot be compared with {len(b.mean)}")
-    if a.covariance is b.covariance:
+    if np.array_equal(a.covariance, b.covariance):
         return float(np.square(a.mean - b.mean).sum())
-    cross = _factor(a.covariance).T @ _factor(b.covariance)
+    cross = a.factor.T @ b.factor
     common = np.linalg.svd(cross, compute_uv=False).sum() if cross.size else 0.0
     traces = np.trace(a.covariance) + np.trace(b.covariance)
     distance = np.square(a.mean - b.mean).sum() + traces - 2 * common
     return max(0.0, float(distance))  # equal ones differ by rounding
-
-
-def _factor(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """L of `d r` with L L^T = covariance; directions that are only rounding are left out."""
-    values, vectors = np.linalg.eigh(covariance)
-    kept = values > len(values) * np.finfo(np.float64).eps * max(values[-1], 0.0)
-    factor: NDArray[np.float64] = vectors[:, kept] * np.sqrt(values[kept])
-    return factor
 
 
 def frechet_distance_of(x: Features, y: Features) -> float:

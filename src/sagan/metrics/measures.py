@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sagan.metrics.cas import classification_accuracy
 from sagan.metrics.duplicates import near_duplicate_rate
 from sagan.metrics.frechet import Gaussian, frechet_distance, frechet_distance_of
-from sagan.metrics.kernel import kernel_distance
+from sagan.metrics.kernel import SUBSETS, kernel_distance
 from sagan.metrics.memorisation import memorisation
 from sagan.metrics.nn1 import nn1
 from sagan.metrics.prdc import NEIGHBOURS, prdc
@@ -64,9 +64,10 @@ def _by_class(side: Side) -> dict[int, NDArray[np.floating]]:
     return {int(k): side.features[labels == k] for k in np.unique(labels)}
 
 
-def _kid(generated: Side, real: Side, seed: int) -> list[Measured]:
+def _kid(generated: Side, real: Side, seed: int, subsets: bool) -> list[Measured]:
     """Kernel distance, its spread over subsets."""
-    result = kernel_distance(generated.features, real.features, seed=seed)
+    count = SUBSETS if subsets else 0
+    result = kernel_distance(generated.features, real.features, subsets=count, seed=seed)
     n = (len(generated.features), len(real.features))
     return [Measured("", result.value, result.spread, n)]
 
@@ -100,7 +101,7 @@ def _is(generated: Side) -> list[Measured]:
 
 
 def measure_pair(
-    name: str, generated: Side, real: Side | Gaussian | None, seed: int
+    name: str, generated: Side, real: Side | Gaussian | None, seed: int, *, subsets: bool = True
 ) -> list[Measured]:
     """Compute a metric of two sides.
 
@@ -109,6 +110,7 @@ def measure_pair(
         generated: the one side.
         real: the other; saved statistics do for fid, none for is.
         seed: of subsets.
+        subsets: take the spread over subsets, where a metric has that.
     """
     if name == "is":
         return _is(generated)
@@ -120,7 +122,7 @@ def measure_pair(
         case "intra-fid" | "intra-fd":
             return _intra_fd(generated, real)
         case "kid":
-            return _kid(generated, real, seed)
+            return _kid(generated, real, seed, subsets)
         case "prdc":
             return _prdc(generated, real)
     assert name == "nn1"

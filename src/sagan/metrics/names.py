@@ -79,7 +79,7 @@ def parse_metrics(text: str, features: str = "own") -> tuple[Spec, ...]:
 
     Args:
         text: as `fid,fd:pixel,cas`; without features of its own a name takes `features`.
-        features: one of `FEATURES`; those that `fid`, `intra-fid` and `is` take must be Inception's.
+        features: one of `FEATURES`; `fid`, `intra-fid` and `is` take Inception's only.
 
     Raises:
         ValueError: there is no such metric or feature, they do not go together, or there are no
@@ -109,7 +109,7 @@ def _parse(text: str, features: str) -> Spec:
     if name in INCEPTION_ONLY and not chosen.startswith("inception"):
         if own:
             raise ValueError(
-                f"{name} is of Inception features only; fd:{own} is the distance of {own} features"
+                f"{name} is of Inception features only; for {own} features there is fd:{own}"
             )
         raise ValueError(f"{name}: {HOW_TO_GET_WEIGHTS}")
     if own.startswith("inception") and own != features:
@@ -118,7 +118,7 @@ def _parse(text: str, features: str) -> Spec:
 
 
 HOW_TO_GET_WEIGHTS = (
-    "this needs the standard Inception weights: give their file (pytorch-fid's "
+    "the standard Inception weights are needed: give their file (pytorch-fid's "
     "pt_inception-2015-12-05-6726825d.pth) with --features inception:FILE, or allow downloading it "
     "(96 MB) with --features inception:download; fd:own and kid:own need none"
 )

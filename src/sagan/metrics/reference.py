@@ -28,7 +28,8 @@ from sagan.metrics.side import Needs, Sides, collect
 
 _BATCH = 256
 _SPLITS = 4  # of real against real, where they are cheap
-_CHEAP = 5000  # real images up to which they are
+_CHEAP = 5000  # real images up to which they are,
+_CHEAP_DIM = 1024  # and features
 
 
 def prepare(
@@ -103,7 +104,7 @@ def _extractors(
             continue
         assert real is not None
         if name == "pixel":
-            found[name] = PixelFeatures(real.train.shape[1:])
+            found[name] = PixelFeatures(real.shape)
         else:
             found[name] = train_own_features(real, seed=seed, device=device)
     return found
@@ -144,16 +145,15 @@ class Reference:
 
     def _real_groups(self, real: RealImages) -> dict[str, NDArray[np.bool_]]:
         """Reference, training and test images; and halves of all, to compare real with real."""
-        total, n_train, n_reference = len(real), len(real.train), real.n_reference
-        index = np.arange(total)
+        total = len(real)
         a = min(self.num, total // 2)
-        b = min(n_reference, total - a)
+        b = min(real.n_reference, total - a)
         self._floor_n = (a, b)
         self._splits = _SPLITS if total <= _CHEAP else 1
         groups = {
-            "reference": index < n_reference,
-            "train": index < n_train,
-            "test": index >= n_train,
+            "reference": real.reference,
+            "train": ~real.held_out,
+            "test": real.held_out,
         }
         rng = np.random.default_rng([self.seed, 1])
         for i in range(self._splits):
@@ -233,16 +233,18 @@ class Reference:
         generated = made[spec.features, "all"]
         real = self._sides.get((spec.features, "reference"))
         values = measure_pair(spec.name, generated, self._statistics or real, self.seed)
+        halves = self._halves(spec.features)
         floors = self._floors.get(spec)
         if floors is None:
             floors = self._floors[spec] = [
-                measure_pair(spec.name, a, b, self.seed) for a, b in self._halves(spec.features)
+                measure_pair(spec.name, a, b, self.seed, subsets=len(halves) == 1)
+                for a, b in halves
             ]
         at_real_n: list[list[Measured]] = []
         if floors and [m.n for m in floors[0]] != [m.n for m in values]:
             at_real_n = [
-                measure_pair(spec.name, made[spec.features, "matched"], b, self.seed)
-                for _, b in self._halves(spec.features)
+                measure_pair(spec.name, made[spec.features, "matched"], b, self.seed, subsets=False)
+                for _, b in halves
             ]
         return [
             self._record(spec, value, [f[i] for f in floors], [m[i] for m in at_real_n])
@@ -250,9 +252,11 @@ class Reference:
         ]
 
     def _halves(self, features: str) -> list[tuple[Any, Any]]:
+        if self._real is None:
+            return []
+        splits = self._splits if self._extractors[features].dim <= _CHEAP_DIM else 1
         return [
-            (self._sides[features, f"a{i}"], self._sides[features, f"b{i}"])
-            for i in range(self._splits)
+            (self._sides[features, f"a{i}"], self._sides[features, f"b{i}"]) for i in range(splits)
         ]
 
     def _cas(self, spec: Spec, made: Sides) -> Score:
@@ -263,8 +267,11 @@ class Reference:
             self._floors[spec] = [[measures.measure_cas(train, test)]]
         ceiling = self._floors[spec][0][0]
         agreement = measures.measure_cas(train, generated).value
-        details = {"of_class_asked_for": agreement, "n_real_train": ceiling.n[0]}
-        details["ceiling_per_class"] = self._named(ceiling.by_class)
+        details = {
+            "of_class_asked_for": agreement,
+            "n_real_train": ceiling.n[0],
+            "ceiling_per_class": self._named(ceiling.by_class),
+        }
         return self._record(spec, replace(value, details=details), [ceiling], [])
 
     def _memorisation(self, spec: Spec, made: Sides) -> Score:
@@ -273,10 +280,13 @@ class Reference:
         generated = made[spec.features, "all"].features
         value = measures.measure_memorisation(generated, train, test, self.seed)
         if spec not in self._floors:
-            order = np.random.default_rng([self.seed, 3]).permutation(len(test))
-            some, others = test[order[::2]], test[order[1::2]]
-            floor = measures.measure_memorisation(some, train, others, self.seed)
-            self._floors[spec] = [[floor]]
+            rng = np.random.default_rng([self.seed, 3])
+            floors = []
+            for _ in range(_SPLITS if len(test) + len(train) <= _CHEAP else 1):
+                order = rng.permutation(len(test))
+                some, others = test[order[::2]], test[order[1::2]]
+                floors.append(measures.measure_memorisation(some, train, others, self.seed))
+            self._floors[spec] = [floors]
         return self._record(spec, value, self._floors[spec][0], [])
 
     def _duplicates(self, spec: Spec, made: Sides) -> Score:

@@ -36,8 +36,8 @@ class Score:
         n_generated, n_real: images that the value was computed from.
         real_vs_real: what real images score against other real ones: the floor (for CAS the
             ceiling). None where there are too few.
-        at_real_n: the value at the sizes of `real_vs_real` where those are smaller: of the two, this
-            is what to compare with it.
+        at_real_n: the value at the sizes of `real_vs_real` where those are smaller: this is what to
+            compare with it.
         caution: what makes the number mean less than it seems, in words; often empty.
         protocol: features, their number, resize and range, quantisation, weights' SHA-256, seed,
             version, and what else decides the value.
