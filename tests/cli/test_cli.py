@@ -58,6 +58,13 @@ def run(tmp_path_factory):
         (["--augment", "colour"], "choose from color, translation, cutout"),
         (["--augment-p", "often"], "neither a number from 0 to 1 nor adaptive"),
         (["--augment-p", "2"], "augment_p must be in [0, 1], not 2.0"),
+        (["--metric", "cas"], "--metric needs --evaluate-every"),
+        (["--metric", "fid9", "--evaluate-every", "640"], "unknown metric 'fid9'; choose from fid"),
+        (["--metric", "prdc", "--evaluate-every", "640"], "prdc gives several"),
+        (["--metric", "cas", "--evaluate-every", "640", "--unconditional"], "try fd:pixel"),
+        (["--evaluate-every", "-1"], "evaluate_every must be 0 or more, not -1"),
+        (["--evaluate-num", "0"], "evaluate_num must be at least 1"),
+        (["--rollback", "-1"], "rollback must be 0 or more, not -1"),
         (["--augment-p", "adaptive"], "name the kinds, as color,translation,cutout"),
     ],
 )
@@ -279,8 +286,9 @@ SURFACE = {  # others rely on it: add to it, never take away
     "train": """data background strict preset resolution channels unconditional
         no-unconditional images batch-size seed loss g-lr d-lr d-steps accumulate ema-decay g-width
         d-width g-attention d-attention attention-form standing-batches fake-labels augment
-        augment-p holdout mirror precision log-every snapshot-every keep device devices compile
-        channels-last no-channels-last""",
+        augment-p holdout mirror precision log-every snapshot-every keep evaluate-every
+        evaluate-num metric rollback tensorboard device devices compile channels-last
+        no-channels-last""",
     "sample": """num out classes seed truncation interpolate interpolate-classes weights batch-size
         device""",
     "evaluate": "data metrics seed weights device",
@@ -329,3 +337,17 @@ def test_augmentation_options_reach_the_run(tmp_path):
     assert (training.augment_target, training.holdout, training.mirror) == (0.5, 0.1, True)
     assert sagan("train", tmp_path / "run", "--images", "128") == 0
     assert sagan("train", tmp_path / "run", "--augment", "none") == 2
+
+
+def test_evaluation_rollback_and_tensorboard_reach_the_run(tmp_path, capfd):
+    options = ["--evaluate-every", "64", "--evaluate-num", "40", "--metric", "kid:pixel"]
+    runtime = ["--rollback", "2", "--tensorboard"]
+    assert sagan("train", tmp_path / "run", *SMALL, "--images", "64", *options, *runtime) == 0
+    training = Run(tmp_path / "run").config().training
+    assert (training.evaluate_every, training.evaluate_num) == (64, 40)
+    assert training.evaluate_metric == "kid:pixel"
+    assert (tmp_path / "run/best").read_text() == "step-00000002\n"
+    assert list((tmp_path / "run/tensorboard").iterdir())
+    assert sagan("train", tmp_path / "run", "--images", "128") == 0  # the two last are no settings
+    assert sagan("train", tmp_path / "run", "--metric", "cas") == 2
+    assert "training.evaluate_metric: kid:pixel -> cas" in capfd.readouterr().err
