@@ -11,6 +11,7 @@ SOURCE = Path(sagan.__file__).parent
 FLOORS = {
     "__init__": 0,
     "config": 0,
+    "devices": 0,
     "files": 0,
     "presets": 0.5,
     "pth": 0,
