@@ -21,7 +21,7 @@ def demo(path: Path, *, images: int | None, seed: int) -> int:
 
     from sagan.cli.evaluate import cas_of
     from sagan.cli.explain import write_explanation
-    from sagan.explain.causal import attention_off, gammas
+    from sagan.explain import gammas, intervene
     from sagan.run import find_checkpoint
     from sagan.sampling import image_grid, load, load_discriminator, to_uint8
     from sagan.training.loop import fixed_latents
@@ -32,7 +32,7 @@ def demo(path: Path, *, images: int | None, seed: int) -> int:
     with torch.no_grad():
         pictures = generator(latents, labels)
         score = cas_of(generator, config, source="digits")
-        with attention_off(generator):
+        with intervene(generator, gamma_scale=0):
             without = generator(latents, labels)
             score_without = cas_of(generator, config, source="digits")
     difference = (pictures - without).abs().mean().item() / 2 * 255
