@@ -11,6 +11,7 @@ SOURCE = Path(sagan.__file__).parent
 FLOORS = {
     "__init__": 0,
     "config": 0,
+    "devices": 0,
     "files": 0,
     "presets": 0.5,
     "randomness": 0,
@@ -34,6 +35,10 @@ ONLY_IN = {
     "rich": {"runlog.py"},
     "sklearn": {"data", "metrics"},
     "safetensors": {"checkpoint.py"},
+    "fastapi": {"explain/server.py"},
+    "pydantic": {"explain/server.py"},
+    "starlette": {"explain/server.py"},
+    "uvicorn": {"explain/server.py"},
     "PIL": {"data", "sampling.py"},
 }
 FILES = sorted(SOURCE.rglob("*.py"))

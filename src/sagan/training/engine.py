@@ -13,6 +13,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from sagan.config import Precision, Runtime
+from sagan.devices import pick_device as pick_device
 
 
 class Engine:
@@ -103,23 +104,3 @@ class Engine:
     def barrier(self) -> None:
         """Wait for all processes."""
         self._fabric.barrier()
-
-
-def pick_device(name: str) -> str:
-    """Turn `auto` into the best device there is, and refuse one that is not there.
-
-    Raises:
-        ValueError: the named device is not available.
-    """
-    available = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
-    if name == "auto":
-        return next(device for device, there in available.items() if there)
-    if not available[name]:
-        raise ValueError(
-            f"device {name} is not available here; leave --device out to choose by itself"
-        )
-    return name

@@ -173,14 +173,14 @@ function drawPins(layer) {
     ...state.pins.map((pin, i) => {
       const query = queryAt(layer, pin);
       const map = mapOf(layer, query);
-      const canvas = make("canvas", { width: 120, height: 120, role: "img" });
+      const canvas = make("canvas", { width: 240, height: 240, role: "img" });
       canvas.setAttribute("aria-label", `Map of the query at row ${query.y + 1}, column ${query.x + 1}`);
       canvas.style.borderColor = pin.colour;
       const context = canvas.getContext("2d");
       context.imageSmoothingEnabled = false;
       const most = state.fixed ? layer.peaks.reduce((a, b) => Math.max(a, b)) : map.peak;
-      context.drawImage(mapSheet("pin", layer, map, most), 0, 0, 120, 120);
-      const view = { context, width: 120, height: 120, density: 1 };
+      context.drawImage(mapSheet("pin", layer, map, most), 0, 0, 240, 240);
+      const view = { context, width: 240, height: 240, density: 2 };
       cross(view, keyPlace(layer, map.at), "#ffffff");
       ring(view, query.place, pin.colour, 5);
       const remove = make("button", { type: "button", title: "Take this pin away" }, "×");

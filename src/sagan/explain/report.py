@@ -1,0 +1,112 @@
+"""The report: one HTML file with images and all their maps in it, for any browser, offline."""
+
+import base64
+import math
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from sagan.explain.bundle import Layer, pack
+from sagan.explain.maps import QueryMaps
+from sagan.explain.page import assemble
+from sagan.files import write_atomically
+
+MOST_BYTES = 10_000_000
+_MOST_HISTORY_POINTS = 200
+
+
+def write_report(
+    path: Path,
+    examples: Sequence[tuple[str, Tensor, Sequence[QueryMaps]]],
+    *,
+    title: str,
+    about: str = "",
+    history: Sequence[Mapping[str, Any]] = (),
+    most_bytes: int = MOST_BYTES,
+) -> None:
+    """Write images with the maps of all their queries as one HTML file that loads nothing else.
+
+    16 images of 32 px with maps of 1024 queries and 256 keys in G and D keep all of them. Where all
+    maps do not fit, each keeps every second, fourth, ... query of each row and column, and the page
+    goes from one kept query to the next.
+
+    Args:
+        path: the file.
+        examples: for each image a caption, the image (uint8 `c h w`) and its layers' maps, as
+            `explain_image` gives them; those without maps are left out.
+        title: of the page; about: a line below it.
+        history: from `attention_history`.
+        most_bytes: the file is not larger.
+
+    Raises:
+        ValueError: there are no maps, or more images than fit at all.
+    """
+    examples = [example for example in examples if example[2]]
+    if not examples:
+        raise ValueError("there is no attention to write a report of")
+    packed = _pack_within(examples, most_bytes)
+    data = {"mode": "report", "about": about, "history": list(history)}
+    page = assemble(data, title=title, bundles=packed).html.encode()
+    if len(page) > most_bytes:
+        raise ValueError(
+            f"{len(examples)} images take {len(page):,} bytes, more than the report's "
+            f"{most_bytes:,}: take fewer"
+        )
+    write_atomically(path, page)
+
+
+def _pack_within(
+    examples: Sequence[tuple[str, Tensor, Sequence[QueryMaps]]], most_bytes: int
+) -> list[str]:
+    room = most_bytes - len(assemble({"mode": "report"}, title="").html) - 100_000  # history, title
+    largest = max(
+        maps.attention.weights[0].numel() for _, _, all_maps in examples for maps in all_maps
+    )
+    limit = math.inf
+    while True:
+        packed = [_compressed(example, limit) for example in examples]
+        if sum(len(part) for part in packed) <= room or limit <= 1:
+            return packed
+        largest //= 4  # half of the rows, half of the columns
+        limit = largest
+
+
+def _compressed(example: tuple[str, Tensor, Sequence[QueryMaps]], most_bytes_a_map: float) -> str:
+    caption, image, all_maps = example
+    bundle = pack(
+        {"picture": image},
+        [Layer(maps.network, maps.layer, maps.attention) for maps in all_maps],
+        {"caption": caption, "points": list(all_maps[0].points)},
+        most_bytes_a_map=most_bytes_a_map,
+    )
+    return base64.b64encode(zlib.compress(bundle, 6)).decode()
+
+
+def attention_history(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Pick from a run's log how each attention layer changed over training, thinned for a plot.
+
+    Args:
+        records: of `sagan.runlog.read_records`.
+
+    Example:
+        >>> layer = {"network": "G", "layer": "attention.0", "gamma": 0.25, "entropy": 1.5}
+        >>> log = [{"kind": "attention", "images": 640, "layers": [layer]}]
+        >>> attention_history(log)[0]["points"]
+        [{'images': 640, 'gamma': 0.25, 'entropy': 1.5}]
+    """
+    lines: dict[str, list[dict[str, Any]]] = {}
+    for record in records:
+        for layer in record["layers"] if record["kind"] == "attention" else ():
+            point = {name: layer[name] for name in ("gamma", "entropy")}
+            if all(math.isfinite(value) for value in point.values()):
+                line = lines.setdefault(f"{layer['network']} {layer['layer']}", [])
+                line.append({"images": record["images"], **point})
+    return [{"key": key, "points": _thinned(line)} for key, line in lines.items()]
+
+
+def _thinned(line: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    step = max(1, math.ceil(len(line) / _MOST_HISTORY_POINTS))
+    return [*line[:-1:step], line[-1]]
