@@ -186,8 +186,8 @@ def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     """Go from one vector to another on the sphere; t is 0 at the one and 1 at the other.
 
     Example:
-        >>> slerp(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0]), torch.tensor([[0.5]])).tolist()
-        [[0.707106..., 0.707106...]]
+        >>> slerp(torch.tensor([3.0, 0.0]), torch.tensor([0.0, 4.0]), torch.tensor([1.0])).tolist()
+        [-0.0, 4.0]
     """
     angle = torch.acos(torch.dot(a / a.norm(), b / b.norm()).clamp(-1, 1))
     if angle < 1e-4:

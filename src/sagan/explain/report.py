@@ -15,6 +15,7 @@ from sagan.explain.page import assemble
 from sagan.files import write_atomically
 
 MOST_BYTES = 10_000_000
+_ROOM_FOR_WORDS_BYTES = 100_000  # title and history
 _MOST_HISTORY_POINTS = 200
 
 
@@ -61,17 +62,18 @@ def write_report(
 def _pack_within(
     examples: Sequence[tuple[str, Tensor, Sequence[QueryMaps]]], most_bytes: int
 ) -> list[str]:
-    room = most_bytes - len(assemble({"mode": "report"}, title="").html) - 100_000  # history, title
-    largest = max(
+    empty = assemble({"mode": "report"}, title="").html
+    room = most_bytes - len(empty.encode()) - _ROOM_FOR_WORDS_BYTES
+    limit: float = max(
         maps.attention.weights[0].numel() for _, _, all_maps in examples for maps in all_maps
     )
-    limit = math.inf
     while True:
-        packed = [_compressed(example, limit) for example in examples]
-        if sum(len(part) for part in packed) <= room or limit <= 1:
-            return packed
-        largest //= 4  # half of the rows, half of the columns
-        limit = largest
+        first = _compressed(examples[0], limit)
+        if len(first) * len(examples) <= 1.1 * room or limit <= 1:  # the others may be smaller
+            packed = [first, *(_compressed(example, limit) for example in examples[1:])]
+            if sum(map(len, packed)) <= room or limit <= 1:
+                return packed
+        limit //= 4  # half of the rows, half of the columns
 
 
 def _compressed(example: tuple[str, Tensor, Sequence[QueryMaps]], most_bytes_a_map: float) -> str:

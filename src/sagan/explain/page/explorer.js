@@ -112,7 +112,8 @@ let wanted = null; // what the next frame draws: null nothing, else whether only
 
 /** Draw in the next frame; many calls before it are one drawing. */
 function redraw({ query = false } = {}) {
-  if (wanted === null) requestAnimationFrame(() => state.bundle && draw());
+  if (!state.bundle) return;
+  if (wanted === null) requestAnimationFrame(draw);
   wanted = query && wanted !== false;
 }
 
@@ -179,7 +180,10 @@ function drawPins(layer) {
       const context = canvas.getContext("2d");
       context.imageSmoothingEnabled = false;
       const most = state.fixed ? layer.peaks.reduce((a, b) => Math.max(a, b)) : map.peak;
-      context.drawImage(mapSheet("pin", layer, map, most), 0, 0, 240, 240);
+      context.drawImage(sheets.get("grey"), 0, 0, 240, 240);
+      context.globalAlpha = 0.85;
+      context.drawImage(mapSheet("pin", layer, map, most, true), 0, 0, 240, 240);
+      context.globalAlpha = 1;
       const view = { context, width: 240, height: 240, density: 2 };
       cross(view, keyPlace(layer, map.at), "#ffffff");
       ring(view, query.place, pin.colour, 5);
@@ -212,6 +216,8 @@ function fillNumbers(layer, query) {
 function drawHistory(layer) {
   byId("history").hidden = !state.history.length;
   if (!state.history.length) return;
+  const last = Math.max(...state.history.map((line) => line.points.at(-1).images));
+  byId("history-title").textContent = `Over training, to ${last.toLocaleString("en")} images`;
   const charts = [["gamma", "γ", true], ["entropy", "Entropy, nats", false]];
   charts.forEach(([number, title, zero], i) => {
     const box = byId("charts").children[i] ?? byId("charts").appendChild(

@@ -210,11 +210,11 @@ function attentionGroup(facts) {
     select("layer", "Of", options, ""),
     slider("gamma_scale", "γ times", { min: -1, max: 3, step: 0.05, value: 1 }),
     checkbox("uniform", "even maps instead of its own", () => refresh()),
-    checkbox("boxing", "hide keys: drag a box on the picture", (on) => {
+    checkbox("boxing", "hide keys: drag a box on it", (on) => {
       state.boxing = on;
       byId("picture").style.touchAction = on ? "none" : "";
     }),
-    make("div", { className: "field" }, make("span", {}, "Hidden box: left, top, right, bottom, px"), box),
+    make("div", { className: "field" }, make("span", {}, "Box in px: left, top, right, bottom"), box),
     make(
       "div",
       { className: "row" },

@@ -7,7 +7,7 @@ function shortNumber(value) {
   return value.toFixed(figures).replace("-", "−");
 }
 
-const signed = (value) => (value >= 0 ? "+" : "") + shortNumber(value);
+const signed = (value) => (value === 0 ? "0" : (value > 0 ? "+" : "") + shortNumber(value));
 
 const percent = (share) => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
 
@@ -40,7 +40,7 @@ function sentencePieces(layer, query, map) {
   const where = `The query at row ${query.y + 1}, column ${query.x + 1} of the ${layer.height}×${layer.width} map`;
   if (times < 1.05) return [`${where} looks `, "everywhere alike", `: each of its ${layer.keys} keys weighs ${percent(1 / layer.keys)}.`];
   const own = away < 0.75 * (layer.height / layer.key_height);
-  const place = own ? "its own place" : `${shortNumber(away)} px away, ${direction(query.place, at)}`;
+  const place = own ? "its own place" : `a place ${shortNumber(away)} px ${direction(query.place, at)}`;
   return [
     `${where} looks most at `,
     place,
