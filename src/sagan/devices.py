@@ -1,4 +1,4 @@
-"""Where to compute."""
+"""Which device to compute on: apart from the engine, which takes seconds to import."""
 
 import torch
 

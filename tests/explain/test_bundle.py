@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 import re
 import zlib
 
@@ -12,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sagan.explain.bundle import ERROR_OF_PEAK, Layer, pack
+from sagan.explain.history import Course
 from sagan.explain.maps import QueryMaps
-from sagan.explain.report import MOST_BYTES, attention_history, write_report
+from sagan.explain.report import MOST_BYTES, history_lines, write_report
 from sagan.nn.attention import AttentionMap, attention_numbers
 
 
@@ -143,10 +145,9 @@ def test_a_report_holds_no_address_and_no_markup_of_names(tmp_path):
 
 
 def test_history_is_thinned_and_keeps_its_ends():
-    layer = {"network": "D", "layer": "attention.0", "gamma": 0.5, "entropy": 2.0}
-    log = [{"kind": "attention", "images": i, "layers": [layer]} for i in range(1, 1001)]
-    (line,) = attention_history([{"kind": "train"}, *log])
-    images = [point["images"] for point in line["points"]]
+    course = Course(list(range(1, 1001)), [0.5] * 499 + [math.nan] + [0.5] * 500)
+    (line,) = history_lines({"D attention.0, 8 px": {"gamma": course, "entropy": course}})
     assert line["key"] == "D attention.0"
-    assert len(images) <= 201
-    assert (images[0], images[-1]) == (1, 1000)
+    assert len(line["gamma"]) <= 201
+    assert (line["gamma"][0], line["gamma"][-1]) == ([1, 0.5], [1000, 0.5])
+    json.dumps(line, allow_nan=False)

@@ -289,23 +289,25 @@ def test_a_uniform_map_has_entropy_log_m(key_stride: int) -> None:
 
 def test_a_map_that_looks_only_at_itself_has_no_entropy_and_no_distance() -> None:
     numbers = attention_numbers(AttentionMap(torch.eye(32)[None], 4, 8, 1, 0.0))
-    assert numbers == pytest.approx((0.0, 0.0, 0.0), abs=1e-6)
+    assert numbers == pytest.approx((0.0, 0.0, 0.0, math.log(32)), abs=1e-6)
 
 
 def test_a_map_that_looks_at_the_opposite_corner_from_a_corner_is_far() -> None:
     weights = torch.eye(16)[None].clone()
     weights[0, 0] = F.one_hot(torch.tensor(15), 16).float()  # one query of 16 looks (3, 3) away
     numbers = attention_numbers(AttentionMap(weights, 4, 4, 1, 0.0))
-    assert numbers == pytest.approx((0.0, math.sqrt(18) / 16, 1 / 16), abs=1e-6)
+    assert numbers[:3] == pytest.approx((0.0, math.sqrt(18) / 16, 1 / 16), abs=1e-6)
 
 
 @pytest.mark.parametrize("key_stride", [1, 2])
 def test_numbers_equal_sums_by_hand(key_stride: int) -> None:
     h, w, s = 4, 6, key_stride
     weights = torch.randn(2, h * w, h // s * (w // s)).mul(2).softmax(2)
-    entropy = distance = far_mass = 0.0
+    entropy = distance = far_mass = dependence = 0.0
     for image in weights.double().numpy():
+        mean_row = image.mean(0)
         for n, row in enumerate(image):
+            dependence += (row * np.log(row / mean_row)).sum()  # Kullback-Leibler, to the mean
             for m, weight in enumerate(row):
                 y, x = n // w, n % w
                 key_y, key_x = m // (w // s) * s + (s - 1) / 2, m % (w // s) * s + (s - 1) / 2
@@ -315,5 +317,13 @@ def test_numbers_equal_sums_by_hand(key_stride: int) -> None:
                 far_mass += weight * (pixels > h / 2)
     queries = 2 * h * w
     assert attention_numbers(AttentionMap(weights, h, w, s, 0.0)) == pytest.approx(
-        (entropy / queries, distance / queries, far_mass / queries), rel=1e-5
+        (entropy / queries, distance / queries, far_mass / queries, dependence / queries), rel=1e-5
     )
+
+
+@pytest.mark.parametrize("row", [torch.full((16,), 1 / 16), torch.arange(16.0).softmax(0)])
+def test_queries_that_all_look_the_same_way_depend_on_nothing(row: Tensor) -> None:
+    """However sharp the one map is, and also where two images differ."""
+    weights = torch.stack([row.repeat(64, 1), row.flip(0).repeat(64, 1)])
+    numbers = attention_numbers(AttentionMap(weights, 8, 8, 2, 0.0))
+    assert numbers.query_dependence == pytest.approx(0.0, abs=1e-6)

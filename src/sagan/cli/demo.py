@@ -48,9 +48,10 @@ def demo(path: Path, *, images: int | None, seed: int) -> int:
     grid, grid_without = path / "samples.png", path / "samples-gamma-0.png"
     image_grid(to_uint8(pictures), 10).save(grid)
     image_grid(to_uint8(without), 10).save(grid_without)
-    attention = write_explanation(path, path / "attention", 0, None, 4, 5, "cpu")
+    explanation = write_explanation(path, path / "attention", 0, None, 4, 5, "cpu")
     print(f"sample grid: {grid}; with gamma 0: {grid_without}")
-    print(f"attention: {', '.join(str(p) for p in attention)}")
+    print(f"attention: {', '.join(str(p) for p in explanation.paths)}")
+    print("\n".join(explanation.sentences))
     return 0
 
 

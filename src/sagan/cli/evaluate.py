@@ -48,9 +48,9 @@ def evaluate(
     for name in metrics.split(","):
         if name.strip() not in _METRICS:
             raise ValueError(f"unknown metric {name.strip()!r}; choose from {', '.join(_METRICS)}")
+    from sagan.devices import pick_device
     from sagan.run import find_checkpoint
     from sagan.sampling import load
-    from sagan.training.engine import pick_device
 
     config = find_checkpoint(run).config
     generator = load(run, weights=weights, device=pick_device(device))

@@ -3,13 +3,14 @@
 import base64
 import math
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from sagan.explain.bundle import Layer, pack
+from sagan.explain.history import Course
 from sagan.explain.maps import QueryMaps
 from sagan.explain.page import assemble
 from sagan.files import write_atomically
@@ -25,7 +26,7 @@ def write_report(
     *,
     title: str,
     about: str = "",
-    history: Sequence[Mapping[str, Any]] = (),
+    history: Mapping[str, Mapping[str, Course]] | None = None,
     most_bytes: int = MOST_BYTES,
 ) -> None:
     """Write images with the maps of all their queries as one HTML file that loads nothing else.
@@ -39,7 +40,7 @@ def write_report(
         examples: for each image a caption, the image (uint8 `c h w`) and its layers' maps, as
             `explain_image` gives them; those without maps are left out.
         title: of the page; about: a line below it.
-        history: from `attention_history`.
+        history: of `read_history`.
         most_bytes: the file is not larger.
 
     Raises:
@@ -49,7 +50,7 @@ def write_report(
     if not examples:
         raise ValueError("there is no attention to write a report of")
     packed = _pack_within(examples, most_bytes)
-    data = {"mode": "report", "about": about, "history": list(history)}
+    data = {"mode": "report", "about": about, "history": history_lines(history or {})}
     page = assemble(data, title=title, bundles=packed).html.encode()
     if len(page) > most_bytes:
         raise ValueError(
@@ -87,28 +88,27 @@ def _compressed(example: tuple[str, Tensor, Sequence[QueryMaps]], most_bytes_a_m
     return base64.b64encode(zlib.compress(bundle, 6)).decode()
 
 
-def attention_history(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Pick from a run's log how each attention layer changed over training, thinned for a plot.
+def history_lines(history: Mapping[str, Mapping[str, Course]]) -> list[dict[str, Any]]:
+    """Put each layer's gamma and entropy over training into the page's form, thinned for a plot.
 
     Args:
-        records: of `sagan.runlog.read_records`.
+        history: of `read_history`.
 
     Example:
-        >>> layer = {"network": "G", "layer": "attention.0", "gamma": 0.25, "entropy": 1.5}
-        >>> log = [{"kind": "attention", "images": 640, "layers": [layer]}]
-        >>> attention_history(log)[0]["points"]
-        [{'images': 640, 'gamma': 0.25, 'entropy': 1.5}]
+        >>> numbers = {"gamma": Course([64], [0.5]), "entropy": Course([64], [2.0])}
+        >>> history_lines({"G attention.0, 8 px": numbers})
+        [{'key': 'G attention.0', 'gamma': [[64, 0.5]], 'entropy': [[64, 2.0]]}]
     """
-    lines: dict[str, list[dict[str, Any]]] = {}
-    for record in records:
-        for layer in record["layers"] if record["kind"] == "attention" else ():
-            point = {name: layer[name] for name in ("gamma", "entropy")}
-            if all(math.isfinite(value) for value in point.values()):
-                line = lines.setdefault(f"{layer['network']} {layer['layer']}", [])
-                line.append({"images": record["images"], **point})
-    return [{"key": key, "points": _thinned(line)} for key, line in lines.items()]
+    return [
+        {
+            "key": name.partition(",")[0],
+            **{number: _thinned(layer[number]) for number in ("gamma", "entropy")},
+        }
+        for name, layer in history.items()
+    ]
 
 
-def _thinned(line: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    step = max(1, math.ceil(len(line) / _MOST_HISTORY_POINTS))
-    return [*line[:-1:step], line[-1]]
+def _thinned(course: Course) -> list[list[float]]:
+    points = [[i, v] for i, v in zip(*course, strict=True) if math.isfinite(v)]
+    step = max(1, math.ceil(len(points) / _MOST_HISTORY_POINTS))
+    return [*points[:-1:step], *points[-1:]]

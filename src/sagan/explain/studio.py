@@ -4,7 +4,7 @@ Dimensions: c h w an image's, z latent length, k classes.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,18 +15,23 @@ from torch import Tensor
 from sagan.checkpoint import CheckpointError, open_checkpoint
 from sagan.explain.bundle import Layer, pack
 from sagan.explain.causal import intervene
+from sagan.explain.directions import Direction, pca_directions, sefa_directions
+from sagan.explain.history import read_history
 from sagan.explain.maps import query_points
-from sagan.explain.report import attention_history
+from sagan.explain.report import history_lines
 from sagan.explain.request import MOST_DIRECTIONS, MOST_SEED, ImageRequest
 from sagan.models import Discriminator, Generator, build_discriminator, build_generator
 from sagan.nn.attention import record_attention
 from sagan.randomness import sample_latents
 from sagan.run import Run, find_checkpoint
-from sagan.runlog import read_records
 from sagan.sampling import load, load_discriminator, slerp, to_uint8
 
 _KEPT_NETWORKS = 4  # checkpoints whose networks stay in memory
 _MOST_BYTES_A_MAP = 4 << 20  # a 64x64 layer with pooled keys, whole
+_FINDERS: dict[str, Callable[[Generator, int], list[Direction]]] = {
+    "sefa": sefa_directions,
+    "pca": pca_directions,
+}
 
 
 class Stop(NamedTuple):
@@ -64,7 +69,7 @@ class Studio:
             raise ValueError(f"{path} was trained without attention: there is nothing to explore")
         self._device = device
         self._networks: OrderedDict[int, tuple[Generator, Discriminator]] = OrderedDict()
-        self._directions: dict[tuple[int, str], Tensor] = {}
+        self._directions: dict[tuple[int, str], list[Direction]] = {}
         self._run = Run(checkpoint.path.parent.parent)
         self._name = str(path)
         self.stops = {stop.step: stop for stop in _stops(self._run, checkpoint.path)}
@@ -96,8 +101,8 @@ class Studio:
                 }
                 for layer in self._first.layers
             ],
-            "history": attention_history(read_records(self._run.log_path)),
-            "directions": [],
+            "history": history_lines(read_history(self._run.log_path)),
+            "directions": list(_FINDERS),
             "most_directions": MOST_DIRECTIONS,
             "most_seed": MOST_SEED,
         }
@@ -179,7 +184,19 @@ class Studio:
         a, b = sample_latents(seeds, self.config.network.latent_dim, truncation=request.truncation)
         t = torch.tensor([[request.between]])
         latents = slerp(a, b, t) if request.between else a[None]
+        if any(request.amounts):
+            directions = self._directions_of(request.step, request.direction)
+            for amount, direction in zip(request.amounts, directions, strict=False):
+                latents = latents + amount * direction.vector.cpu()
         return latents.to(self._device), self._labels(request)
+
+    def _directions_of(self, step: int, kind: str) -> list[Direction]:
+        """Find a checkpoint's directions when they are first walked along."""
+        if (step, kind) not in self._directions:
+            generator, _ = self._pair(step)
+            count = min(MOST_DIRECTIONS, self.config.network.latent_dim)
+            self._directions[step, kind] = _FINDERS[kind](generator, count)
+        return self._directions[step, kind]
 
     def _labels(self, request: ImageRequest) -> Tensor | None:
         ends = (request.label, request.label if request.to_label is None else request.to_label)

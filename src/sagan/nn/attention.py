@@ -248,16 +248,24 @@ class AttentionNumbers(NamedTuple):
     entropy: float  # nats; log m when uniform
     distance: float  # mean attention distance, in pixels of the layer's feature map
     far_mass: float  # share of attention farther away than half the map's height
+    query_dependence: float  # nats; 0 when every query looks at the same keys, at most log m
 
 
 def attention_numbers(attention: AttentionMap) -> AttentionNumbers:
     """Sum an attention map up in numbers that can be logged and compared over training.
 
-    Distances run from a query's centre to the centre of a key's cell, in feature-map pixels.
+    Distances run from a query's centre to the centre of a key's cell, in feature-map pixels. Query
+    dependence is the Jensen-Shannon divergence of all of a map's rows: the entropy of the mean row
+    less the mean entropy of the rows. It is what one learns of the key from knowing the query
+    (their mutual information, queries alike), and costs one pass over the map where the mean over
+    pairs of rows would cost n^2 of them.
 
     Example:
         >>> uniform = AttentionMap(torch.full((1, 16, 16), 1 / 16), 4, 4, key_stride=1, gamma=0.0)
         >>> round(attention_numbers(uniform).entropy, 4)  # log 16
+        2.7726
+        >>> itself = AttentionMap(torch.eye(16)[None], 4, 4, key_stride=1, gamma=0.0)
+        >>> round(attention_numbers(itself).query_dependence, 4)  # log 16: each has its own key
         2.7726
     """
     weights = attention.weights
@@ -265,11 +273,13 @@ def attention_numbers(attention: AttentionMap) -> AttentionNumbers:
         attention.height, attention.width, attention.key_stride, device=weights.device
     )
     entropy = torch.special.entr(weights).sum(-1).mean()
+    mean_row_entropy = torch.special.entr(weights.mean(1)).sum(-1).mean()
     far = (distance > attention.height / 2).to(weights.dtype)
     return AttentionNumbers(
         entropy=entropy.item(),
         distance=(weights * distance).sum(-1).mean().item(),
         far_mass=(weights * far).sum(-1).mean().item(),
+        query_dependence=max(0.0, (mean_row_entropy - entropy).item()),  # not below 0 by rounding
     )
 
 

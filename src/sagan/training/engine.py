@@ -13,7 +13,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from sagan.config import Precision, Runtime
-from sagan.devices import pick_device as pick_device
+from sagan.devices import pick_device
 
 
 class Engine:

@@ -216,7 +216,7 @@ function fillNumbers(layer, query) {
 function drawHistory(layer) {
   byId("history").hidden = !state.history.length;
   if (!state.history.length) return;
-  const last = Math.max(...state.history.map((line) => line.points.at(-1).images));
+  const last = Math.max(0, ...state.history.flatMap((line) => line.gamma.map(([images]) => images)));
   byId("history-title").textContent = `Over training, to ${last.toLocaleString("en")} images`;
   const charts = [["gamma", "γ", true], ["entropy", "Entropy, nats", false]];
   charts.forEach(([number, title, zero], i) => {
@@ -225,13 +225,13 @@ function drawHistory(layer) {
     );
     const lines = state.history.map((line) => ({
       chosen: line.key === layer.key,
-      points: line.points.map((point) => ({ images: point.images, value: point[number] })),
+      points: line[number].map(([images, value]) => ({ images, value })),
     }));
     lines.sort((a, b) => a.chosen - b.chosen); // the chosen one on top
     const own = lines.find((line) => line.chosen)?.points;
     const [name, span] = box.querySelectorAll("span");
     name.textContent = `${title} of ${layerName(layer)}`;
-    span.textContent = own ? `${shortNumber(own[0].value)} → ${shortNumber(own.at(-1).value)}` : "";
+    span.textContent = own?.length ? `${shortNumber(own[0].value)} → ${shortNumber(own.at(-1).value)}` : "";
     const canvas = box.querySelector("canvas");
     canvas.setAttribute("aria-label", `${name.textContent} over training: ${span.textContent}`);
     drawChart(canvas, lines, state.bundle.images_seen ?? null, zero);

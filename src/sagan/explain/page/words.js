@@ -63,6 +63,7 @@ function numberRows(layer, query) {
     ["Keys in effect", `of ${layer.keys}`, keys(entropy), keys(layer.entropy), keys(even.entropy)],
     ["Mean distance", "px of its map", shortNumber(layer.distances[query.index]), shortNumber(layer.distance), shortNumber(even.distance)],
     ["Farther than half the map", "share", percent(layer.farMasses[query.index]), percent(layer.far_mass), percent(even.far)],
+    ["Query dependence", "nats", "", shortNumber(layer.query_dependence), "0"],
     ["Peak", "share", percent(layer.peaks[query.index]), "", percent(1 / layer.keys)],
   ];
 }
