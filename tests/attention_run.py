@@ -27,11 +27,11 @@ def make_run(path):
     run.write_config(config)
     for step in STEPS:
         pair = build_generator(NETWORK, seed=1), build_discriminator(NETWORK, seed=1)
-        for network in pair:
+        for network, sharper in zip(pair, (0.5, 40), strict=True):
             for layer in network.attention.values():
                 torch.nn.init.constant_(layer.gamma, 0.1 * step)
                 for projection in (layer.query, layer.key):
-                    projection.u.div_(0.5 * step)  # sigma smaller, energies larger
+                    projection.u.div_(sharper * step)  # sigma smaller, energies larger
         g, d = (network.state_dict() for network in pair)
         tensors = {"ema": g, "generator": g, "discriminator": d}
         run.save(step, tensors, config=config, keep=5, facts={"images": 64 * step})

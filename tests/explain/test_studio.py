@@ -1,4 +1,4 @@
-"""The live page's model: its images are those of `sagan sample`, and its changes those asked for."""
+"""The live page's model: its images are those of `sagan sample`, its changes those asked for."""
 
 import shutil
 from dataclasses import replace

@@ -43,7 +43,8 @@ def explore(
     host
         The address to listen on; other than loopback, only with a token.
     token
-        What the page's address must carry, at least 16 letters, digits, - or _; other than on loopback made up if not given.
+        What the page's address must carry: at least 16 letters, digits, - or _. Not on loopback,
+        one is made up if none is given.
     open_browser
         Open the page in the browser.
     device

@@ -121,7 +121,8 @@ function slider(name, title, { min, max, step, value, words = shortNumber }) {
     refresh();
   });
   live.controls[name] = input;
-  return make("label", { className: "field" }, make("span", {}, title, output), input);
+  // htmlFor, since a label is otherwise of the first thing in it that can have one: the output
+  return make("label", { className: "field", htmlFor: input.id }, make("span", {}, title, output), input);
 }
 
 function select(name, title, options, chosen) {

@@ -205,5 +205,5 @@ async function start() {
   }
 }
 
-window.sagan = { state, draw, redraw, pointAt, queryAt, mapOf, weightOf, currentLayer }; // for the console, and tests
+window.sagan = { state, live, draw, redraw, pointAt, queryAt, mapOf, weightOf, currentLayer }; // for the console, and tests
 start();
