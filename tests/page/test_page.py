@@ -133,7 +133,7 @@ def settle(page):
 
 
 def wait_until(page, condition):
-    """Wait for a condition and two frames; Playwright's own wait needs eval, which the page bars."""
+    """Wait for a condition and two frames. (Playwright waits by eval, which the page bars.)"""
     page.evaluate(
         f"""async () => {{
             const frame = () => new Promise((done) => requestAnimationFrame(done));
