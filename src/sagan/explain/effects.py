@@ -127,6 +127,7 @@ def measure_effects(
         maps = [layer for layer in layers if layer.network == name]
         if not maps:
             continue
+        finest = max(maps, key=lambda layer: layer.attention.height)  # nearest to the points asked
         before = network(seen, subject.labels)
         reference = max(LEAST_REFERENCE[name], references[name])
         changes = {}
@@ -136,9 +137,9 @@ def measure_effects(
                 with _applied(network, intervention, grids):
                     afters.append(network(seen, subject.labels))
             shown = list(hidden[0].values())[-1] if hidden[0] else None
-            points = maps[0].points if name == "G" else ()
+            points = finest.points if name == "G" else ()
             changes[intervention] = _change(before, afters, shown, reference, points)
-        found.append(Effects(name, _shown(before), reference, maps[0].points[0], changes))
+        found.append(Effects(name, _shown(before), reference, finest.points[0], changes))
     return found
 
 
@@ -297,6 +298,8 @@ class Verdict:
                 " Hiding what a pixel attends to most changes that pixel by "
                 f"{most:.1f} of 255, hiding as many other keys by {others:.1f}."
             )
+        if "hidden-region" in self.relative:
+            rest += f" Hiding the region changes it by {self.relative['hidden-region']:.0%}."
         return f"Attention matters here: {head}, {rest}"
 
 

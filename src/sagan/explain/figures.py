@@ -19,7 +19,7 @@ COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9
 _DPI = 110
 _DIMMED = 0.55  # of the picture's brightness, under a map
 _FULL_COLOUR = 64.0  # grey levels of a difference
-_LINE_CHARACTERS = 150  # of the verdicts
+_LINE_CHARACTERS = 170  # of the verdicts
 _STRIP_STEP = 1.08  # from picture to picture, in their width
 
 
@@ -78,7 +78,8 @@ def _draw_map(
     lay_over(axis, weights)
     _mark(axis, point, colour)
     _frame(axis, colour, 2.5)
-    axis.set_title(f"peak {weights.max():.2f}", fontsize=7)
+    peak = weights.max().item()
+    axis.set_title(f"peak {peak:.2g}, {peak * weights.numel():.2g}× uniform", fontsize=7)
 
 
 def lay_over(axis: Any, weights: Tensor) -> None:
@@ -156,7 +157,7 @@ def _draw_pictures(part: Any, effects: Sequence[tuple[str, Effects]]) -> None:
         _mark(row[0], e.query, COLOURS[0], 6)
         row[0].set_title(caption, fontsize=8)
         row[0].set_xlabel(f"another seed: {e.reference:.1f}", fontsize=7)
-        for i, (name, change) in enumerate(e.changes.items()):
+        for i, change in enumerate(e.changes.values()):
             picture, difference = row[1 + 2 * i : 3 + 2 * i]
             show(picture, change.after)
             if change.hidden is not None:

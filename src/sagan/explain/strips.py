@@ -79,6 +79,7 @@ def interpolation_strips(generator: Generator, config: RunConfig, subject: Subje
     same = None if subject.labels is None else subject.labels.cpu().expand(_FRAMES)
     images = torch.cat(list(generate(generator, latents, same)))
     strips = [Strip(f"seed {seed}\nto {seed + 1}", "", images)]
+    title = "From seed to seed"
     if subject.labels is not None and network.classes > 1:
         start = int(subject.labels)
         end = (start + 1) % network.classes
@@ -86,6 +87,7 @@ def interpolation_strips(generator: Generator, config: RunConfig, subject: Subje
         stay = subject.latents.cpu().expand(_FRAMES, -1)
         images = torch.cat(list(generate(generator, stay, labels)))
         names = config.data.class_names
+        title += ", and from class to class"
         strips.append(Strip(f"class {names[start]}\nto {names[end]}", "", images))
     shares = [f"{i / (_FRAMES - 1):.0%}" for i in range(_FRAMES)]
-    return StripGroup("From seed to seed and from class to class", shares, strips)
+    return StripGroup(title, shares, strips)
