@@ -43,8 +43,7 @@ def explore(
     host
         The address to listen on; other than loopback, only with a token.
     token
-        What the page's address must carry: at least 16 letters, digits, - or _. Not on loopback,
-        one is made up if none is given.
+        What the page's address must carry, 16 characters or more; made up where --host needs one.
     open_browser
         Open the page in the browser.
     device
@@ -55,7 +54,7 @@ def explore(
         raise ValueError(f"--port must be from 0 to 65535, not {port}")
     if token is not None and not _is_token(token):
         raise ValueError(
-            f"--token must be at least {_LEAST_TOKEN_CHARACTERS} letters, digits, - or _"
+            f"--token must be at least {_LEAST_TOKEN_CHARACTERS} ASCII letters, digits, - or _"
         )
     from sagan.explain.page import assemble
     from sagan.explain.server import Desk, Gate, is_loopback, make_app, open_socket, serve
@@ -82,9 +81,12 @@ def explore(
         if open_browser:
             threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    with listening:
-        serve(app, listening, started=started)
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        with listening:
+            serve(app, listening, started=started)
+    finally:
+        signal.signal(signal.SIGTERM, before)
     if failure:
         raise failure[0]
 

@@ -5,8 +5,10 @@ the token where there is one, the length, and every value. No request names a fi
 """
 
 import asyncio
+import errno
 import hmac
 import ipaddress
+import os
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
@@ -274,15 +276,13 @@ def open_socket(host: str, port: int) -> socket.socket:
         ValueError: the host is none of this machine's.
         OSError: the port is taken, with what to do about it.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family)
-    except socket.gaierror:
-        raise ValueError(f"--host {host} is not an address of this machine") from None
-    except OverflowError:
-        raise ValueError(f"--port must be from 0 to 65535, not {port}") from None
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            raise ValueError(f"--host {host} is not an address of this machine") from None
+        reason = os.strerror(error.errno or 0).lower()
         raise OSError(error.errno, f"port {port} of {host}: {reason}; try --port 0") from None
 
 
