@@ -128,7 +128,7 @@ def write_explanation(
     causal, sentences = _write_effects(run, out, subjects, effects)
     paths += causal
     paths.append(_write_directions(out, config, subjects[0], generator))
-    paths.append(_write_page(run, out, config, subjects, layers))
+    paths.append(_write_page(run, out, config, subjects, layers, sentences))
     return Explanation(paths, sentences)
 
 
@@ -226,6 +226,7 @@ def _write_page(
     config: "RunConfig",
     subjects: "Sequence[Subject]",
     layers: "Sequence[list[QueryMaps]]",
+    verdicts: Sequence[str],
 ) -> Path:
     """Write the page to point at, with all maps of all images in it."""
     from sagan.explain import write_report
@@ -236,6 +237,7 @@ def _write_page(
         [(s.caption, s.pixels(), maps) for s, maps in zip(subjects, layers, strict=True)],
         title=run.resolve().name,
         about=f"{run} · {config.data.source}, {config.network.resolution} px",
+        verdicts=verdicts,
         history=read_history(_log_of(run)),
     )
     return out / "index.html"

@@ -26,6 +26,7 @@ def write_report(
     *,
     title: str,
     about: str = "",
+    verdicts: Sequence[str] = (),
     history: Mapping[str, Mapping[str, Course]] | None = None,
     most_bytes: int = MOST_BYTES,
 ) -> None:
@@ -40,6 +41,7 @@ def write_report(
         examples: for each image a caption, the image (uint8 `c h w`) and its layers' maps, as
             `explain_image` gives them; those without maps are left out.
         title: of the page; about: a line below it.
+        verdicts: what the causal check says, a sentence each.
         history: of `read_history`.
         most_bytes: the file is not larger.
 
@@ -50,7 +52,8 @@ def write_report(
     if not examples:
         raise ValueError("there is no attention to write a report of")
     packed = _pack_within(examples, most_bytes)
-    data = {"mode": "report", "about": about, "history": history_lines(history or {})}
+    data: dict[str, Any] = {"mode": "report", "about": about, "verdicts": list(verdicts)}
+    data["history"] = history_lines(history or {})
     page = assemble(data, title=title, bundles=packed).html.encode()
     if len(page) > most_bytes:
         raise ValueError(
@@ -92,6 +95,7 @@ def history_lines(history: Mapping[str, Mapping[str, Course]]) -> list[dict[str,
     """Put each layer's gamma and entropy over training into the page's form, thinned for a plot.
 
     Args:
+        verdicts: what the causal check says, a sentence each.
         history: of `read_history`.
 
     Example:

@@ -6,6 +6,7 @@ Dimensions: c h w an image's, z latent length, k classes.
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -70,6 +71,7 @@ class Studio:
         self._device = device
         self._networks: OrderedDict[int, tuple[Generator, Discriminator]] = OrderedDict()
         self._directions: dict[tuple[int, str], list[Direction]] = {}
+        self._plain: tuple[ImageRequest, Made] | None = None
         self._run = Run(checkpoint.path.parent.parent)
         self._name = str(path)
         self.stops = {stop.step: stop for stop in _stops(self._run, checkpoint.path)}
@@ -114,7 +116,10 @@ class Studio:
             ValueError: the run has no such checkpoint, class or layer, or every key is hidden.
             CheckpointError: the checkpoint is damaged, or gone since the page was opened.
         """
-        made = self.make(request)
+        keys = [f"{layer.network} {layer.name}" for layer in self._first.layers]
+        if request.layer is not None and request.layer not in keys:
+            raise ValueError(f"no attention layer {request.layer!r}; there is {', '.join(keys)}")
+        made = self.make(request) if request.changes_attention else self._as_trained(request)
         images = {"picture": to_uint8(made.image[0]).cpu()}
         stop = self.stops[request.step]
         facts: dict[str, Any] = {
@@ -125,7 +130,7 @@ class Studio:
             "change": None,
         }
         if request.changes_attention:
-            before = self._make(request, changed=False)
+            before = self._as_trained(request)
             images["before"] = to_uint8(before.image[0]).cpu()
             pixels = (made.image - before.image).abs().mean().item() / 2 * 255
             facts["change"] = {
@@ -137,15 +142,11 @@ class Studio:
 
     def make(self, request: ImageRequest) -> Made:
         """Make the image and collect the maps; `render` without the packing."""
-        return self._make(request, changed=True)
-
-    @torch.no_grad()
-    def _make(self, request: ImageRequest, *, changed: bool) -> Made:
         generator, discriminator = self._pair(request.step)
         latents, labels = self._inputs(request)
         with ExitStack() as stack:
-            if changed:
-                stack.enter_context(self._changed(request, generator, discriminator))
+            stack.enter_context(torch.no_grad())
+            stack.enter_context(self._changed(request, generator, discriminator))
             g_maps = stack.enter_context(record_attention(generator))
             d_maps = stack.enter_context(record_attention(discriminator))
             image = generator(latents, labels)
@@ -153,6 +154,13 @@ class Studio:
         layers = [Layer("G", name, attention) for name, attention in g_maps.items()]
         layers += [Layer("D", name, attention) for name, attention in d_maps.items()]
         return Made(image, logit, layers)
+
+    def _as_trained(self, request: ImageRequest) -> Made:
+        """Make the image without changes; the last one is kept, since a slider compares with it."""
+        plain = replace(request, layer=None, gamma_scale=1.0, uniform=False, region=None)
+        if self._plain is None or self._plain[0] != plain:
+            self._plain = plain, self.make(plain)
+        return self._plain[1]
 
     def _pair(self, step: int) -> tuple[Generator, Discriminator]:
         """Open a checkpoint's networks; the last few stay open."""
@@ -225,8 +233,6 @@ class Studio:
         chosen: dict[str, list[str] | None] = {"G": None, "D": None}
         if request.layer is not None:
             network, _, name = request.layer.partition(" ")
-            if network not in chosen:
-                raise ValueError(f"no attention layer {request.layer!r} in this run")
             chosen = {"G": [], "D": [], network: [name]}
         with ExitStack() as stack:
             for key, module in (("G", generator), ("D", discriminator)):

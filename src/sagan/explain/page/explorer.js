@@ -217,7 +217,7 @@ function drawHistory(layer) {
   byId("history").hidden = !state.history.length;
   if (!state.history.length) return;
   const last = Math.max(0, ...state.history.flatMap((line) => line.gamma.map(([images]) => images)));
-  byId("history-title").textContent = `Over training, to ${last.toLocaleString("en")} images`;
+  byId("history-title").textContent = `Over training, to ${last.toLocaleString("en")} images (thin: the other layers)`;
   const charts = [["gamma", "γ", true], ["entropy", "Entropy, nats", false]];
   charts.forEach(([number, title, zero], i) => {
     const box = byId("charts").children[i] ?? byId("charts").appendChild(

@@ -177,6 +177,8 @@ async function startReport(data) {
     if (mine === chosen) showBundle(bundle);
   };
   state.history = data.history;
+  byId("verdicts").hidden = !data.verdicts.length;
+  byId("verdicts").append(...data.verdicts.map((sentence) => make("p", {}, sentence)));
   strip.hidden = packed.length < 2;
   fillRadios(strip, packed.map(() => [make("canvas"), make("span")]), 0, choose);
   listeners.step = (by) => choose(chosen + by);
