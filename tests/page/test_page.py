@@ -208,7 +208,7 @@ def test_the_map_drawn_is_the_one_computed(visit, address, studio, layer):
         point(page, *place)
         row, column = (int(part * side) for part in place)
         check_drawn(pixels(page, "map"), attention.grid()[0, row, column])
-        said = page.locator("#sentence").inner_text()
+        said = page.locator("#sentence").inner_text().replace("\xa0", " ")
         assert f"row {row + 1}, column {column + 1} of the {side}×{side} map" in said
         peak = 100 * attention.grid()[0, row, column].max().item()
         assert f"{peak:.0f} %" in said or f"{peak:.1f} %" in said
@@ -470,9 +470,10 @@ def test_hovering_is_smooth_with_maps_of_1024_queries_and_256_keys(visit, tmp_pa
 
 
 def test_the_picture_for_the_readme(visit, address, tmp_path):
-    """Made of the run that SAGAN_SCREENSHOT_OF names, if any, into docs/images."""
+    """Made of the run that SAGAN_SCREENSHOT_OF names, if any (runs/demo), into docs/images."""
     served = serving(Studio(Path(SCREENSHOT_OF))) if SCREENSHOT_OF else iter([address])
     page = visit(next(served))
+    page.set_viewport_size({"width": 1280, "height": 980})
     if SCREENSHOT_OF:
         set_control(page, "label", 3)
     for y, x in ((0.2, 0.3), (0.55, 0.7), (0.85, 0.4)):
@@ -483,5 +484,5 @@ def test_the_picture_for_the_readme(visit, address, tmp_path):
     out = README_PICTURE if SCREENSHOT_OF else tmp_path / "explore.png"
     page.screenshot(path=out, animations="disabled")
     with Image.open(out) as picture:
-        assert picture.size == (1280, 900)
+        assert picture.size == (1280, 980)
     assert next(served, None) is None

@@ -217,7 +217,7 @@ function drawHistory(layer) {
   byId("history").hidden = !state.history.length;
   if (!state.history.length) return;
   const last = Math.max(0, ...state.history.flatMap((line) => line.gamma.map(([images]) => images)));
-  byId("history-title").textContent = `Over training, to ${last.toLocaleString("en")} images (thin: the other layers)`;
+  byId("history-title").textContent = `Over training, to ${last.toLocaleString("en")} images`;
   const charts = [["gamma", "γ", true], ["entropy", "Entropy, nats", false]];
   charts.forEach(([number, title, zero], i) => {
     const box = byId("charts").children[i] ?? byId("charts").appendChild(
@@ -230,7 +230,7 @@ function drawHistory(layer) {
     lines.sort((a, b) => a.chosen - b.chosen); // the chosen one on top
     const own = lines.find((line) => line.chosen)?.points;
     const [name, span] = box.querySelectorAll("span");
-    name.textContent = `${title} of ${layerName(layer)}`;
+    name.textContent = `${title} of ${layerName(layer)}${lines.length > 1 ? " (thin: other layers)" : ""}`;
     span.textContent = own?.length ? `${shortNumber(own[0].value)} → ${shortNumber(own.at(-1).value)}` : "";
     const canvas = box.querySelector("canvas");
     canvas.setAttribute("aria-label", `${name.textContent} over training: ${span.textContent}`);

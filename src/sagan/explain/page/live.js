@@ -182,7 +182,7 @@ function buildControls(facts) {
 function imageGroup(facts) {
   const seed = whole("seed", "Seed", { min: 0, max: facts.most_seed, value: 0 });
   const row = make("div", { className: "row" }, seed, button("new-seed", "New seed", () => setNumber("seed", Math.floor(Math.random() * 100000))));
-  const parts = [row];
+  const parts = [make("div", { className: "field" }, make("label", { htmlFor: "c-seed" }, "Seed"), row)];
   if (facts.classes.length) parts.push(select("label", "Class", facts.classes.map((name, i) => [String(i), name]), "0"));
   const words = (value) => (value ? `|z| ≤ ${value.toFixed(1)}` : "none");
   parts.push(slider("truncation", "Truncation", { min: 0, max: 3, step: 0.1, value: 0, words }));

@@ -9,7 +9,7 @@ function shortNumber(value) {
 
 const signed = (value) => (value === 0 ? "0" : (value > 0 ? "+" : "") + shortNumber(value));
 
-const percent = (share) => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
+const percent = (share) => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)}\u00a0%`; // never broken
 
 const NETWORKS = { G: "Generator", D: "Discriminator" };
 
