@@ -24,7 +24,7 @@ class Direction:
     Args:
         kind: `sefa`, `pca` or `random`.
         number: from 1, the strongest first.
-        vector: `z`, of length 1.
+        vector: `z`, of length 1, on the CPU.
         share: of the variance that it explains among all directions of its kind; None if random.
     """
 
@@ -69,8 +69,8 @@ def first_matrix(generator: Generator) -> Tensor:
     """The generator's first layer as a matrix `f z`, up to its scale and bias."""
     if isinstance(generator, DCGANGenerator):
         weight: Tensor = generator.blocks[0][0].layer.weight  # type: ignore[index]
-        return weight.flatten(1).T.double()  # z c h w
-    return generator.linear.matrix().double()
+        return weight.flatten(1).T.cpu().double()  # z c h w
+    return generator.linear.matrix().cpu().double()
 
 
 @torch.no_grad()
@@ -105,9 +105,10 @@ def pca_directions(
         rows.append(_first_features(generator, z[part], y).flatten(1))
     features = _without_class_means(torch.cat(rows), labels)
     # eigenvectors of the samples' Gram matrix: the components' coordinates, by no f x f matrix
-    values, vectors = torch.linalg.eigh((features @ features.T).double())
+    values, vectors = torch.linalg.eigh((features @ features.T).cpu().double())
     coordinates = vectors.flip(1)[:, :count]  # s k, orthonormal
-    directions = coordinates.T @ (z.double() - z.double().mean(0))
+    latents = z.cpu().double()
+    directions = coordinates.T @ (latents - latents.mean(0))
     directions = directions / directions.norm(dim=1, keepdim=True)
     return _strongest_first("pca", values.flip(0).clamp(min=0), directions, count)
 
@@ -117,8 +118,7 @@ def random_directions(generator: Generator, count: int) -> list[Direction]:
     draw = generator_for(0, "directions")
     vectors = torch.randn(count, generator.config.latent_dim, generator=draw)
     vectors = vectors / vectors.norm(dim=1, keepdim=True)
-    device = next(generator.parameters()).device
-    return [Direction("random", i + 1, v.to(device), None) for i, v in enumerate(vectors)]
+    return [Direction("random", i + 1, vector, None) for i, vector in enumerate(vectors)]
 
 
 @torch.no_grad()

@@ -285,11 +285,13 @@ class Verdict:
     def sentence(self) -> str:
         """The verdict in words."""
         what = {"G": "the generator's picture", "D": "the discriminator's logit"}[self.network]
-        change, uniform = (f"{self.relative[name]:.0%}" for name in ("gamma-0", "uniform"))
-        head = f"taking it away changes {what} by {change} of what another seed changes"
+        share = {name: f"{100 * value:.3g}%" for name, value in self.relative.items()}
+        head = f"taking it away changes {what} by {share['gamma-0']} of what another seed changes"
         if not self.matters:
             return f"Attention does not matter here: {head} (less than {THRESHOLD:.0%})."
-        rest = f"making its maps uniform by {uniform} (it takes {THRESHOLD:.0%} to matter)."
+        rest = (
+            f"making its maps uniform by {share['uniform']} (it takes {THRESHOLD:.0%} to matter)."
+        )
         if not self.places_matter:
             return f"The attention block matters here, where it looks does not: {head}, {rest}"
         if "hidden-most" in self.at_query:
@@ -299,7 +301,7 @@ class Verdict:
                 f"{most:.1f} of 255, hiding as many other keys by {others:.1f}."
             )
         if "hidden-region" in self.relative:
-            rest += f" Hiding the region changes it by {self.relative['hidden-region']:.0%}."
+            rest += f" Hiding the region changes it by {share['hidden-region']}."
         return f"Attention matters here: {head}, {rest}"
 
 

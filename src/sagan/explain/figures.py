@@ -134,7 +134,7 @@ def draw_causal(
 
     g = [(caption, e) for caption, found in checked for e in found if e.network == "G"]
     d = [(caption, e) for caption, found in checked for e in found if e.network == "D"]
-    heights = [1.6 * len(g) + 0.6] * bool(g) + [0.42 * len(d) + 1.5] * bool(d)
+    heights = [1.75 * len(g) + 0.6] * bool(g) + [0.42 * len(d) + 1.5] * bool(d)
     figure = Figure(figsize=(13, sum(heights) + 0.6), layout="constrained")
     figure.suptitle("What changes when attention is changed", fontsize=12)
     lines = [line for sentence in sentences for line in wrap(sentence, _LINE_CHARACTERS)]
