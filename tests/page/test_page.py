@@ -27,7 +27,11 @@ from sagan.nn.attention import AttentionMap
 from sagan.randomness import sample_latents
 from sagan.sampling import to_uint8
 
+sync_api = pytest.importorskip("playwright.sync_api", reason="no browser tests: no playwright")
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+PROGRAM = next(filter(None, map(shutil.which, NAMES)), None)
+if PROGRAM is None:
+    pytest.skip("no browser tests of the page: no chromium here", allow_module_level=True)
 ARGUMENTS = [
     "--no-sandbox",  # which root may not have
     "--disable-gpu",
@@ -45,12 +49,8 @@ FIRST = ImageRequest(step=STEPS[-1], seed=0, label=0)
 
 @pytest.fixture(scope="module")
 def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="no browser tests: no playwright")
-    program = next(filter(None, map(shutil.which, NAMES)), None)
-    if program is None:
-        pytest.skip("no browser tests of the page: no chromium on this machine")
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=PROGRAM, args=ARGUMENTS)
         yield browser
         browser.close()
 
