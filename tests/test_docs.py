@@ -42,6 +42,7 @@ def test_every_command_runs(place, monkeypatch, capfd):
     monkeypatch.chdir(place)
     lines = [line for block in blocks("bash") for line in block.splitlines()]
     commands = [shlex.split(line, comments=True) for line in lines if line.startswith("sagan ")]
+    commands.remove(["sagan", "explore", "runs/demo"])  # runs until stopped; tests/explain has it
     assert len(commands) >= 8
     for _, *arguments in commands:
         if arguments[0] == "train":

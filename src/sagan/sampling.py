@@ -184,8 +184,17 @@ def interpolation_latents(seeds: tuple[int, int], frames: int, config: NetworkCo
     if frames < 2:
         raise ValueError(f"an interpolation needs at least 2 frames, not {frames}")
     a, b = sample_latents(seeds, config.latent_dim)
+    return slerp(a, b, torch.linspace(0, 1, frames)[:, None])
+
+
+def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
+    """Go from one vector to another on the sphere; t is 0 at the one and 1 at the other.
+
+    Example:
+        >>> slerp(torch.tensor([3.0, 0.0]), torch.tensor([0.0, 4.0]), torch.tensor([1.0])).tolist()
+        [-0.0, 4.0]
+    """
     angle = torch.acos(torch.dot(a / a.norm(), b / b.norm()).clamp(-1, 1))
-    t = torch.linspace(0, 1, frames)[:, None]
     if angle < 1e-4:
         return a.lerp(b, t)
     return (torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b) / torch.sin(angle)

@@ -271,6 +271,7 @@ SURFACE = {  # others rely on it: add to it, never take away
         device""",
     "evaluate": "data metrics seed weights device",
     "explain": "out seed classes num points image region device",
+    "explore": "port host token open device",
     "bench": "rounds threads quick out",
 }
 

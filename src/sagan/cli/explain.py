@@ -35,7 +35,8 @@ def explain(
     (attention.json), also over training (attention-history.png). What
     changes without attention, with uniform maps and with keys hidden
     (causal.png, causal.json; the last line says whether attention matters).
-    Walks in latent space (directions.png).
+    Walks in latent space (directions.png). And a page that needs no server,
+    to point at any pixel and see where it looks (index.html).
 
     Parameters
     ----------
@@ -127,6 +128,7 @@ def write_explanation(
     causal, sentences = _write_effects(run, out, subjects, effects)
     paths += causal
     paths.append(_write_directions(out, config, subjects[0], generator))
+    paths.append(_write_page(run, out, config, subjects, layers, sentences))
     return Explanation(paths, sentences)
 
 
@@ -206,12 +208,39 @@ def _write_history(run: Path, out: Path) -> list[Path]:
     """Draw attention over training, where the run's log (a checkpoint's lies above it) tells it."""
     from sagan.explain.history import draw_history, read_history
 
-    folder = run.resolve().parent.parent if (run / "manifest.json").is_file() else run
-    history = read_history(folder / "log.jsonl")
+    history = read_history(_log_of(run))
     if not history:
         return []
     draw_history(out / "attention-history.png", history)
     return [out / "attention-history.png"]
+
+
+def _log_of(run: Path) -> Path:
+    folder = run.resolve().parent.parent if (run / "manifest.json").is_file() else run
+    return folder / "log.jsonl"
+
+
+def _write_page(
+    run: Path,
+    out: Path,
+    config: "RunConfig",
+    subjects: "Sequence[Subject]",
+    layers: "Sequence[list[QueryMaps]]",
+    verdicts: Sequence[str],
+) -> Path:
+    """Write the page to point at, with all maps of all images in it."""
+    from sagan.explain import write_report
+    from sagan.explain.history import read_history
+
+    write_report(
+        out / "index.html",
+        [(s.caption, s.pixels(), maps) for s, maps in zip(subjects, layers, strict=True)],
+        title=run.resolve().name,
+        about=f"{run} · {config.data.source}, {config.network.resolution} px",
+        verdicts=verdicts,
+        history=read_history(_log_of(run)),
+    )
+    return out / "index.html"
 
 
 def _write_effects(
