@@ -91,10 +91,16 @@ def _literal(network: NetworkConfig, training: TrainingConfig) -> Callable[[], o
     return lambda: literal_step(G, D, optimizers, *batches)
 
 
-def training_step(network: NetworkConfig, training: TrainingConfig) -> Callable[[], object]:
-    """Build both networks and give one step of each with the average's update."""
-    runtime = Runtime(device="cpu")
+def training_step(
+    network: NetworkConfig, training: TrainingConfig, runtime: Runtime | None = None
+) -> Callable[[], object]:
+    """Build both networks and give one step of each with the average's update.
+
+    Where a launcher has started several processes, each takes a batch of its own.
+    """
+    runtime = runtime or Runtime(device="cpu")
     engine = Engine(runtime, training.precision)
+    engine.launch()
     state = new_state(RunConfig(network=network, training=training), runtime, engine)
     (images, d_latents, g_latents), labels = _draws(network, training.batch_size)
     real_labels, d_labels, g_labels = labels or (None, None, None)
