@@ -54,8 +54,8 @@ def explain(
     image
         A real image for the discriminator to look at.
     region
-        What to hide in the check, as X0,Y0,X1,Y1 in pixels; by default what the first query point
-        attends to most.
+        What to hide in the check, as X0,Y0,X1,Y1 in pixels (X1 and Y1 not in it); by default what
+        each query point attends to most.
     device
         Where to compute.
     """
