@@ -191,8 +191,9 @@ def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     """Go from one vector to another on the sphere; t is 0 at the one and 1 at the other.
 
     Example:
-        >>> slerp(torch.tensor([3.0, 0.0]), torch.tensor([0.0, 4.0]), torch.tensor([1.0])).tolist()
-        [-0.0, 4.0]
+        >>> a, b = torch.tensor([2.0, 0.0]), torch.tensor([0.0, 2.0])
+        >>> round(slerp(a, b, torch.tensor([0.5])).norm().item(), 4)  # lerp would give 1.4142
+        2.0
     """
     angle = torch.acos(torch.dot(a / a.norm(), b / b.norm()).clamp(-1, 1))
     if angle < 1e-4:
