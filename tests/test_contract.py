@@ -11,11 +11,12 @@ SOURCE = Path(sagan.__file__).parent
 FLOORS = {
     "__init__": 0,
     "config": 0,
+    "devices": 0,
     "files": 0,
     "presets": 0.5,
     "pth": 0,
     "randomness": 0,
-    "runlog": 0,
+    "runlog": 0.5,
     "nn": 1,
     "data": 1,
     "metrics": 1,
@@ -32,10 +33,15 @@ FLOORS = {
 ONLY_IN = {
     "lightning_fabric": {"training/engine.py"},
     "cyclopts": {"cli"},
-    "matplotlib": {"bench", "explain"},
+    "matplotlib": {"bench", "explain", "training/curves.py"},
+    "tensorboard": {"training/board.py"},
     "rich": {"runlog.py"},
     "sklearn": {"data", "metrics"},
     "safetensors": {"checkpoint.py", "metrics/inception_features.py"},
+    "fastapi": {"explain/server.py"},
+    "pydantic": {"explain/server.py"},
+    "starlette": {"explain/server.py"},
+    "uvicorn": {"explain/server.py"},
     "PIL": {"data", "sampling.py", "bench"},
 }
 FILES = sorted(SOURCE.rglob("*.py"))
