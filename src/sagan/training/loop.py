@@ -203,7 +203,8 @@ class _Trainer:
             return False
         every = self.config.training.evaluate_every
         crossed = self.images // every > (self.images - self.images_per_step) // every
-        return crossed or self.state.step == self.last_step
+        # at the end too, unless it is the only one: of one checkpoint there is no best
+        return crossed or (self.state.step == self.last_step and self.images > every)
 
     def _asked_to_stop(self, stop: StopSignals) -> bool:
         if self.engine.world_size > 1 and self.state.step % _STOP_ASKED_EVERY_STEPS:
