@@ -313,6 +313,7 @@ class _Trainer:
         """Go on from the last good checkpoint with other random numbers, or give up."""
         failed, retry = self.images, self.state.retry + 1
         if retry > self.runtime.rollback:
+            self.journal.draw(now=True)
             raise TrainingFailure(self._gave_up(failure))
         del self.state  # not two of them on the device
         self.state = new_state(self.config, self.runtime, self.engine)
