@@ -21,7 +21,7 @@ def demo(path: Path, *, images: int | None, seed: int) -> int:
 
     from sagan.cli.evaluate import cas_of
     from sagan.cli.explain import write_explanation
-    from sagan.explain.causal import attention_off, gammas
+    from sagan.explain import gammas, intervene
     from sagan.run import find_checkpoint
     from sagan.sampling import image_grid, load, load_discriminator, to_uint8
     from sagan.training.look import fixed_latents
@@ -32,7 +32,7 @@ def demo(path: Path, *, images: int | None, seed: int) -> int:
     with torch.no_grad():
         pictures = generator(latents, labels)
         score = cas_of(generator, config, source="digits")
-        with attention_off(generator):
+        with intervene(generator, gamma_scale=0):
             without = generator(latents, labels)
             score_without = cas_of(generator, config, source="digits")
     difference = (pictures - without).abs().mean().item() / 2 * 255
@@ -50,9 +50,10 @@ def demo(path: Path, *, images: int | None, seed: int) -> int:
     grid, grid_without = path / "samples.png", path / "samples-gamma-0.png"
     image_grid(to_uint8(pictures), 10).save(grid)
     image_grid(to_uint8(without), 10).save(grid_without)
-    attention = write_explanation(path, path / "attention", 0, None, 4, 5, "cpu")
+    explanation = write_explanation(path, path / "attention", 0, None, 4, 5, "cpu")
     print(f"sample grid: {grid}; with gamma 0: {grid_without}")
-    print(f"attention: {', '.join(str(p) for p in attention)}")
+    print(f"attention: {', '.join(str(p) for p in explanation.paths)}")
+    print("\n".join(explanation.sentences))
     return 0
 
 

@@ -95,7 +95,7 @@ def evaluate(
     if metrics is not None:
         parse_metrics(metrics, kind)  # refused before anything is read
     from sagan.cli.subjects import is_run, open_images, open_run
-    from sagan.training.engine import pick_device
+    from sagan.devices import pick_device
 
     place = pick_device(device)
     with tempfile.TemporaryDirectory(prefix="sagan-") as cache:
