@@ -14,6 +14,7 @@ FLOORS = {
     "devices": 0,
     "files": 0,
     "presets": 0.5,
+    "pth": 0,
     "randomness": 0,
     "runlog": 0,
     "nn": 1,
@@ -25,13 +26,14 @@ FLOORS = {
     "sampling": 3.5,
     "training": 4,
     "explain": 4,
+    "bench": 4.5,
     "cli": 5,
     "__main__": 6,
 }
 ONLY_IN = {
     "lightning_fabric": {"training/engine.py"},
     "cyclopts": {"cli"},
-    "matplotlib": {"explain"},
+    "matplotlib": {"bench", "explain"},
     "rich": {"runlog.py"},
     "sklearn": {"data", "metrics"},
     "safetensors": {"checkpoint.py"},
@@ -39,7 +41,7 @@ ONLY_IN = {
     "pydantic": {"explain/server.py"},
     "starlette": {"explain/server.py"},
     "uvicorn": {"explain/server.py"},
-    "PIL": {"data", "sampling.py"},
+    "PIL": {"data", "sampling.py", "bench"},
 }
 FILES = sorted(SOURCE.rglob("*.py"))
 
@@ -96,7 +98,20 @@ def test_nothing_is_pickled():
         assert not {"pickle", "dill", "joblib", "marshal"} & set(imported(path)), path
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-                assert (node.value.id, node.attr) not in {("torch", "load"), ("torch", "save")}
+                forbidden = {("torch", "save")} | (
+                    set() if path.name == "pth.py" else {("torch", "load")}
+                )
+                assert (node.value.id, node.attr) not in forbidden, path
+
+
+def test_the_one_torch_load_reads_weights_only():
+    calls = [
+        node
+        for node in ast.walk(ast.parse((SOURCE / "pth.py").read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load"
+    ]
+    assert len(calls) == 1
+    assert "weights_only=True" in ast.unparse(calls[0])
 
 
 def test_files_stay_readable():

@@ -126,9 +126,10 @@ class TrainingConfig:
         fake_labels: `uniform`, or `data` for the data's class frequencies.
         augment: kinds of augmentation before the discriminator, see `sagan.training.augment`.
         augment_p: the probability of each kind for each image; where it adapts, its first value.
-        augment_target: mean sign of the discriminator's logits on real images that an adaptive
-            probability aims at; 0 keeps it fixed.
+        augment_target: the discriminator's overfitting (see `sagan.training.augment.adapted`) that
+            an adaptive probability aims at; 0 keeps it fixed.
         augment_ramp: images over which an adaptive probability can go from 0 to 1.
+        holdout: share of the images that are never trained on; an adaptive augmentation needs some.
         mirror: show each real image flipped left to right half of the time.
         seed: of weights, order, latents, labels and split.
         log_every, snapshot_every: images between log records, and between snapshots (checkpoint,
@@ -155,6 +156,7 @@ class TrainingConfig:
     augment_p: float = 1.0
     augment_target: float = 0.0
     augment_ramp: int = 100_000
+    holdout: float = 0.0
     mirror: bool = False
     seed: int = 0
     log_every: int = 1_280
@@ -189,9 +191,10 @@ class TrainingConfig:
             _require_choice("augmentation", kind, kinds)
         in_order = tuple(kind for kind in kinds if kind in self.augment)
         object.__setattr__(self, "augment", in_order)
-        p, target = self.augment_p, self.augment_target
+        p, target, holdout = self.augment_p, self.augment_target, self.holdout
         _require(0 <= p <= 1, f"augment_p must be in [0, 1], not {p}")
         _require(0 <= target < 1, f"augment_target must be in [0, 1), not {target}")
+        _require(0 <= holdout <= 0.5, f"holdout must be in [0, 0.5], not {holdout}")
         if target:
             _require(
                 bool(self.augment),
@@ -199,9 +202,9 @@ class TrainingConfig:
                 f"{','.join(kinds)}",
             )
             _require(
-                self.loss != "wgan-gp",
-                "augmentation cannot adapt under wgan-gp, whose logits have no zero point; give a "
-                "fixed probability",
+                holdout > 0,
+                "an adaptive augmentation compares with images that are never trained on: hold "
+                "out some, as --holdout 0.1",
             )
 
 

@@ -80,9 +80,10 @@ class DataOrder:
         True
     """
 
-    def __init__(self, length: int, *, seed: int) -> None:
+    def __init__(self, length: int, *, seed: int, purpose: str = "order") -> None:
         self.length = length
         self.seed = seed
+        self._purpose = purpose
         self._epoch = -1
         self._permutation = torch.empty(0, dtype=torch.int64)
 
@@ -98,7 +99,7 @@ class DataOrder:
 
     def _order(self, epoch: int) -> Tensor:
         if epoch != self._epoch:
-            generator = generator_for(self.seed, "order", epoch)
+            generator = generator_for(self.seed, self._purpose, epoch)
             self._permutation = torch.randperm(self.length, generator=generator)
             self._epoch = epoch
         return self._permutation

@@ -257,13 +257,14 @@ SURFACE = {  # others rely on it: add to it, never take away
     "train": """data background strict preset resolution channels unconditional
         no-unconditional images batch-size seed loss g-lr d-lr d-steps accumulate ema-decay g-width
         d-width g-attention d-attention attention-form standing-batches fake-labels augment
-        augment-p mirror precision log-every snapshot-every keep device devices compile
+        augment-p holdout mirror precision log-every snapshot-every keep device devices compile
         channels-last no-channels-last""",
     "sample": """num out classes seed truncation interpolate interpolate-classes weights batch-size
         device""",
     "evaluate": "data metrics seed weights device",
     "explain": "out seed classes num points image region device",
     "explore": "port host token open device",
+    "bench": "rounds threads quick out",
 }
 
 
@@ -304,6 +305,6 @@ def test_augmentation_options_reach_the_run(tmp_path):
     assert sagan("train", tmp_path / "run", *SMALL, "--images", "64", *options) == 0
     training = Run(tmp_path / "run").config().training
     assert (training.augment, training.augment_p) == (("color", "cutout"), 0.0)
-    assert (training.augment_target, training.mirror) == (0.6, True)
+    assert (training.augment_target, training.holdout, training.mirror) == (0.5, 0.1, True)
     assert sagan("train", tmp_path / "run", "--images", "128") == 0
     assert sagan("train", tmp_path / "run", "--augment", "none") == 2

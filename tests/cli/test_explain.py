@@ -148,6 +148,19 @@ def test_an_unconditional_run_with_attention_in_g_alone(tmp_path, capfd, picture
         assert not (tmp_path / "p").exists()
 
 
+def test_a_run_without_a_discriminator_is_explained_by_its_generator(run, picture, tmp_path, capfd):
+    """As an imported one may be."""
+    checkpoint, other = find_checkpoint(run), Run(tmp_path / "other")
+    other.write_config(checkpoint.config)
+    other.save(2, {"ema": checkpoint.tensors("ema")}, config=checkpoint.config, keep=1)
+    assert sagan("explain", other.path, "--out", tmp_path / "o", "--num", "1") == 0
+    told = json.loads((tmp_path / "o" / "causal.json").read_text())
+    assert [v["network"] for v in told["verdicts"]] == ["G"]
+    capfd.readouterr()
+    assert sagan("explain", other.path, "--out", tmp_path / "p", "--image", picture) == 2
+    assert "no attention in D" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 import subprocess
 import sys
 
@@ -14,9 +15,10 @@ from sagan.config import DataConfig, NetworkConfig, RunConfig, Runtime, Training
 from sagan.data import load_dataset
 from sagan.run import Run, find_checkpoint
 from sagan.runlog import read_records
+from sagan.sampling import to_float
 from sagan.training import loop as loop_module
 from sagan.training import train
-from sagan.training.augment import DRAWS, UPDATE_STEPS, Augmentation, _whole, adapted, augment
+from sagan.training.augment import DRAWS, Augmentation, _whole, adapted, augment
 from sagan.training.batches import BatchSource, Share
 from sagan.training.engine import Engine
 from sagan.training.state import new_state
@@ -280,7 +282,7 @@ def test_mirror_flips_about_half_of_the_real_images(digits):
     assert flipped.float().mean().item() == pytest.approx(0.5, abs=0.1)
     again = source(digits, batch_size=512, mirror=True).real(0)[0].images
     assert torch.equal(again, mirrored.images)
-    flips = [source(digits)._flips(step) for step in range(2)]
+    flips = [source(digits)._flips("mirror", step) for step in range(2)]
     assert not torch.equal(*flips)
 
 
@@ -317,66 +319,112 @@ def test_the_discriminator_sees_augmented_images_in_both_steps(digits, loss):
 # The adaptive probability
 
 
-def controller(p=0.0, target=0.6, ramp=1000):
-    return Augmentation(KINDS, torch.tensor(p), torch.tensor(0.0), target, ramp)
+def controller(p=0.0, target=0.5, ramp=1000):
+    return Augmentation(KINDS, torch.tensor(p), target, ramp)
 
 
-def show(controller, mean_sign, updates, batch=10):
+def show(controller, real, held_out, fake, updates):
     for _ in range(updates):
-        for _ in range(UPDATE_STEPS):
-            controller.note(torch.tensor(mean_sign), batch)
-        controller.adapt(controller.sign_sum, UPDATE_STEPS * batch)
+        controller.adapt(torch.tensor([real, held_out, fake]), 40)
     return controller.p.item()
 
 
 def test_p_rises_at_the_stated_rate_where_d_overfits():
-    assert show(controller(), 1.0, updates=5) == pytest.approx(5 * 40 / 1000)
-    assert show(controller(), 1.0, updates=25) == pytest.approx(1.0)
-    assert show(controller(), 1.0, updates=60) == 1.0  # and not above
+    overfitted = (1.0, -0.5, -1.0)  # the held-out images look more like the fakes
+    assert show(controller(), *overfitted, updates=5) == pytest.approx(5 * 40 / 1000)
+    assert show(controller(), *overfitted, updates=25) == pytest.approx(1.0)
+    assert show(controller(), *overfitted, updates=60) == 1.0  # and not above
 
 
 def test_p_falls_to_zero_where_d_does_not():
-    assert show(controller(p=0.5), 0.2, updates=5) == pytest.approx(0.3)
-    assert show(controller(p=0.5), 0.2, updates=50) == 0.0
-    assert show(controller(p=0.5), -1.0, updates=1) == pytest.approx(0.46)
+    fair = (1.0, 0.9, -1.0)
+    assert show(controller(p=0.5), *fair, updates=5) == pytest.approx(0.3)
+    assert show(controller(p=0.5), *fair, updates=50) == 0.0
 
 
 def test_p_stays_where_d_is_just_at_the_target():
-    assert show(controller(p=0.5, target=0.6), 0.6, updates=3, batch=10) == 0.5
+    assert show(controller(p=0.5, target=0.25), 1.0, 0.5, -1.0, updates=3) == 0.5
 
 
-def test_each_update_forgets_the_signs_before():
-    augmentation = controller(p=0.5)
-    show(augmentation, 1.0, updates=3)
-    assert augmentation.sign_sum == 0
-    assert show(augmentation, 0.2, updates=1) == pytest.approx(0.5 + 3 * 0.04 - 0.04)
+@given(st.floats(-100, 100), st.floats(-100, 100))
+def test_neither_the_level_nor_the_scale_of_the_logits_counts(level, log_scale):
+    scale = 2.0 ** (log_scale / 20)
+    for held_out, expected in ((0.5, 0.54), (0.7, 0.46)):
+        logits = [level + scale * x for x in (1.0, held_out, 0.2)]
+        assert show(controller(p=0.5), *logits, updates=1) == pytest.approx(expected)
 
 
-def test_signs_are_counted_whole_so_that_processes_add_up_exactly():
-    for batch in (7, 41, 48, 97):
-        for positive in range(batch + 1):
-            augmentation = controller()
-            signs = torch.tensor([1.0] * positive + [-1.0] * (batch - positive))
-            augmentation.note(signs.mean(), batch)
-            assert augmentation.sign_sum.item() == 2 * positive - batch
+def test_where_fakes_look_more_real_than_real_images_only_the_real_ones_count():
+    assert show(controller(p=0.5), 0.0, -0.1, 1.0, updates=1) == pytest.approx(0.54)
+    assert show(controller(p=0.5), 0.0, 0.1, 1.0, updates=1) == pytest.approx(0.46)
 
 
-@given(st.floats(0, 1), st.floats(-1, 1), st.integers(1, 10**7), st.integers(1, 10**7))
-def test_p_stays_a_probability(p, mean_sign, shown, ramp):
-    new = adapted(
-        torch.tensor(p), torch.tensor(mean_sign), target=0.6, shown_nimg=shown, ramp_nimg=ramp
-    )
+FINITE = st.floats(-1e6, 1e6)
+
+
+@given(st.floats(0, 1), FINITE, FINITE, FINITE, st.integers(1, 10**7), st.integers(1, 10**7))
+def test_p_stays_a_probability(p, real, held_out, fake, shown, ramp):
+    logits = torch.tensor([real, held_out, fake])
+    new = adapted(torch.tensor(p), *logits, target=0.5, shown_nimg=shown, ramp_nimg=ramp)
     assert 0 <= new <= 1
 
 
 def test_updating_reads_nothing_back_from_the_device():
     nothing = torch.tensor(0.5, device="meta")  # has no value to read
-    augmentation = Augmentation(KINDS, nothing, nothing, target=0.6, ramp_nimg=100)
-    augmentation.note(nothing, 16)
-    augmentation.adapt(augmentation.sign_sum, 64)
+    augmentation = Augmentation(KINDS, nothing, target=0.5, ramp_nimg=100)
+    augmentation.adapt(torch.stack([nothing] * 3), 64)
     assert augmentation.p.device.type == "meta"
     with pytest.raises(RuntimeError):
         augmentation.p.item()
+
+
+def test_p_is_updated_every_fourth_step_if_at_all():
+    assert [step for step in range(12) if controller().adapts_at(step)] == [3, 7, 11]
+    assert not any(controller(target=0.0).adapts_at(step) for step in range(12))
+
+
+def test_held_out_images_are_never_trained_on_and_every_other_one_is(digits):
+    config = configure(holdout=0.1, images=64)
+    batches = BatchSource(digits, config, Share(0, 1), torch.device("cpu"))
+    held_count = math.ceil(0.1 * len(digits))
+    size = config.training.batch_size
+    epochs = 2 * len(digits) // size
+    trained = {row(image) for k in range(epochs) for b in batches.real(k) for image in b.images}
+    held = {row(image) for k in range(epochs) for b in batches.held_out(k) for image in b.images}
+    everything = {row(image) for image in to_float(torch.from_numpy(digits.images))}
+    assert len(everything) == len(digits)
+    assert trained.isdisjoint(held)
+    assert len(held) == held_count
+    assert trained | held == everything
+
+
+def test_the_seed_decides_what_is_held_out(digits):
+    def held(seed):
+        config = configure(holdout=0.1, seed=seed)
+        source = BatchSource(digits, config, Share(0, 1), torch.device("cpu"))
+        return {row(image) for k in range(9) for b in source.held_out(k) for image in b.images}
+
+    assert held(0) == held(0)
+    assert held(0) != held(1)
+
+
+def test_held_out_images_are_cut_into_the_shares_of_all_processes(digits):
+    config = configure(holdout=0.3, accumulate=2, mirror=True, augment=("cutout",))
+
+    def batch(rank, world):
+        source = BatchSource(digits, config, Share(rank, world), torch.device("cpu"))
+        return source.held_out(5)
+
+    whole = batch(0, 1)
+    assert len(whole) == 2
+    for k in range(2):
+        for part in ("images", "labels", "draws"):
+            cut = torch.cat([getattr(batch(rank, 4)[k], part) for rank in range(4)])
+            assert torch.equal(cut, getattr(whole[k], part))
+
+
+def row(image):
+    return image.numpy().tobytes()
 
 
 # A whole run
@@ -387,6 +435,7 @@ ADAPTIVE = {
     "augment_p": 0.3,
     "augment_target": 0.1,
     "augment_ramp": 1000,
+    "holdout": 0.2,
     "mirror": True,
 }
 
@@ -411,7 +460,9 @@ def train_records(path):
     ]
 
 
-@pytest.mark.parametrize("options", [{}, {"accumulate": 2, "d_steps": 2, "images": 704, "seed": 3}])
+@pytest.mark.parametrize(
+    "options", [{}, {"accumulate": 2, "d_steps": 2, "images": 704, "augment_ramp": 3000}]
+)
 def test_a_resumed_adaptive_run_equals_an_unbroken_one_bit_for_bit(
     tmp_path, digits, monkeypatch, options
 ):
@@ -432,13 +483,10 @@ def test_a_resumed_adaptive_run_equals_an_unbroken_one_bit_for_bit(
     ]
     assert facts[0] == facts[1]
     assert facts[0]["p"] not in (0.0, ADAPTIVE["augment_p"])
-    assert facts[0]["sign_sum"] != 0  # of steps before the last stop and after it
 
 
 @pytest.mark.slow
 def test_two_processes_adapt_as_one_does(tmp_path):
-    """And a run may go on with another number of them: the sums over all are kept."""
-
     def sagan(path, *options):
         command = [sys.executable, "-m", "sagan", "train", str(path), "--batch-size", "32"]
         command += ["--g-width", "4", "--d-width", "8", "--device", "cpu", "--augment", "color"]
@@ -447,16 +495,13 @@ def test_two_processes_adapt_as_one_does(tmp_path):
         assert done.returncode == 0, done.stderr
         return find_checkpoint(path).manifest["augmentation"]
 
-    two = sagan(tmp_path / "two", "--images", "192", "--devices", "2")  # 6 steps: 2 since an update
-    assert two == sagan(tmp_path / "one", "--images", "192", "--accumulate", "2")
-    assert two["sign_sum"] != 0
+    two = sagan(tmp_path / "two", "--images", "640", "--devices", "2")
+    assert two == sagan(tmp_path / "one", "--images", "640", "--accumulate", "2")
 
 
-def test_p_is_logged_and_follows_the_signs(tmp_path, digits):
+def test_p_is_logged_and_moves(tmp_path, digits):
     run_to(tmp_path, digits, **ADAPTIVE)
     ps = [r["augment_p"] for r in train_records(tmp_path)]
-    signs = [r["real_sign"] for r in train_records(tmp_path)]
-    assert all(-1 <= sign <= 1 for sign in signs)
     assert len(set(ps)) > 2
     steps_apart = {round(abs(a - b) / 0.064, 4) for a, b in itertools.pairwise(ps)}
     assert steps_apart <= {0.0, 1.0}  # 4 x 16 of 1000 images an update, at most one in 3 steps
@@ -491,8 +536,9 @@ def test_p_zero_trains_exactly_as_no_augmentation(tmp_path, digits):
         ({"augment_p": 1.5}, "augment_p must be in .0, 1., not 1.5"),
         ({"augment_p": float("nan")}, "augment_p must be in"),
         ({"augment": ("color",), "augment_target": 1.0}, "augment_target must be in .0, 1., not 1"),
-        ({"augment_target": 0.6}, "name the kinds, as color,translation,cutout"),
-        ({"augment": ("color",), "augment_target": 0.6, "loss": "wgan-gp"}, "fixed probability"),
+        ({"augment_target": 0.5}, "name the kinds, as color,translation,cutout"),
+        ({"augment": ("color",), "augment_target": 0.5}, "hold out some, as --holdout 0.1"),
+        ({"holdout": 0.6}, "holdout must be in .0, 0.5., not 0.6"),
         ({"augment_ramp": 0}, "augment_ramp must be at least 1, not 0"),
     ],
 )

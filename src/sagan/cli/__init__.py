@@ -12,6 +12,7 @@ from typing import NoReturn
 from cyclopts import App, CycloptsError
 
 from sagan import __version__
+from sagan.cli.bench import bench
 from sagan.cli.data import check, pack
 from sagan.cli.evaluate import evaluate
 from sagan.cli.explain import explain
@@ -33,6 +34,7 @@ app.command(sample)
 app.command(evaluate)
 app.command(explain)
 app.command(explore)
+app.command(bench)
 _data = App(name="data", help="Check a data source, or pack it.", help_format="plaintext")
 _data.command(check)
 _data.command(pack)

@@ -97,7 +97,7 @@ def parse_sides(text: str | None) -> tuple[int, ...] | None:
         ) from None
 
 
-_ADAPTIVE_TARGET = 0.6  # Karras et al. 2020
+_ADAPTIVE_TARGET = 0.5  # docs/experiments.md
 
 
 def parse_augment(text: str | None) -> tuple[str, ...] | None:
@@ -122,7 +122,7 @@ def parse_probability(text: str | None) -> dict[str, float]:
 
     Example:
         >>> parse_probability("adaptive"), parse_probability("0.5")
-        ({'augment_p': 0.0, 'augment_target': 0.6}, {'augment_p': 0.5, 'augment_target': 0.0})
+        ({'augment_p': 0.0, 'augment_target': 0.5}, {'augment_p': 0.5, 'augment_target': 0.0})
     """
     if text is None:
         return {}

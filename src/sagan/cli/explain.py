@@ -55,8 +55,8 @@ def explain(
     image
         A real image for the discriminator to look at.
     region
-        What to hide in the check, as X0,Y0,X1,Y1 in pixels; by default what the first query point
-        attends to most.
+        What to hide in the check, as X0,Y0,X1,Y1 in pixels (X1 and Y1 not in it); by default what
+        each query point attends to most.
     device
         Where to compute.
     """
@@ -100,9 +100,12 @@ def write_explanation(
     from sagan.run import find_checkpoint
     from sagan.sampling import load, load_discriminator
 
-    config = find_checkpoint(run).config
+    checkpoint = find_checkpoint(run)
+    config = checkpoint.config
     network = config.network
-    if not network.g_attention and not network.d_attention:
+    judged = "discriminator.safetensors" in checkpoint.manifest["files"]  # imported: perhaps not
+    d_looks = judged and bool(network.d_attention)
+    if not network.g_attention and not d_looks:
         raise ValueError(f"{run} was trained without attention: there is nothing to draw")
     chosen = parse_classes(classes, config)
     hidden = parse_region(region, network)
@@ -113,9 +116,10 @@ def write_explanation(
             raise ValueError(f"--image has one class, not --classes {classes}; name one, or none")
         label = None if chosen is None else chosen[0]
         subjects.append(real_subject(image, config, label=label, device=place))
-        if not network.d_attention:
+        if not d_looks:
             raise ValueError(f"{run} has no attention in D, which alone looks at --image {image}")
-    generator, discriminator = load(run, device=place), load_discriminator(run, device=place)
+    generator = load(run, device=place)
+    discriminator = load_discriminator(run, device=place) if judged else None
     subjects = generated_subjects(generator, config, num, seed=seed, classes=chosen) + subjects
     layers = [explain_subject(s, generator, discriminator, points=points) for s in subjects]
     effects = [

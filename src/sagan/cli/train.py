@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _DEFAULT_PRESET = "digits"
 _DEFAULT_DATA = "digits"
+_ADAPTIVE_HOLDOUT = 0.1
 
 
 def train(
@@ -50,6 +51,7 @@ def train(
     fake_labels: Literal["uniform", "data"] | None = None,
     augment: str | None = None,
     augment_p: str | None = None,
+    holdout: float | None = None,
     mirror: bool | None = None,
     precision: Precision | None = None,
     log_every: int | None = None,
@@ -123,6 +125,8 @@ def train(
         DiffAugment for few images: any of color,translation,cutout; or none.
     augment_p
         The probability of each for each image, 0 to 1; or adaptive, against D's overfitting.
+    holdout
+        Share of the images never to train on; 0.1 with --augment-p adaptive, which needs some.
     mirror
         Show real images flipped left to right half of the time.
     precision
@@ -164,6 +168,7 @@ def train(
         "fake_labels": fake_labels,
         "augment": parse_augment(augment),
         **parse_probability(augment_p),
+        "holdout": holdout,
         "mirror": mirror,
         "precision": precision,
         "log_every": log_every,
@@ -272,6 +277,8 @@ def start(
         source = DataConfig(source=data or _DEFAULT_DATA, background=background or "white")
         base = RunConfig(preset=name, network=network, training=training, data=source)
         conditional = network.family != "dcgan" and not unconditional
+    if training_given.get("augment_target"):
+        training_given.setdefault("holdout", base.training.holdout or _ADAPTIVE_HOLDOUT)
     config = replace(
         base,
         network=replace(base.network, **network_given),

@@ -96,7 +96,7 @@ class Effects:
 def measure_effects(
     subject: Subject,
     generator: Generator,
-    discriminator: Discriminator,
+    discriminator: Discriminator | None,
     layers: Sequence[QueryMaps],
     *,
     region: Tensor | None = None,
@@ -105,7 +105,7 @@ def measure_effects(
 
     Args:
         subject: the picture.
-        generator, discriminator: of one run, in eval mode.
+        generator, discriminator: of one run, in eval mode; a run may be without the latter.
         layers: the subject's maps, with the query points.
         region: bool `h w`, what to hide; by default the keys that a query attends to most, until
             half of its attention is hidden, and as a control as many others, chosen at random.
@@ -116,16 +116,15 @@ def measure_effects(
     Raises:
         ValueError: the region hides every key of a layer.
     """
-    pictures, logits = _references(subject, generator, discriminator)
-    references = {"G": mean_difference(pictures) * LEVELS, "D": mean_difference(logits)}
-    networks: dict[str, tuple[nn.Module, Tensor | None]] = {
+    references = _references(subject, generator, discriminator)
+    networks: dict[str, tuple[nn.Module | None, Tensor | None]] = {
         "G": (generator, subject.latents),
         "D": (discriminator, subject.image),
     }
     found = []
     for name, (network, seen) in networks.items():
         maps = [layer for layer in layers if layer.network == name]
-        if not maps:
+        if network is None or not maps:
             continue
         finest = max(maps, key=lambda layer: layer.attention.height)  # nearest to the points asked
         before = network(seen, subject.labels)
@@ -227,25 +226,26 @@ def _shown(output: Tensor) -> Tensor:
 
 
 def _references(
-    subject: Subject, generator: Generator, discriminator: Discriminator
-) -> tuple[Tensor, Tensor]:
-    """Other pictures of the subject's class (of every class where it has none), and their logits.
+    subject: Subject, generator: Generator, discriminator: Discriminator | None
+) -> dict[str, float]:
+    """How far other pictures of the subject's class lie apart, and their logits, by the network.
 
-    Their seeds are negative, which no subject's is.
+    Of every class where it has none. Their seeds are negative, which no subject's is.
     """
     config, device = generator.config, subject.image.device
     z = sample_latents(range(-REFERENCES, 0), config.latent_dim).to(device)
-    if subject.labels is None:
-        pictures = generator(z)
-        return pictures, discriminator(pictures)
-    judged = subject.labels.expand(REFERENCES, *subject.labels.shape[1:])
-    made = judged
-    if judged.is_floating_point():  # no class is known
-        spread = spread_labels(REFERENCES, config)
-        assert spread is not None
-        made = spread.to(device)
+    made = judged = subject.labels
+    if subject.labels is not None:
+        made = judged = subject.labels.expand(REFERENCES, *subject.labels.shape[1:])
+        if subject.labels.is_floating_point():  # no class is known
+            spread = spread_labels(REFERENCES, config)
+            assert spread is not None
+            made = spread.to(device)
     pictures = generator(z, made)
-    return pictures, discriminator(pictures, judged)
+    found = {"G": mean_difference(pictures) * LEVELS}
+    if discriminator is not None:
+        found["D"] = mean_difference(discriminator(pictures, judged))
+    return found
 
 
 def mean_difference(samples: Tensor) -> float:

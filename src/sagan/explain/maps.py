@@ -71,7 +71,7 @@ def query_points(image: Tensor, count: int) -> list[tuple[float, float]]:
 @torch.no_grad()
 def explain_image(
     generator: Generator,
-    discriminator: Discriminator,
+    discriminator: Discriminator | None,
     latents: Tensor,
     labels: Tensor | None,
     *,
@@ -80,7 +80,7 @@ def explain_image(
     """Generate one image, and collect how every attention layer of G and D looks at it.
 
     Args:
-        generator, discriminator: of one run, in eval mode.
+        generator, discriminator: of one run, in eval mode; a run may be without the latter.
         latents: `1 z`.
         labels: `1`, or None.
         points: how many query points.
@@ -92,8 +92,9 @@ def explain_image(
         images = generator(latents, labels)
     places = query_points(images[0], points)
     layers = [_at_points("G", name, m, places) for name, m in maps.items()]
-    seen = look_at(discriminator, images, labels, places)
-    return to_uint8(images[0]).cpu(), layers + seen
+    if discriminator is not None:
+        layers += look_at(discriminator, images, labels, places)
+    return to_uint8(images[0]).cpu(), layers
 
 
 @torch.no_grad()
@@ -118,10 +119,15 @@ def look_at(
 
 @torch.no_grad()
 def explain_subject(
-    subject: Subject, generator: Generator, discriminator: Discriminator, *, points: int = 5
+    subject: Subject,
+    generator: Generator,
+    discriminator: Discriminator | None,
+    *,
+    points: int = 5,
 ) -> list[QueryMaps]:
     """Collect how G, where it made the picture, and D look at it: a `QueryMaps` per layer."""
     if subject.latents is None:
+        assert discriminator is not None
         places = query_points(subject.image[0], points)
         return look_at(discriminator, subject.image, subject.labels, places)
     args = subject.latents, subject.labels

@@ -119,18 +119,26 @@ def _whole(draws: Tensor, least: int, most: int) -> Tensor:
 
 
 def adapted(
-    p: Tensor, mean_sign: Tensor, *, target: float, shown_nimg: int, ramp_nimg: int
+    p: Tensor,
+    real: Tensor,
+    held_out: Tensor,
+    fake: Tensor,
+    *,
+    target: float,
+    shown_nimg: int,
+    ramp_nimg: int,
 ) -> Tensor:
     """Move the augmentation's probability against the discriminator's overfitting.
 
-    The more of the real images it knows, the more surely it calls them real: the mean sign of its
-    logits on them rises towards 1. Above the target p rises, below it falls, by a fixed amount an
-    image, within [0, 1].
+    The overfitting is how far the discriminator's logits on real images that it never trains on
+    have fallen from those on its training images, as a share of the distance down to the fakes':
+    0 where it treats both real sets alike, 1 where the held-out ones look as fake as the fakes.
+    Above the target p rises, below it falls, by a fixed amount an image, within [0, 1].
 
     Args:
         p: a scalar in [0, 1].
-        mean_sign: the mean sign of the real images' logits since the last update, in [-1, 1].
-        target: the mean sign aimed at.
+        real, held_out, fake: mean logits on training images, held-out images and fakes.
+        target: the overfitting aimed at, in (0, 1).
         shown_nimg: real images shown since the last update.
         ramp_nimg: images over which p can go from 0 to 1.
 
@@ -138,16 +146,18 @@ def adapted(
         The new p, a scalar on the same device; the host waits for nothing.
 
     Source:
-        Karras et al. 2020, section 3.
+        Karras et al. 2020, section 3, the heuristic r_v. Their r_t, the sign of the real logits,
+        says nothing under the hinge loss with spectral norm: docs/experiments.md.
 
     Example:
-        >>> p = adapted(torch.tensor(0.5), torch.tensor(0.9), target=0.6, shown_nimg=256,
+        >>> real, held_out, fake = torch.tensor([0.5, -0.3, -0.5])
+        >>> p = adapted(torch.tensor(0.5), real, held_out, fake, target=0.5, shown_nimg=256,
         ...             ramp_nimg=1024)
         >>> p.item()
         0.75
     """
-    moved = p + torch.sign(mean_sign - target) * (shown_nimg / ramp_nimg)
-    return moved.clamp(0.0, 1.0)
+    excess = (real - held_out) - target * (real - fake).clamp(min=0.0)
+    return (p + torch.sign(excess) * (shown_nimg / ramp_nimg)).clamp(0.0, 1.0)
 
 
 @dataclass
@@ -157,20 +167,17 @@ class Augmentation:
     Args:
         policy: see `augment`.
         p: the probability, a scalar on the images' device.
-        sign_sum: sum of the signs of the discriminator's logits on this process's real images since
-            the last update; whole, and so exact.
-        target: the mean sign that p adapts to; 0 leaves p as it is.
+        target: the overfitting that p adapts to, see `adapted`; 0 leaves p as it is.
         ramp_nimg: images over which an adaptive p can go from 0 to 1.
 
     Example:
-        >>> half = Augmentation(("cutout",), torch.tensor(0.5), torch.tensor(0.0))
+        >>> half = Augmentation(("cutout",), torch.tensor(0.5))
         >>> half(torch.zeros(2, 3, 8, 8), torch.rand(2, DRAWS)).shape
         torch.Size([2, 3, 8, 8])
     """
 
     policy: tuple[str, ...]
     p: Tensor
-    sign_sum: Tensor
     target: float = 0.0
     ramp_nimg: int = 1
 
@@ -178,14 +185,19 @@ class Augmentation:
         """Augment images `b c h w` by their random numbers `b r`."""
         return augment(images, draws, policy=self.policy, p=self.p)
 
-    def note(self, real_sign: Tensor, images: int) -> None:
-        """Take in the mean sign of one discriminator step's logits on so many real images."""
-        self.sign_sum = self.sign_sum + (real_sign * images).round()
+    def adapts_at(self, step: int) -> bool:
+        """Whether p is to be updated in the generator step of that number."""
+        return bool(self.target) and (step + 1) % UPDATE_STEPS == 0
 
-    def adapt(self, sign_sum: Tensor, shown_nimg: int) -> None:
-        """Update p by the signs summed over all processes, and begin the next sum."""
-        mean_sign = sign_sum / shown_nimg
+    def adapt(self, logits: Tensor, shown_nimg: int) -> None:
+        """Update p by the mean logits on training images, held-out ones and fakes, in a tensor."""
+        real, held_out, fake = logits
         self.p = adapted(
-            self.p, mean_sign, target=self.target, shown_nimg=shown_nimg, ramp_nimg=self.ramp_nimg
+            self.p,
+            real,
+            held_out,
+            fake,
+            target=self.target,
+            shown_nimg=shown_nimg,
+            ramp_nimg=self.ramp_nimg,
         )
-        self.sign_sum = torch.zeros_like(self.sign_sum)

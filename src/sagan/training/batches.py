@@ -6,6 +6,7 @@ share, so they are the same for any number of processes.
 Dimensions: b batch, z latent length.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,9 +18,14 @@ from sagan.data import ImageDataset
 from sagan.randomness import DataOrder, generator_for
 from sagan.sampling import to_float
 from sagan.training.augment import DRAWS
-from sagan.training.step import FakeBatch, RealBatch
+from sagan.training.step import FakeBatch, HeldOutBatch, RealBatch
 
 _KEEP_ON_DEVICE_BYTES = 2**31
+
+
+def _permuted(length: int, seed: int) -> Tensor:
+    """Which images are held out: the first so many of these rows."""
+    return torch.randperm(length, generator=generator_for(seed, "holdout"))
 
 
 @dataclass(frozen=True)
@@ -47,10 +53,14 @@ class BatchSource:
         self, dataset: ImageDataset, config: RunConfig, share: Share, device: torch.device
     ) -> None:
         training = config.training
-        if training.batch_size > len(dataset):
+        rows = _permuted(len(dataset), training.seed)
+        held = math.ceil(training.holdout * len(dataset))
+        self._held_out, self._trained_on = rows[:held], rows[held:].sort().values
+        if training.batch_size > len(self._trained_on):
+            left = f", of which {held} are held out" if held else ""
             raise ValueError(
-                f"batch size {training.batch_size} is larger than the data "
-                f"({len(dataset)} images); choose {len(dataset)} or less"
+                f"batch size {training.batch_size} is larger than the data ({len(dataset)} "
+                f"images{left}); choose {len(self._trained_on)} or less"
             )
         if training.batch_size % (training.accumulate * share.world_size):
             raise ValueError(
@@ -67,25 +77,28 @@ class BatchSource:
             assert dataset.labels is not None
             self._labels = torch.from_numpy(dataset.labels)
             if training.fake_labels == "data":
-                counts = torch.bincount(self._labels, minlength=config.network.classes)
+                shown = self._labels[self._trained_on]
+                counts = torch.bincount(shown, minlength=config.network.classes)
                 self._label_weights = counts.float()
         if device.type != "cpu" and self._images.nbytes <= _KEEP_ON_DEVICE_BYTES:
             self._on_device = torch.from_numpy(np.array(self._images)).to(device)
-        self._order = DataOrder(len(dataset), seed=training.seed)
+        self._order = DataOrder(len(self._trained_on), seed=training.seed)
+        self._held_out_order = DataOrder(max(1, held), seed=training.seed, purpose="held-out order")
 
     def real(self, d_step: int) -> list[RealBatch]:
         """The micro-batches of a discriminator step, counted from 0 over the whole run."""
         training = self._config.training
-        indices = self._order.indices(d_step * training.batch_size, training.batch_size)
+        places = self._order.indices(d_step * training.batch_size, training.batch_size)
+        indices = self._trained_on[places]
         latents, fake_labels, mix = self._draw("d", d_step)
-        flips = self._flips(d_step)
+        flips = self._flips("mirror", d_step)
         real_draws, fake_draws = (self._augment_draws(kind, d_step) for kind in ("real", "fake"))
         whole = (indices, flips, latents, fake_labels, mix, real_draws, fake_draws)
         parts = (self._cut(tensor) for tensor in whole)
         return [
             RealBatch(
                 self._pictures(rows, flip),
-                self._labels[rows].to(self._device) if self._labels is not None else None,
+                self._labels_of(rows),
                 z.to(self._device),
                 y.to(self._device) if self._conditional else None,
                 share.to(self._device),
@@ -94,6 +107,20 @@ class BatchSource:
             )
             for rows, flip, z, y, share, real, fake in zip(*parts, strict=True)
         ]
+
+    def held_out(self, step: int) -> list[HeldOutBatch]:
+        """Micro-batches of images that no step trains on, as many as a step shows."""
+        size = self._config.training.batch_size
+        rows = self._held_out[self._held_out_order.indices(step * size, size)]
+        flips = self._flips("mirror held-out", step)
+        parts = (self._cut(t) for t in (rows, flips, self._augment_draws("held-out", step)))
+        return [
+            HeldOutBatch(self._pictures(rows, flip), self._labels_of(rows), draws.to(self._device))
+            for rows, flip, draws in zip(*parts, strict=True)
+        ]
+
+    def _labels_of(self, rows: Tensor) -> Tensor | None:
+        return None if self._labels is None else self._labels[rows].to(self._device)
 
     def _rows(self, rows: Tensor) -> Tensor:
         if self._on_device is not None:
@@ -120,10 +147,10 @@ class BatchSource:
             images = torch.where(flip, images.flip(3), images)
         return to_float(images)
 
-    def _flips(self, d_step: int) -> Tensor:
+    def _flips(self, purpose: str, step: int) -> Tensor:
         """Which images of a batch are mirrored."""
         training = self._config.training
-        draw = generator_for(training.seed, "mirror", d_step)
+        draw = generator_for(training.seed, purpose, step)
         return torch.rand(training.batch_size, generator=draw) < 0.5
 
     def _augment_draws(self, purpose: str, step: int) -> Tensor:

@@ -27,7 +27,7 @@ from sagan.training.batches import BatchSource, Share
 from sagan.training.engine import Engine
 from sagan.training.signals import StopSignals
 from sagan.training.state import TrainState, new_state, restore, state_tensors
-from sagan.training.step import d_step, g_step
+from sagan.training.step import d_step, g_step, held_out_logits
 
 _GRID_ROWS, _GRID_COLUMNS = 10, 10
 _ATTENTION_IMAGES = 17  # of the grid, evenly spread, for the attention numbers
@@ -89,7 +89,7 @@ def train(
         if main:
             _prepare_folder(run, config, dataset)
         engine.barrier()
-        faults = _resume(state, run, engine.rank)
+        faults = _resume(state, run)
         trainer = _Trainer(config, run, engine, batches, state, progress=progress and main)
         for fault in faults:
             trainer.meter.say(f"left out a checkpoint: {fault}")
@@ -107,10 +107,10 @@ def _prepare_folder(run: Run, config: RunConfig, dataset: ImageDataset) -> None:
     run.remove_leftovers()
 
 
-def _resume(state: TrainState, run: Run, rank: int) -> list[str]:
+def _resume(state: TrainState, run: Run) -> list[str]:
     checkpoint, faults = run.newest_sound_checkpoint()
     if checkpoint is not None:
-        restore(state, checkpoint, rank=rank)
+        restore(state, checkpoint)
     return faults
 
 
@@ -180,16 +180,16 @@ class _Trainer:
             number = state.step * training.d_steps + k
             reals = self.batches.real(number)
             numbers |= d_step(networks, reals, training, engine, augmentation)
-            if augmentation is not None and augmentation.target:
-                augmentation.note(numbers["real_sign"], sum(len(batch.images) for batch in reals))
         fakes = self.batches.fake(state.step)
         numbers |= g_step(networks, fakes, training, engine, augmentation)
         averaging = self.images >= training.ema_start
         state.ema.update(state.generator, decay=None if averaging else 0.0)
-        state.step += 1
-        if augmentation is not None and augmentation.target and state.step % UPDATE_STEPS == 0:
+        if augmentation is not None and augmentation.adapts_at(state.step):
+            held_out = held_out_logits(networks, self.batches.held_out(state.step), augmentation)
+            logits = torch.stack([numbers["real_logits"], held_out, numbers["fake_logits"]])
             shown_nimg = UPDATE_STEPS * self.images_per_step
-            augmentation.adapt(engine.sum(augmentation.sign_sum), shown_nimg)
+            augmentation.adapt(engine.sum(logits) / engine.world_size, shown_nimg)
+        state.step += 1
         for name, value in numbers.items():
             state.log_sums[name] = state.log_sums.get(name, torch.zeros_like(value)) + value
 
@@ -229,7 +229,6 @@ class _Trainer:
             )
 
     def _snapshot(self, *, with_pictures: bool) -> None:
-        facts = self._augmentation_facts()
         if not self.main:
             return
         self._check_weights()
@@ -250,16 +249,13 @@ class _Trainer:
             state_tensors(state),
             config=self.config,
             keep=training.keep,
-            facts={"images": self.images, "log_sums": sums, **facts},
+            facts={"images": self.images, "log_sums": sums, **self._augmentation_facts()},
         )
 
     def _augmentation_facts(self) -> dict[str, Any]:
-        """What a resumed run needs of the augmentation; every process must ask."""
+        """What a resumed run needs of the augmentation."""
         augmentation = self.state.augmentation
-        if augmentation is None:
-            return {}
-        sign_sum = self.engine.sum(augmentation.sign_sum)
-        return {"augmentation": {"p": augmentation.p.item(), "sign_sum": sign_sum.item()}}
+        return {} if augmentation is None else {"augmentation": {"p": augmentation.p.item()}}
 
     def _check_weights(self) -> None:
         for name, network in (("G", self.state.generator), ("D", self.state.discriminator)):

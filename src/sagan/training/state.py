@@ -66,7 +66,6 @@ def new_state(config: RunConfig, runtime: Runtime, engine: Engine) -> TrainState
         augmentation = Augmentation(
             training.augment,
             p=torch.tensor(training.augment_p, device=engine.device),
-            sign_sum=torch.zeros((), device=engine.device),
             target=training.augment_target,
             ramp_nimg=training.augment_ramp,
         )
@@ -84,13 +83,12 @@ def state_tensors(state: TrainState) -> dict[str, dict[str, Tensor]]:
     }
 
 
-def restore(state: TrainState, checkpoint: Checkpoint, *, rank: int = 0) -> None:
+def restore(state: TrainState, checkpoint: Checkpoint) -> None:
     """Put a checkpoint's content into a state made for the same configuration.
 
     Args:
         state: changed in place.
         checkpoint: where from.
-        rank: of this process; the sums over all processes go on in the first.
 
     Raises:
         CheckpointError: a file is damaged; the state is then not to be used.
@@ -110,8 +108,6 @@ def restore(state: TrainState, checkpoint: Checkpoint, *, rank: int = 0) -> None
     if state.augmentation is not None:
         kept = checkpoint.manifest["augmentation"]
         state.augmentation.p = torch.tensor(kept["p"], device=device)
-        sign_sum = kept["sign_sum"] if rank == 0 else 0.0
-        state.augmentation.sign_sum = torch.tensor(sign_sum, device=device)
 
 
 def _adam_tensors(optimizer: torch.optim.Optimizer, network: nn.Module) -> dict[str, Tensor]:

@@ -43,6 +43,14 @@ class FakeBatch(NamedTuple):
     draws: Tensor | None = None  # b r in [0, 1), for augmentation
 
 
+class HeldOutBatch(NamedTuple):
+    """Real images that no step trains on."""
+
+    images: Tensor  # b c h w in [-1, 1]
+    labels: Tensor | None  # b
+    draws: Tensor | None = None  # b r in [0, 1), for augmentation
+
+
 @dataclass
 class Networks:
     """Both networks as the engine wraps them, and their optimisers."""
@@ -80,8 +88,7 @@ def d_step(
         augment: changes real and fake images before the discriminator sees them.
 
     Returns:
-        `d_loss`, `real_logits`, `fake_logits` and `real_sign` (of the real logits; near 1 where the
-        discriminator overfits): scalar means on the device, detached.
+        `d_loss`, `real_logits`, `fake_logits`: scalar means on the device, detached.
     """
     G, D = networks.generator, networks.discriminator
     power_iteration(D)
@@ -107,11 +114,28 @@ def d_step(
             ("d_loss", loss),
             ("real_logits", real_logits.mean()),
             ("fake_logits", fake_logits.mean()),
-            ("real_sign", real_logits.sign().mean()),
         ):
             sums[name] = sums.get(name, 0) + value.detach() / len(batches)
     networks.d_optimizer.step()
     return sums
+
+
+@torch.no_grad()
+def held_out_logits(
+    networks: Networks, batches: Sequence[HeldOutBatch], augment: Augment | None = None
+) -> Tensor:
+    """The discriminator's mean logit on real images that it is not trained on, seen as the others.
+
+    Returns:
+        A scalar on the device.
+    """
+    means = [
+        networks.discriminator(_seen(batch.images, batch.draws, augment), batch.labels)
+        .float()
+        .mean()
+        for batch in batches
+    ]
+    return torch.stack(means).mean()
 
 
 def _seen(images: Tensor, draws: Tensor | None, augment: Augment | None) -> Tensor:

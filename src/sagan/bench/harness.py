@@ -1,0 +1,215 @@
+"""Timing candidates side by side on a machine that others use too.
+
+The candidates of a comparison take turns, round by round and each round in another order, so that
+what slows the machine down slows them all; what is reported is each one's median, its quartiles,
+and the median over the rounds of its ratio to the first candidate, the baseline. The rate of a
+matrix product is measured in the same rounds: no network runs faster than that.
+"""
+
+import datetime
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+import sagan
+from sagan.bench.memory import peak_of_child
+from sagan.models.estimate import measure_flop_per_sec
+
+Scale = Literal["tiny", "quick", "full"]  # tiny: does it run at all? for tests
+
+_LEAST_SEC = {"tiny": 0.0, "quick": 0.05, "full": 0.2}  # of one turn; short calls are repeated
+_MATRIX_SEC = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One way to do a comparison's work.
+
+    Args:
+        name: unique within its comparison.
+        prepare: builds what is needed, and gives the call that is timed; it holds no more memory
+            between calls than the work itself needs.
+    """
+
+    name: str
+    prepare: Callable[[], Callable[[], object]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """The same work done by several candidates.
+
+    Args:
+        label: unique within its case.
+        candidates: the first is the baseline of the ratios.
+        parameters: the sizes, for tables and plots.
+        items: images (or whatever is counted a second) of one call; 0 gives no rate.
+        flop: of one call, what the work takes at least; 0 gives no utilisation.
+        memory: measure each candidate's peak, in a process of its own.
+    """
+
+    label: str
+    candidates: Sequence[Candidate]
+    parameters: Mapping[str, int | float | str] = field(default_factory=dict)
+    items: int = 0
+    flop: int = 0
+    memory: bool = False
+
+
+Case = Callable[[Scale], list[Comparison]]  # cheap to call: the work is in `prepare`
+
+
+def compare(comparison: Comparison, *, rounds: int, scale: Scale) -> dict[str, Any]:
+    """Time a comparison's candidates in turns.
+
+    Args:
+        comparison: what to time.
+        rounds: turns of each candidate, after one to warm up.
+        scale: sets how long a turn lasts at least.
+
+    Returns:
+        JSON types: label, parameters, `matrix_flop_per_sec`, and for each candidate `median_sec`,
+        `quartiles_sec`, `speedup` over the baseline with its `speedup_quartiles`, and, where the
+        comparison counts them, `items_per_sec` and `mfu` (of the matrix product's rate).
+
+    Example:
+        >>> works = [Candidate(name=str(n), prepare=lambda n=n: lambda: sum(range(n)))
+        ...          for n in (40_000, 10_000)]
+        >>> done = compare(Comparison(label="sum", candidates=works), rounds=5, scale="tiny")
+        >>> done["candidates"][0]["speedup"], done["candidates"][1]["speedup"] > 2
+        (1.0, True)
+    """
+    calls = [candidate.prepare() for candidate in comparison.candidates]
+    repeats = [_repeats(call, _LEAST_SEC[scale]) for call in calls]
+    times: list[list[float]] = [[] for _ in calls]
+    matrix: list[float] = []
+    for turn in range(rounds):
+        matrix.append(measure_flop_per_sec(seconds=_MATRIX_SEC if scale != "tiny" else 0.0))
+        for i in range(len(calls)):
+            which = (turn + i) % len(calls)
+            times[which].append(_time(calls[which], repeats[which]))
+    peak = statistics.median(matrix)
+    return {
+        "label": comparison.label,
+        "parameters": dict(comparison.parameters),
+        "matrix_flop_per_sec": peak,
+        "candidates": [
+            _summary(candidate.name, mine, times[0], comparison, peak)
+            for candidate, mine in zip(comparison.candidates, times, strict=True)
+        ],
+    }
+
+
+def _time(call: Callable[[], object], repeats: int) -> float:
+    start = time.perf_counter()
+    for _ in range(repeats):
+        call()
+    return (time.perf_counter() - start) / repeats
+
+
+def _repeats(call: Callable[[], object], least_sec: float) -> int:
+    """Warm a call up, and say how often a turn repeats it."""
+    call()
+    return max(1, round(least_sec / max(_time(call, 1), 1e-9))) if least_sec else 1
+
+
+def _summary(
+    name: str, mine: list[float], baseline: list[float], comparison: Comparison, peak: float
+) -> dict[str, Any]:
+    speedups = [b / m for b, m in zip(baseline, mine, strict=True)]
+    median_sec = statistics.median(mine)
+    summary: dict[str, Any] = {
+        "name": name,
+        "median_sec": median_sec,
+        "quartiles_sec": _quartiles(mine),
+        "speedup": statistics.median(speedups),
+        "speedup_quartiles": _quartiles(speedups),
+    }
+    if comparison.items:
+        summary["items_per_sec"] = comparison.items / median_sec
+    if comparison.flop:
+        summary["mfu"] = comparison.flop / median_sec / peak
+    return summary
+
+
+def _quartiles(values: list[float]) -> list[float]:
+    if len(values) < 2:
+        return [values[0], values[0]]
+    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
+    return [low, high]
+
+
+def run_case(
+    name: str,
+    case: Case,
+    *,
+    rounds: int,
+    scale: Scale,
+    say: Callable[[str], None] = lambda line: None,
+) -> list[dict[str, Any]]:
+    """Run a case's comparisons one after the other, memory included, and say each one's table."""
+    results = []
+    for comparison in case(scale):
+        result = compare(comparison, rounds=rounds, scale=scale)
+        if comparison.memory:
+            for candidate in result["candidates"]:
+                candidate["peak_bytes"] = peak_of_child(
+                    name, comparison.label, candidate["name"], scale, torch.get_num_threads()
+                )
+        say(table(result))
+        results.append(result)
+    return results
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """Lay one comparison's result out in lines to read."""
+    lines = [
+        f"{result['label']}  (matrix product: {result['matrix_flop_per_sec'] / 1e9:.0f} GFLOP/s)"
+    ]
+    for c in result["candidates"]:
+        low, high = c["quartiles_sec"]
+        line = (
+            f"  {c['name']:<24} {1e3 * c['median_sec']:>10.2f} ms "
+            f"({1e3 * low:.2f} to {1e3 * high:.2f})  {c['speedup']:>6.2f}x"
+        )
+        if "items_per_sec" in c:
+            line += f"  {c['items_per_sec']:>9.1f}/s"
+        if "mfu" in c:
+            line += f"  MFU {100 * c['mfu']:>3.0f} %"
+        if c.get("peak_bytes") is not None:
+            line += f"  {c['peak_bytes'] / 1e6:>7.0f} MB"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def environment() -> dict[str, Any]:
+    """Describe what a result was measured on: hardware, versions, threads, load and date."""
+    return {
+        "date": datetime.date.today().isoformat(),
+        "cpu": _cpu_name(),
+        "cpu_features": torch.backends.cpu.get_cpu_capability(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "sagan": sagan.__version__,
+    }
+
+
+def _cpu_name() -> str:
+    """The processor's name, where the system tells it."""
+    facts = Path("/proc/cpuinfo")
+    if facts.is_file():
+        for line in facts.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()

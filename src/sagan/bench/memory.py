@@ -1,0 +1,66 @@
+"""The peak memory of one candidate, in a process of its own.
+
+    python -m sagan.bench.memory CASE LABEL CANDIDATE SCALE THREADS
+
+A process's memory only grows as far as its peak is concerned, so each candidate needs a fresh one.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+_CALLS = 2  # the second one finds gradients and optimiser moments in place
+
+
+def peak_of_child(case: str, label: str, candidate: str, scale: str, threads: int) -> int | None:
+    """Run a candidate twice in a new process; give that process's peak resident size in bytes.
+
+    Everything is in it, the interpreter and PyTorch too (some 300 MB).
+
+    Returns:
+        Bytes, or None where the system does not tell.
+
+    Raises:
+        RuntimeError: the process failed; the message is the end of what it said.
+    """
+    command = [sys.executable, "-m", "sagan.bench.memory", case, label, candidate, scale]
+    done = subprocess.run([*command, str(threads)], capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(
+            f"{case}, {label}: {candidate} failed in its own process: {done.stderr[-500:]}"
+        )
+    peak = done.stdout.split()[-1]
+    return int(peak) if peak.isdecimal() else None
+
+
+def peak_bytes() -> int | None:
+    """This process's largest resident size so far.
+
+    From /proc rather than `getrusage`, whose figure a new process inherits from its parent.
+    """
+    status = Path("/proc/self/status")
+    if not status.is_file():
+        return None
+    for line in status.read_text(encoding="ascii").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def main(case: str, label: str, name: str, scale: str, threads: str) -> None:
+    """Find the candidate, run it, and print the peak."""
+    import torch
+
+    from sagan.bench.cases import CASES
+
+    torch.set_num_threads(int(threads))
+    (comparison,) = (c for c in CASES[case](scale) if c.label == label)  # type: ignore[arg-type]
+    (candidate,) = (c for c in comparison.candidates if c.name == name)
+    call = candidate.prepare()
+    for _ in range(_CALLS):
+        call()
+    print(peak_bytes())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,78 @@
+"""`sagan bench`."""
+
+import json
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+_ROUNDS = {True: 3, False: 7}  # quick or not
+
+
+def bench(
+    *names: str,
+    rounds: int | None = None,
+    threads: int = 0,
+    quick: Annotated[bool, Parameter(negative=())] = False,
+    out: Path | None = None,
+) -> None:
+    """Measure speed and memory side by side; JSON on stdout, tables on stderr.
+
+    Each case runs the system beside the literal form of the code that the
+    article quotes, in turns, and gives medians and ratios.
+
+    Parameters
+    ----------
+    names
+        Cases: attention, data; by default all.
+    rounds
+        Turns of each candidate; by default 7, with --quick 3.
+    threads
+        CPU threads; 0 takes PyTorch's own number.
+    quick
+        Few and small sizes.
+    out
+        A folder to write a file a case to, named by case, date and hardware.
+    """
+    rounds = _ROUNDS[quick] if rounds is None else rounds
+    if rounds < 1:
+        raise ValueError(f"--rounds must be at least 1, not {rounds}")
+    if threads < 0:
+        raise ValueError(f"--threads must be 0 or more, not {threads}")
+    if out is not None and out.exists() and not out.is_dir():
+        raise ValueError(f"--out {out} is a file, not a folder")
+    import torch
+
+    from sagan.bench import environment, run_case
+    from sagan.bench.cases import CASES
+
+    for name in names:
+        if name not in CASES:
+            raise ValueError(f"unknown case {name!r}; choose from {', '.join(CASES)}")
+    if threads:
+        torch.set_num_threads(threads)
+    facts = environment()
+    results: dict[str, Any] = {}
+    for name in dict.fromkeys(names or CASES):
+        results[name] = run_case(
+            name,
+            CASES[name],
+            rounds=rounds,
+            scale="quick" if quick else "full",
+            say=lambda lines: print(lines, file=sys.stderr, flush=True),
+        )
+        if out is not None:
+            _write(out, name, {**facts, "rounds": rounds, "quick": quick}, results[name])
+    print(json.dumps({"environment": facts, "rounds": rounds, "quick": quick, "cases": results}))
+
+
+def _write(out: Path, name: str, facts: Mapping[str, Any], results: Any) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    hardware = re.sub(r"[^a-z0-9]+", "-", facts["cpu"].lower()).strip("-") or "cpu"
+    path = out / f"{name}-{facts['date']}-{hardware}-{facts['threads']}t.json"
+    content = {"case": name, "environment": facts, "comparisons": results}
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    print(f"written: {path}", file=sys.stderr)

@@ -1,0 +1,93 @@
+"""Reading other programs' `.pth` files: tensors and plain values, never code.
+
+The only file that calls `torch.load`, and only with `weights_only=True`. Memory is bounded by the
+size of the file.
+"""
+
+import os
+import re
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_MOST_PICKLE_BYTES = 64 << 20  # names and shapes; the largest peers' have some 100 KB
+_MOST_ENTRIES = 100_000
+_ROOM_BYTES = 1 << 20  # that small tensors in a small file may take beyond its size
+
+
+def read_pth(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a `.pth` file's dictionary: tensors on the CPU, numbers, texts and nests of them.
+
+    Both of PyTorch's formats are read, the zip of today and the stream of before 2020.
+
+    Raises:
+        ValueError: the file is not one, is damaged, holds anything but weights and plain values, or
+            claims more memory than its own size; one line says which.
+        OSError: it cannot be opened.
+
+    Source:
+        `torch.load(weights_only=True)`, whose unpickler builds tensors and containers only.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp()) / "no.pth"
+        >>> _ = file.write_bytes(b"not a checkpoint")
+        >>> read_pth(file)
+        Traceback (most recent call last):
+        ValueError: ...no.pth is not a PyTorch checkpoint, or it is damaged
+    """
+    path = Path(path)
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if zipfile.is_zipfile(file):
+            _check_zip(path, size)
+        file.seek(0)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # old storages are deprecated, and fine
+                content = torch.load(file, map_location="cpu", weights_only=True)
+        except MemoryError:
+            raise
+        except Exception as error:  # whatever the bytes provoke
+            raise ValueError(f"{path} {_reason(str(error))}") from None
+    if not isinstance(content, Mapping) or not all(isinstance(key, str) for key in content):
+        raise ValueError(f"{path} holds a {type(content).__name__}, not a dictionary of weights")
+    claimed = sum(tensor.numel() * tensor.element_size() for tensor in _tensors(content))
+    if claimed > 2 * size + _ROOM_BYTES:  # twice: one tensor may stand under two names
+        raise ValueError(f"{path} claims {claimed:,} bytes of weights in a file of {size:,}")
+    return dict(content)
+
+
+def _check_zip(path: Path, size: int) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except zipfile.BadZipFile:
+        raise ValueError(f"{path} is not a PyTorch checkpoint, or it is damaged") from None
+    if len(entries) > _MOST_ENTRIES or sum(entry.file_size for entry in entries) > size:
+        raise ValueError(f"{path} claims more than its {size:,} bytes: it is no checkpoint")
+    if any(e.file_size > _MOST_PICKLE_BYTES for e in entries if e.filename.endswith(".pkl")):
+        raise ValueError(f"{path} holds an object of over {_MOST_PICKLE_BYTES >> 20} MB")
+
+
+def _reason(message: str) -> str:
+    foreign = re.search(r"GLOBAL ([\w.]+)", message) or re.search(r"[Cc]lass ([\w.]+)", message)
+    if foreign:
+        return f"holds {foreign[1]}, which is code or an object: only weights are read from files"
+    return "is not a PyTorch checkpoint, or it is damaged"
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _tensors(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _tensors(inner)
