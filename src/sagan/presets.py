@@ -60,6 +60,7 @@ PRESETS: Mapping[str, tuple[NetworkConfig, TrainingConfig]] = {
             standing_batches=50,
             log_every=640,
             snapshot_every=11_200,
+            keep=11,  # all: `sagan explore` walks through them
         ),
     ),
     "article": (
