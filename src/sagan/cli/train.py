@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 from sagan.cli.common import parse_augment, parse_probability, parse_sides
 from sagan.cli.start import DEFAULT_DATA, DEFAULT_PRESET, start
@@ -17,50 +17,59 @@ if TYPE_CHECKING:
     from sagan.data import ImageDataset
 
 
+# of the options in --help, in this order
+_BASICS = Group("Basics", sort_key=1)
+_PICTURES = Group("Pictures", sort_key=2)
+_NETWORKS = Group("Networks", sort_key=3)
+_OPTIMISATION = Group("Optimisation", sort_key=4)
+_FOLLOWING = Group("Following a run", sort_key=5)
+_MACHINE = Group("Machine", sort_key=6)
+
+
 def train(
     run: Path | None = None,
     /,
     *,
-    data: str | None = None,
-    background: str | None = None,
-    strict: Annotated[bool, Parameter(negative=())] = False,
-    preset_name: Annotated[str | None, Parameter(name="--preset")] = None,
-    resolution: int | None = None,
-    channels: int | None = None,
-    unconditional: bool | None = None,
-    images: int | None = None,
-    batch_size: int | None = None,
-    seed: int | None = None,
-    loss: Loss | None = None,
-    g_lr: float | None = None,
-    d_lr: float | None = None,
-    d_steps: int | None = None,
-    accumulate: int | None = None,
-    ema_decay: float | None = None,
-    g_width: int | None = None,
-    d_width: int | None = None,
-    g_attention: str | None = None,
-    d_attention: str | None = None,
-    attention_form: AttentionForm | None = None,
-    standing_batches: int | None = None,
-    fake_labels: Literal["uniform", "data"] | None = None,
-    augment: str | None = None,
-    augment_p: str | None = None,
-    holdout: float | None = None,
-    mirror: bool | None = None,
-    precision: Precision | None = None,
-    log_every: int | None = None,
-    snapshot_every: int | None = None,
-    keep: int | None = None,
-    evaluate_every: int | None = None,
-    evaluate_num: int | None = None,
-    metric: str | None = None,
-    rollback: int = 0,
-    tensorboard: Annotated[bool, Parameter(negative=())] = False,
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
-    devices: int = 1,
-    compile: Annotated[bool, Parameter(negative=())] = False,
-    channels_last: bool = True,
+    data: Annotated[str | None, Parameter(group=_BASICS)] = None,
+    background: Annotated[str | None, Parameter(group=_PICTURES)] = None,
+    strict: Annotated[bool, Parameter(negative=(), group=_PICTURES)] = False,
+    preset_name: Annotated[str | None, Parameter(name="--preset", group=_BASICS)] = None,
+    resolution: Annotated[int | None, Parameter(group=_BASICS)] = None,
+    channels: Annotated[int | None, Parameter(group=_PICTURES)] = None,
+    unconditional: Annotated[bool | None, Parameter(group=_PICTURES)] = None,
+    images: Annotated[int | None, Parameter(group=_BASICS)] = None,
+    batch_size: Annotated[int | None, Parameter(group=_BASICS)] = None,
+    seed: Annotated[int | None, Parameter(group=_BASICS)] = None,
+    loss: Annotated[Loss | None, Parameter(group=_OPTIMISATION)] = None,
+    g_lr: Annotated[float | None, Parameter(group=_OPTIMISATION)] = None,
+    d_lr: Annotated[float | None, Parameter(group=_OPTIMISATION)] = None,
+    d_steps: Annotated[int | None, Parameter(group=_OPTIMISATION)] = None,
+    accumulate: Annotated[int | None, Parameter(group=_OPTIMISATION)] = None,
+    ema_decay: Annotated[float | None, Parameter(group=_OPTIMISATION)] = None,
+    g_width: Annotated[int | None, Parameter(group=_NETWORKS)] = None,
+    d_width: Annotated[int | None, Parameter(group=_NETWORKS)] = None,
+    g_attention: Annotated[str | None, Parameter(group=_NETWORKS)] = None,
+    d_attention: Annotated[str | None, Parameter(group=_NETWORKS)] = None,
+    attention_form: Annotated[AttentionForm | None, Parameter(group=_NETWORKS)] = None,
+    standing_batches: Annotated[int | None, Parameter(group=_OPTIMISATION)] = None,
+    fake_labels: Annotated[Literal["uniform", "data"] | None, Parameter(group=_PICTURES)] = None,
+    augment: Annotated[str | None, Parameter(group=_PICTURES)] = None,
+    augment_p: Annotated[str | None, Parameter(group=_PICTURES)] = None,
+    holdout: Annotated[float | None, Parameter(group=_PICTURES)] = None,
+    mirror: Annotated[bool | None, Parameter(group=_PICTURES)] = None,
+    precision: Annotated[Precision | None, Parameter(group=_OPTIMISATION)] = None,
+    log_every: Annotated[int | None, Parameter(group=_FOLLOWING)] = None,
+    snapshot_every: Annotated[int | None, Parameter(group=_FOLLOWING)] = None,
+    keep: Annotated[int | None, Parameter(group=_FOLLOWING)] = None,
+    evaluate_every: Annotated[int | None, Parameter(group=_FOLLOWING)] = None,
+    evaluate_num: Annotated[int | None, Parameter(group=_FOLLOWING)] = None,
+    metric: Annotated[str | None, Parameter(group=_FOLLOWING)] = None,
+    rollback: Annotated[int, Parameter(group=_FOLLOWING)] = 0,
+    tensorboard: Annotated[bool, Parameter(negative=(), group=_FOLLOWING)] = False,
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Parameter(group=_BASICS)] = "auto",
+    devices: Annotated[int, Parameter(group=_MACHINE)] = 1,
+    compile: Annotated[bool, Parameter(negative=(), group=_MACHINE)] = False,
+    channels_last: Annotated[bool, Parameter(group=_MACHINE)] = True,
 ) -> int:
     """Train a Self-Attention GAN, or go on with a run.
 
