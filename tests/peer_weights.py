@@ -55,7 +55,7 @@ def _value(key, shape):
     if last in ("gamma", "sigma"):
         return torch.full(shape, 0.7, dtype=torch.float64)
     if len(shape) < 2:  # a bias, or a batch norm's gain
-        return value * 0.3 + (1.0 if last in ("gain", "weight") else 0.0)
+        return 1.0 + 0.3 * value if last in ("gain", "weight") else 0.1 * value
     if key.endswith((".gain.weight", ".bias.weight")):
         return value * 0.4
     if key.endswith(".embed.weight") and ".b" in key:  # mimicry: gain itself, then bias

@@ -93,6 +93,6 @@ def test_outputs_are_not_all_the_same():
         outputs = EXPECTED[peer][name]["outputs"]
         images = torch.tensor(outputs["images"]["values"])
         assert images.std() > 0.1, (peer, name)
-        assert images.abs().max() < 0.9999, (peer, name)
+        assert images.abs().max() < 0.99975, (peer, name)
         a, b = outputs["logits"]["values"]
-        assert abs(a - b) > 0.01, (peer, name)
+        assert abs(a - b) > 0.005, (peer, name)
