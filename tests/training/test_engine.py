@@ -1,5 +1,7 @@
 """Devices and processes; two gloo processes are started through the command line."""
 
+import os
+import socket
 import subprocess
 import sys
 
@@ -8,7 +10,7 @@ import torch
 
 from sagan.config import Runtime
 from sagan.run import find_checkpoint
-from sagan.training.engine import Engine, pick_device
+from sagan.training.engine import Engine, launched, pick_device
 
 NETWORK = ["--g-width", "4", "--d-width", "8", "--seed", "3", "--batch-size", "32"]
 
@@ -19,6 +21,59 @@ def train(path, *options):
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     return done.stderr
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def torchrun(path, *options, machines, processes):
+    """Start torchrun once a machine, all of them this one."""
+    head = [sys.executable, "-m", "torch.distributed.run", "--master-addr", "127.0.0.1"]
+    head += ["--master-port", free_port(), "--nnodes", str(machines)]
+    head += ["--nproc-per-node", str(processes), "--node-rank"]
+    tail = ["-m", "sagan", "train", str(path), *NETWORK, *options, "--device", "cpu"]
+    started = [
+        subprocess.Popen(
+            [*head, str(k), *tail],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        for k in range(machines)
+    ]
+    said = [process.communicate(timeout=240)[1] for process in started]
+    assert not any(process.returncode for process in started), said
+    return "".join(said)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("machines", "processes"), [(1, 2), (2, 1)])
+def test_torchrun_on_one_machine_or_two_gives_the_same_run(tmp_path, machines, processes):
+    train(tmp_path / "own", "--images", "96", "--devices", "2")
+    said = torchrun(tmp_path / "run", "--images", "96", machines=machines, processes=processes)
+    assert said.count("trained on 96 images") == 1
+    for name in ("generator", "discriminator", "ema"):
+        assert largest_difference(tmp_path / "own", tmp_path / "run", name) == 0
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, None),
+        ({"WORLD_SIZE": "4", "LOCAL_RANK": "0"}, None),  # Fabric's own processes
+        ({"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "6", "LOCAL_WORLD_SIZE": "2"}, (2, 3)),
+        ({"SLURM_NTASKS": "8", "SLURM_NNODES": "2", "SLURM_PROCID": "0"}, (4, 2)),
+        ({"SLURM_NTASKS": "8", "SLURM_PROCID": "0"}, (8, 1)),
+        ({"SLURM_NTASKS": "8", "SLURM_PROCID": "0", "SLURM_JOB_NAME": "bash"}, None),
+        ({"SLURM_NTASKS": "8"}, None),  # in a batch script, outside srun
+    ],
+)
+def test_an_outer_launcher_says_how_many_processes(environment, expected):
+    assert launched(environment) == expected
 
 
 def largest_difference(a, b, name):

@@ -5,6 +5,8 @@ one device it does nothing but place and cast.
 """
 
 import logging
+import os
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -18,6 +20,9 @@ from sagan.config import Precision, Runtime
 class Engine:
     """A thin face over Fabric.
 
+    It starts the processes itself, or joins those that torchrun or SLURM started on one machine or
+    several; their number is then the launcher's.
+
     Args:
         runtime: the device and how many.
         precision: of the forward passes.
@@ -28,12 +33,12 @@ class Engine:
 
     def __init__(self, runtime: Runtime, precision: Precision) -> None:
         device = pick_device(runtime.device)
-        if device == "cuda" and torch.cuda.device_count() < runtime.devices:
+        devices, machines = launched(os.environ) or (runtime.devices, 1)
+        if device == "cuda" and torch.cuda.device_count() < devices:
             raise ValueError(
-                f"{runtime.devices} CUDA devices were asked for, and "
-                f"{torch.cuda.device_count()} are here"
+                f"{devices} CUDA devices were asked for, and {torch.cuda.device_count()} are here"
             )
-        if device == "mps" and runtime.devices > 1:
+        if device == "mps" and devices > 1:
             raise ValueError("mps has one device; leave --devices out")
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
         allow_tf32 = precision != "float32"  # PyTorch lets convolutions use it unless told
@@ -41,8 +46,9 @@ class Engine:
         torch.backends.cudnn.allow_tf32 = allow_tf32
         self._fabric = Fabric(
             accelerator=device,
-            devices=runtime.devices,
-            strategy="ddp" if runtime.devices > 1 else "auto",
+            devices=devices,
+            num_nodes=machines,
+            strategy="ddp" if devices * machines > 1 else "auto",
             precision="bf16-mixed" if precision == "bf16" else "32-true",
         )
 
@@ -103,6 +109,29 @@ class Engine:
     def barrier(self) -> None:
         """Wait for all processes."""
         self._fabric.barrier()
+
+
+def launched(environment: Mapping[str, str]) -> tuple[int, int] | None:
+    """How many processes an outer launcher started on each machine, and on how many machines.
+
+    Returns:
+        None where there is no launcher.
+
+    Source:
+        The variables of torchrun, and of SLURM's srun.
+
+    Example:
+        >>> launched({"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "16", "LOCAL_WORLD_SIZE": "8"})
+        (8, 2)
+    """
+    if "TORCHELASTIC_RUN_ID" in environment:
+        local = int(environment["LOCAL_WORLD_SIZE"])
+        return local, int(environment["WORLD_SIZE"]) // local
+    interactive = environment.get("SLURM_JOB_NAME") in ("bash", "interactive")
+    if "SLURM_NTASKS" in environment and "SLURM_PROCID" in environment and not interactive:
+        machines = int(environment.get("SLURM_NNODES", "1"))
+        return int(environment["SLURM_NTASKS"]) // machines, machines
+    return None
 
 
 def pick_device(name: str) -> str:
