@@ -286,6 +286,7 @@ SURFACE = {  # others rely on it: add to it, never take away
     "evaluate": "data metrics seed weights device",
     "explain": "out seed classes num points device",
     "bench": "rounds threads quick out",
+    "import": "out",
 }
 
 

@@ -10,6 +10,7 @@ options, names and shapes of the states, and digests of the outputs in evaluatio
 import json
 import sys
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -187,8 +188,8 @@ def mmgen(checkout):
         module.__path__ = [str(Path(checkout, *package.split(".")))]
         sys.modules[package] = module
     sys.modules["mmgen.utils"].check_dist_init = lambda: False
+    import_module("mmgen.models.architectures.biggan.modules")  # registers the attention block
     from mmgen.models.architectures.sngan_proj import generator_discriminator as peer
-    from mmgen.models.architectures.biggan import modules as _  # noqa: F401, I001
 
     for name, px, g_base, d_base, g_after, d_after, classes, init, style, relu in (
         ("128px", 128, 8, 8, 4, 1, 7, "studio", "torch", {}),
@@ -248,9 +249,11 @@ def record(case):
         outputs = {f"G map {i}": digest(m) for i, m in enumerate(g_maps)}
         outputs |= {f"D map {i}": digest(m) for i, m in enumerate(d_maps)}
     outputs |= {"images": digest(images), "logits": digest(logits.reshape(-1))}
-    return {"latent_dim": case.latent_dim, "classes": case.classes, "side": case.side} | result | {
-        "outputs": outputs
-    }
+    return (
+        {"latent_dim": case.latent_dim, "classes": case.classes, "side": case.side}
+        | result
+        | {"outputs": outputs}
+    )
 
 
 @contextmanager

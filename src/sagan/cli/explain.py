@@ -72,7 +72,9 @@ def write_explanation(
         raise ValueError(f"{run} was trained without attention: there is nothing to draw")
     labels = spread_labels(num, network, parse_classes(classes, config))
     place = pick_device(device)
-    generator, discriminator = load(run, device=place), load_discriminator(run, device=place)
+    generator = load(run, device=place)
+    judged = find_checkpoint(run).has("discriminator")
+    discriminator = load_discriminator(run, device=place) if judged else None
     examples, records = [], []
     for i in range(num):
         z = sample_latents([seed + i], network.latent_dim).to(place)

@@ -115,9 +115,9 @@ def _roles(found: Sequence[Found]) -> tuple[Found, Found | None, Found | None]:
     if generator is None:
         assert discriminator is not None
         raise ValueError(f"{discriminator.where} is a discriminator: give the generator's file too")
-    for other in (average, discriminator):
-        if other is not None:
-            _check_together(generator, other)
+    for part in (average, discriminator):
+        if part is not None:
+            _check_together(generator, part)
     return generator, average, discriminator
 
 

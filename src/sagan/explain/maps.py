@@ -70,7 +70,7 @@ def query_points(image: Tensor, count: int) -> list[tuple[float, float]]:
 @torch.no_grad()
 def explain_image(
     generator: Generator,
-    discriminator: Discriminator,
+    discriminator: Discriminator | None,
     latents: Tensor,
     labels: Tensor | None,
     *,
@@ -79,7 +79,8 @@ def explain_image(
     """Generate one image, and collect how every attention layer of G and D looks at it.
 
     Args:
-        generator, discriminator: of one run, in eval mode.
+        generator, discriminator: of one run, in eval mode; an imported run may have no
+            discriminator.
         latents: `1 z`.
         labels: `1`, or None.
         points: how many query points.
@@ -89,8 +90,10 @@ def explain_image(
     """
     with record_attention(generator) as g_maps:
         images = generator(latents, labels)
-    with record_attention(discriminator) as d_maps:
-        discriminator(images, labels)
+    d_maps: dict[str, AttentionMap] = {}
+    if discriminator is not None:
+        with record_attention(discriminator) as d_maps:
+            discriminator(images, labels)
     places = query_points(images[0], points)
     layers = [("G", name, m) for name, m in g_maps.items()]
     layers += [("D", name, m) for name, m in d_maps.items()]
