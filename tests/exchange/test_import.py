@@ -310,6 +310,20 @@ def test_numpy_arrays_and_objects_are_still_refused(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
+def test_files_converted_from_studiogan_are_rgb_by_their_name(tmp_path):
+    G, D = state("G", "mmgen", "32px"), state("D", "mmgen", "32px")
+    both = {f"generator.{k}": v for k, v in G.items()}
+    both |= {f"discriminator.{k}": v for k, v in D.items()}
+    found = {}
+    for name in ("iter_9", "sagan_32_cifar10_convert-studio-rgb_2021"):
+        torch.save({"state_dict": both}, tmp_path / f"{name}.pth")
+        made = import_run([tmp_path / f"{name}.pth"], tmp_path / name[:4])
+        weight = find_checkpoint(made.run.path).tensors("generator")["to_image.layer.weight"]
+        found[made.config.network.d_shortcut_relu] = weight
+    assert torch.equal(found[True], G["to_rgb.conv.weight_orig"])
+    assert torch.equal(found[False], found[True].flip(0))
+
+
 def test_the_imported_generator_opens_as_any_other(checkpoint, tmp_path):
     import_run([checkpoint / "G.pth"], tmp_path / "run")
     images = sagan.sample(sagan.load(tmp_path / "run"), 3, classes=[3], seed=0)

@@ -16,7 +16,7 @@ MARKS = {
 }
 NETWORK = {"spectral_eps": 1e-8, "norm_eps": 1e-5}
 PRESET = "best"
-ASSUMED = ""
+ASSUMED = "batch norm's eps 1e-5, ReLU"
 
 _ATTENTION = {"query": "theta", "key": "phi", "value": "g", "output": "o"}
 

@@ -2,7 +2,9 @@
 
 The file's `meta` holds its configuration as text; what weights do not tell is read there if it is
 there, and otherwise taken as published: ReLU not in place, gain 1 + embedding. Class tables are
-spectrally normalised embeddings and are baked here. Images are in BGR order, turned to RGB here.
+spectrally normalised embeddings and are baked here. Images are in BGR order, turned to RGB here;
+but the published files that were converted from StudioGAN's, and say so in their name, are in RGB
+order and of networks with ReLU in place.
 
 Source: `mmgen/models/architectures/sngan_proj/` and `biggan/modules.py` at ccd1f56 (2023-04-14),
 and `mmcv/cnn/bricks/conv_module.py` of mmcv 1.x at 1d8f928 for the inner names.
@@ -21,10 +23,11 @@ MARKS = {
 }
 NETWORK = {"spectral_eps": 1e-12, "norm_eps": 1e-4}
 PRESET = "best"
-ASSUMED = "channels in BGR order, batch norm's eps 1e-4"
+ASSUMED = "channels in BGR order unless converted from StudioGAN, batch norm's eps 1e-4"
 
 _ATTENTION = {"query": "theta.conv", "key": "phi.conv", "value": "g.conv", "output": "o.conv"}
 _GAIN_ITSELF = r"init_cfg\s*=\s*dict\(\s*type\s*=\s*['\"](sngan|sngan-proj|gan-proj|sagan)['\"]"
+_CONVERTED = "convert-studio-rgb"  # in the names of such files
 _IN_PLACE = r"type\s*=\s*['\"]ReLU['\"]\s*,\s*inplace\s*=\s*True"
 
 
@@ -46,14 +49,16 @@ def read_generator(tensors: Tensors) -> Part:
             state |= _norm(tensors, f"{theirs}.norm_{norm}", ours, offset)
         block += 1
     state |= tensors.batch_norm("to_rgb.bn", "norm")
-    state |= _rows_reversed(tensors.layer("to_rgb.conv", "to_image"))
+    image = tensors.layer("to_rgb.conv", "to_image")
+    state |= image if _CONVERTED in tensors.where else _rows_reversed(image)
     return Part(generator_fields(state, attention), state)
 
 
 def read_discriminator(tensors: Tensors) -> Part:
     """Read the discriminator."""
     state = _convolutions(tensors, "from_rgb", "blocks.0")
-    for layer in ("conv1", "shortcut"):
+    converted = _CONVERTED in tensors.where
+    for layer in () if converted else ("conv1", "shortcut"):
         state |= _inputs_reversed(state, f"blocks.0.{layer}")
     attention = []
     block = 1
@@ -69,7 +74,8 @@ def read_discriminator(tensors: Tensors) -> Part:
     if tensors.has("proj_y."):
         state |= tensors.layer("proj_y", "embedding")
     fields = discriminator_fields(state, attention, where=tensors.where, halvings=SNGAN_HALVINGS)
-    return Part(fields | {"d_shortcut_relu": bool(re.search(_IN_PLACE, tensors.notes))}, state)
+    in_place = converted or re.search(_IN_PLACE, tensors.notes) is not None
+    return Part(fields | {"d_shortcut_relu": in_place}, state)
 
 
 def _convolutions(tensors: Tensors, theirs: str, ours: str) -> State:

@@ -18,7 +18,7 @@ MARKS = {
 }
 NETWORK = {"spectral_eps": 1e-6, "norm_eps": 1e-4, "d_shortcut_relu": True}
 PRESET = "best"
-ASSUMED = "ReLU activations"
+ASSUMED = "ReLU"
 
 _ATTENTION = {
     "query": "conv1x1_theta",
