@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import zipfile
 from pathlib import Path
 
@@ -156,17 +157,17 @@ def test_training_goes_on_from_an_imported_run(checkpoint, pictures, tmp_path, c
     assert command("train", run, "--images", 10) == 2
     assert "name them with --data" in capfd.readouterr().err
     ten = pictures / "ten.npz"
-    images = ("--data", ten, "--images", 10, "--d-steps", 1)
+    images = ("--data", ten, "--images", 4, "--d-steps", 1)
     assert command("train", run, *images, *OPTIONS, "--augment", "cutout") == 0
     checkpoint_after = find_checkpoint(run)
-    assert checkpoint_after.step == 5
+    assert checkpoint_after.step == 2
     moved = checkpoint_after.tensors("generator")["blocks.1.conv1.layer.weight"] - first
     assert 0 < moved.abs().max() < 0.01  # a few steps of Adam from where it was
     config = Run(run).config()
     assert config.data.source == str(ten)
     assert config.data.fingerprint
-    assert command("train", run, "--images", 12) == 0  # goes on as any run
-    assert find_checkpoint(run).step == 6
+    assert command("train", run, "--images", 6) == 0  # goes on as any run
+    assert find_checkpoint(run).step == 3
     assert command("train", run, "--data", "digits") == 2
     kinds = [json.loads(line)["kind"] for line in (run / "log.jsonl").read_text().splitlines()]
     assert kinds[0] == "import"
@@ -252,7 +253,10 @@ def bad(folder):
         ([folder / "empty.zip"], "is not a PyTorch checkpoint"),
         ([file("less.pth", without(g, "blocks.1.0.conv2.weight"))], "no blocks.1.0.conv2.weight"),
         ([file("more.pth", put(g, "blocks.1.0.conv3.weight", wide))], "blocks.1.0.conv3.weight"),
-        ([file("wide.pth", put(g, "blocks.1.0.conv2.weight", wide))], "blocks.1.0.conv2's vector"),
+        (
+            [file("wide.pth", put(g, "blocks.1.0.conv2.weight", wide))],
+            "conv2.u0 is 1x32 for a weight of 40x32x3x3",
+        ),
         ([file("flat.pth", put(g, "linear.weight", torch.ones(4)))], "linear.weight is 4, not a"),
         ([file("int.pth", put(g, "linear.bias", torch.ones(512).long()))], "torch.int64"),
         ([file("nan.pth", put(g, "linear.bias", nan))], "linear.bias is not finite"),
@@ -274,6 +278,48 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path, capfd):
         assert out == ""
         assert [p.name for p in tmp_path.iterdir()] == ["files"], arguments
     assert not (files / "ran").exists()
+
+
+def spoil(content, draw):
+    """Change one weight in some way."""
+    key = draw.choice(list(content))
+    tensor = content[key]
+    how = draw.randrange(8)
+    if how == 0:
+        return without(content, key)
+    if how == 1:
+        return put(without(content, key), f"{key}x", tensor)
+    changed = [
+        lambda: torch.ones([draw.choice([0, 1, 2, 3, 8]) for _ in range(draw.randrange(5))]),
+        tensor.flatten,
+        tensor.long,
+        lambda: tensor[None],
+        lambda: tensor.to_sparse() if tensor.ndim else tensor[None],
+        lambda: tensor.transpose(0, -1) if tensor.ndim > 1 else tensor.repeat(2),
+    ]
+    return put(content, key, changed[how - 2]())
+
+
+@pytest.mark.parametrize(
+    ("peer", "name"),
+    [("biggan", "32px"), ("studiogan", "32px"), ("mimicry", "cgan-pd-32px"), ("mmgen", "32px")],
+)
+def test_spoilt_weights_are_refused_in_one_line_or_harmless(monkeypatch, tmp_path, peer, name):
+    draw = random.Random(0)
+    whole = {network: state(network, peer, name) for network in "GD"}
+    files: dict = {}
+    monkeypatch.setattr("sagan.exchange.reading.read_pth", lambda path: files[path])
+    monkeypatch.setattr("sagan.exchange.importing._write", lambda *_: None)
+    monkeypatch.setattr("sagan.exchange.importing._sha256", lambda _: "")
+    said = []
+    for _ in range(25):
+        files = {"G": spoil(whole["G"], draw), "D": spoil(whole["D"], draw)}
+        try:
+            import_run(["G", "D"], tmp_path / "run", peer=peer)
+        except ValueError as error:
+            said.append(str(error))
+    assert len(said) > 12
+    assert all(line.startswith(("G", "D")) and "\n" not in line for line in said), said
 
 
 def test_a_folder_that_is_there_stays_as_it_is(checkpoint, tmp_path, capfd):

@@ -34,8 +34,8 @@ def read_generator(tensors: Tensors) -> Part:
         state |= _convolutions(tensors, theirs, ours)
         for norm in (1, 2):
             state |= conditional_norm(
-                tensors.matrix(f"{theirs}.bn{norm}.gain.weight"),
-                tensors.matrix(f"{theirs}.bn{norm}.bias.weight"),
+                tensors.table(f"{theirs}.bn{norm}.gain"),
+                tensors.table(f"{theirs}.bn{norm}.bias"),
                 _statistics(tensors, f"{theirs}.bn{norm}"),
                 f"{ours}.norm{norm}.norm",
             )

@@ -72,7 +72,7 @@ def import_run(
             others; or the folder is there. Nothing is written then.
         OSError: a file cannot be read, or the run not written.
     """
-    out = Path(out).absolute()
+    out = Path(out)
     if peer is not None and peer not in PEERS:
         raise ValueError(f"unknown implementation {peer!r}; choose from {', '.join(PEERS)}")
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
@@ -210,6 +210,7 @@ def _write(
     facts: Mapping[str, Any],
 ) -> None:
     """Write a run whole or not at all."""
+    out = out.absolute()  # so that it has a name, and a folder beside it
     out.parent.mkdir(parents=True, exist_ok=True)
     run = Run(out.with_name(f"{TEMPORARY}{out.name}"))
     shutil.rmtree(run.path, ignore_errors=True)

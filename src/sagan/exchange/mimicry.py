@@ -75,7 +75,10 @@ def _convolutions(tensors: Tensors, theirs: str, ours: str) -> State:
 def _norm(tensors: Tensors, theirs: str, ours: str) -> State:
     if not tensors.has(f"{theirs}.embed."):
         return tensors.batch_norm(theirs, ours)
-    gain, bias = tensors.matrix(f"{theirs}.embed.weight").chunk(2, dim=1)
+    table = tensors.table(f"{theirs}.embed")
+    if table.shape[1] % 2:
+        raise ValueError(f"{tensors.where}: {theirs}.embed is not a gain and a bias for each class")
+    gain, bias = table.chunk(2, dim=1)
     return conditional_norm(gain - 1, bias, tensors.statistics(f"{theirs}.bn"), ours)
 
 

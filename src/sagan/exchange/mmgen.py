@@ -89,8 +89,8 @@ def _convolutions(tensors: Tensors, theirs: str, ours: str) -> State:
 def _norm(tensors: Tensors, theirs: str, ours: str, offset: float) -> State:
     if not tensors.has(f"{theirs}.weight_embedding."):
         return tensors.batch_norm(f"{theirs}.norm", ours)
-    gain = tensors.normalised(f"{theirs}.weight_embedding") - offset
-    bias = tensors.normalised(f"{theirs}.bias_embedding")
+    gain = tensors.table(f"{theirs}.weight_embedding") - offset
+    bias = tensors.table(f"{theirs}.bias_embedding")
     return conditional_norm(gain, bias, tensors.statistics(f"{theirs}.norm"), ours)
 
 

@@ -80,9 +80,9 @@ def _norm(tensors: Tensors, theirs: str, ours: str) -> State:
         return tensors.batch_norm(theirs, ours)
     statistics = tensors.statistics(f"{theirs}.bn")
     if tensors.has(f"{theirs}.embed0."):
-        gain, bias = (tensors.normalised(f"{theirs}.embed{i}") for i in (0, 1))
+        gain, bias = (tensors.table(f"{theirs}.embed{i}") for i in (0, 1))
     else:
-        gain, bias = (tensors.normalised(f"{theirs}.{name}").t() for name in ("gain", "bias"))
+        gain, bias = (tensors.table(f"{theirs}.{name}").t() for name in ("gain", "bias"))
     return conditional_norm(gain, bias, statistics, ours)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 State = dict[str, Tensor]
 
+_MIMICRY = ("weight", "sn_u", "sn_sigma")  # its own spectral norm, beside PyTorch's
 _NAMED = 3  # of what is missing or left over, in a message
 
 
@@ -66,6 +67,8 @@ class Tensors:
         self.taken.add(name)
         if tensor.layout != torch.strided or not tensor.is_floating_point():
             raise ValueError(f"{self.where}: {name} is {tensor.dtype}, not a dense float")
+        if not tensor.numel():
+            raise ValueError(f"{self.where}: {name} is empty")
         tensor = tensor.detach().float()
         if not tensor.isfinite().all():
             raise ValueError(f"{self.where}: {name} is not finite: its training had diverged")
@@ -91,24 +94,26 @@ class Tensors:
         """
         if f"{name}.weight_orig" in self.left:
             weight = self.matrix(f"{name}.weight_orig")
-            return weight, self.take(f"{name}.weight_u"), self.take(f"{name}.weight_v")
-        if f"{name}.weight_bar" in self.left:
-            weight, u = self.matrix(f"{name}.weight_bar"), self.take(f"{name}.weight_u")
-            self.drop(f"{name}.weight_v")
-            return weight, *self._step(name, weight, u)
-        weight = self.matrix(f"{name}.weight")
-        for vector, sigma in (("u0", "sv0"), ("sn_u", "sn_sigma")):
-            if f"{name}.{vector}" in self.left:
-                self.drop(f"{name}.{sigma}")
-                return weight, *self._step(name, weight, self.take(f"{name}.{vector}").reshape(-1))
-        return weight, None, None
+            u, v = self._vector(f"{name}.weight_u", weight), self.take(f"{name}.weight_v")
+            if v.shape != weight.flatten(1).shape[1:]:
+                raise ValueError(_unfit(self.where, f"{name}.weight_v", v, weight))
+            return weight, u, v
+        for names in (("weight_bar", "weight_u", "weight_v"), ("weight", "u0", "sv0"), _MIMICRY):
+            weight_name, u_name, unread = (f"{name}.{part}" for part in names)
+            if weight_name in self.left and u_name in self.left:
+                weight = self.matrix(weight_name)
+                self.drop(unread)
+                return weight, *self._step(weight, self._vector(u_name, weight))
+        return self.matrix(f"{name}.weight"), None, None
 
-    def _step(self, name: str, weight: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+    def _vector(self, name: str, weight: Tensor) -> Tensor:
+        u = self.take(name)
+        if u.numel() != weight.shape[0]:
+            raise ValueError(_unfit(self.where, name, u, weight))
+        return u.flatten()
+
+    def _step(self, weight: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
         matrix = weight.flatten(1).double()
-        if u.shape != matrix.shape[:1]:
-            raise ValueError(
-                f"{self.where}: {name}'s vector is {_shape(u)} for a weight of {_shape(weight)}"
-            )
         v = torch.nn.functional.normalize(matrix.t() @ u.double(), dim=0)
         u = torch.nn.functional.normalize(matrix @ v, dim=0)
         return u.float(), v.float()
@@ -121,15 +126,20 @@ class Tensors:
             return prefixed(ours, {"weight": weight, **bias})
         return prefixed(ours, {"u": u, "v": v} | prefixed("layer", {"weight": weight, **bias}))
 
-    def normalised(self, name: str) -> Tensor:
-        """Give a layer's weight as evaluation uses it: over sigma if it is spectrally normalised.
+    def table(self, name: str) -> Tensor:
+        """Give a class table as evaluation uses it: over sigma if it is spectrally normalised.
 
-        For tables of the conditional batch norm, which we never normalise.
+        Ours, of the conditional batch norm, never are.
         """
         weight, u, v = self.spectral(name)
+        if weight.ndim != 2:
+            raise ValueError(f"{self.where}: {name} is {_shape(weight)}, not a table")
         if u is None or v is None:
             return weight
-        return weight / torch.dot(u, weight.flatten(1) @ v)
+        sigma = torch.dot(u, weight @ v)
+        if not sigma:
+            raise ValueError(f"{self.where}: {name} is spectrally normalised and all zero")
+        return weight / sigma
 
     def statistics(self, name: str, stem: str = "running") -> State:
         """Give batch-norm statistics by our names: `{name}.{stem}_mean` and `_var`."""
@@ -147,7 +157,10 @@ class Tensors:
 
     def attention(self, names: Mapping[str, str], gamma: str) -> State:
         """Give an attention block by our names, from ours -> theirs of its convolutions."""
-        state: State = {"gamma": self.take(gamma).reshape(1)}
+        gain = self.take(gamma)
+        if gain.numel() != 1:
+            raise ValueError(f"{self.where}: {gamma} is {_shape(gain)}, not one number")
+        state: State = {"gamma": gain.reshape(1)}
         for name, theirs in names.items():
             state |= self.layer(theirs, name)
         return state
@@ -186,6 +199,10 @@ def conditional_norm(gain: Tensor, bias: Tensor, statistics: State, ours: str) -
     """Give a conditional batch norm under our name, from tables `classes c` used as 1 + gain."""
     tables = {"gain.weight": gain.contiguous(), "bias.weight": bias.contiguous()}
     return prefixed(ours, prefixed("norm", statistics) | tables)
+
+
+def _unfit(where: str, name: str, vector: Tensor, weight: Tensor) -> str:
+    return f"{where}: {name} is {_shape(vector)} for a weight of {_shape(weight)}"
 
 
 def _shape(tensor: Tensor) -> str:
