@@ -1,7 +1,9 @@
-"""The README does what it says: its commands and its Python run, the trainings shortened."""
+"""The README and the docs do what they say: commands and Python run, the trainings shortened."""
 
 import re
+import runpy
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,15 +11,17 @@ import pytest
 from sagan.cli import app, run_safely
 from sagan.cli.demo import demo
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+DOCS = sorted((ROOT / "docs").glob("*.md"))
 SHORTER = {
     "train": ["--images", "64"],
     "article": ["--images", "16", "--batch-size", "8", "--g-width", "8", "--d-width", "8"],
 }
 
 
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README.read_text(), flags=re.DOTALL)
+def blocks(language, file=README):
+    return re.findall(rf"```{language}\n(.*?)```", file.read_text(), flags=re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +42,7 @@ def test_every_command_runs(place, monkeypatch, capfd):
     monkeypatch.chdir(place)
     lines = [line for block in blocks("bash") for line in block.splitlines()]
     commands = [shlex.split(line, comments=True) for line in lines if line.startswith("sagan ")]
+    commands.remove(["sagan", "explore", "runs/demo"])  # runs until stopped; tests/explain has it
     assert len(commands) >= 8
     for _, *arguments in commands:
         if arguments[0] == "train":
@@ -59,12 +64,31 @@ def test_the_python_runs(place, monkeypatch):
     assert names["maps"].shape == (2, 256, 64)
 
 
-def test_every_path_that_the_readme_names_exists():
-    text = README.read_text()
-    root = README.parent
-    for target in re.findall(r"\]\(([^)]+)\)", text):
+@pytest.mark.parametrize("file", [f for f in DOCS if blocks("python", f)], ids=lambda f: f.name)
+def test_the_docs_python_runs_from_top_to_bottom(file, place, monkeypatch):
+    """On a run of a few steps; what a trained one shows is told in the text."""
+    monkeypatch.chdir(place)
+    exec(compile("\n".join(blocks("python", file)), file.name, "exec"), {})
+
+
+def test_the_figures_of_the_walk_can_be_made_again(place, tmp_path, monkeypatch):
+    script = ROOT / "examples" / "attention_walk.py"
+    arguments = [script, place / "runs/demo", "--out", tmp_path]
+    monkeypatch.setattr(sys, "argv", [str(argument) for argument in arguments])
+    runpy.run_path(str(script), run_name="__main__")
+    made = {path.name for path in tmp_path.iterdir()}
+    shown = set(
+        re.findall(r"images/(attention-[0-7].*?png)", (ROOT / "docs/attention.md").read_text())
+    )
+    assert made == shown
+    assert len(made) == 8
+
+
+@pytest.mark.parametrize("file", [README, *DOCS], ids=lambda f: f.name)
+def test_every_path_that_is_named_exists(file):
+    for target in re.findall(r"\]\(([^)]+)\)", file.read_text()):
         if "://" not in target:
-            assert (root / target).exists(), target
+            assert (file.parent / target).exists(), target
 
 
 def test_every_preset_is_in_the_readme():

@@ -52,6 +52,14 @@ def test_load_gives_the_averaged_weights_unless_told(run):
     assert not sagan.load(path).training
 
 
+def test_load_folds_on_request(run):
+    path, _, _, averaged, _ = run
+    z, y = torch.randn(2, 16), torch.tensor([0, 3])
+    folded = sagan.load(path, fold=True)
+    torch.testing.assert_close(folded(z, y), averaged(z, y), rtol=0, atol=1e-5)
+    assert not any(isinstance(m, sagan.SpectralNorm) for m in folded.modules())
+
+
 def test_load_prefers_best(run):
     path, _, raw, _, _ = run
     other = {name: raw.state_dict() for name in ("generator", "ema")}

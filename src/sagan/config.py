@@ -75,8 +75,11 @@ class TrainingConfig:
         mirror: show each real image flipped left to right half of the time.
         seed: of weights, order, latents, labels and split.
         log_every, snapshot_every: images between log records, and between snapshots (checkpoint,
-            grid, attention numbers).
-        keep: checkpoints kept, the newest.
+            grid, attention numbers, health).
+        keep: checkpoints kept, the newest; the best is kept besides.
+        evaluate_every: images between evaluations, each of which makes a snapshot; 0 for none.
+        evaluate_metric: by which the best checkpoint is chosen, as `sagan evaluate` names it.
+        evaluate_num: images generated for an evaluation.
     """
 
     images: int = 96_000
@@ -104,6 +107,9 @@ class TrainingConfig:
     log_every: int = 1_280
     snapshot_every: int = 12_800
     keep: int = 3
+    evaluate_every: int = 0
+    evaluate_metric: str = "fd:pixel"
+    evaluate_num: int = 1_000
 
     def __post_init__(self) -> None:
         require_choice("loss", self.loss, get_args(Loss))
@@ -111,9 +117,9 @@ class TrainingConfig:
         require_choice("fake_labels", self.fake_labels, ("uniform", "data"))
         for name in ("images", "batch_size", "d_steps", "accumulate", "augment_ramp", "keep"):
             require_at_least(name, getattr(self, name), 1)
-        for name in ("log_every", "snapshot_every"):
+        for name in ("log_every", "snapshot_every", "evaluate_num"):
             require_at_least(name, getattr(self, name), 1)
-        for name in ("seed", "ema_start", "standing_batches", "gradient_penalty"):
+        for name in ("seed", "ema_start", "standing_batches", "gradient_penalty", "evaluate_every"):
             require_at_least(name, getattr(self, name), 0)
         for name in ("g_lr", "d_lr"):
             value = getattr(self, name)
@@ -186,33 +192,34 @@ class Runtime:
         devices: how many devices (or CPU processes).
         compile: run the networks through torch.compile.
         channels_last: keep feature maps in channels-last memory order.
+        rollback: how often in a run's life a failure (not a number, mode collapse, weights that
+            blow up) takes it back to its last good checkpoint; 0 only tells.
+        tensorboard: write the log for TensorBoard too.
     """
 
     device: str = "auto"
     devices: int = 1
     compile: bool = False
     channels_last: bool = True
+    rollback: int = 0
+    tensorboard: bool = False
 
     def __post_init__(self) -> None:
         require_choice("device", self.device, ("auto", "cpu", "cuda", "mps"))
-        require(self.devices >= 1, f"devices must be at least 1, not {self.devices}")
+        require_at_least("devices", self.devices, 1)
+        require_at_least("rollback", self.rollback, 0)
 
 
-def to_dict(config: Any) -> dict[str, Any]:
+def to_dict(config: Any) -> Any:
     """Turn a configuration into plain JSON types.
 
     Example:
         >>> to_dict(DataConfig(class_names=("cat", "dog")))["class_names"]
         ['cat', 'dog']
     """
-    return {
-        key: list(value) if isinstance(value, tuple) else value
-        for key, value in (
-            (f.name, to_dict(v) if dataclasses.is_dataclass(v) else v)
-            for f in dataclasses.fields(config)
-            for v in [getattr(config, f.name)]
-        )
-    }
+    if dataclasses.is_dataclass(config):
+        return {f.name: to_dict(getattr(config, f.name)) for f in dataclasses.fields(config)}
+    return list(config) if isinstance(config, tuple) else config
 
 
 def run_config_from_dict(values: Mapping[str, Any]) -> RunConfig:

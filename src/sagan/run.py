@@ -1,13 +1,14 @@
 """Run folders: configuration, log, checkpoints and the pointers to them, one writer at a time."""
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -133,18 +134,64 @@ class Run:
             raise ValueError(f"{self.path} has no checkpoint yet")
         return open_checkpoint(path)
 
-    def newest_sound_checkpoint(self) -> tuple[Checkpoint | None, list[str]]:
-        """Find the newest checkpoint that verifies, and say what was wrong with newer ones."""
+    def newest_sound_checkpoint(
+        self, *, without_alarms: bool = False
+    ) -> tuple[Checkpoint | None, list[str]]:
+        """Find the newest checkpoint that verifies, and say what was wrong with newer ones.
+
+        Args:
+            without_alarms: leave out those saved while a serious alarm was on.
+        """
         faults = []
         for path in reversed(self.checkpoint_paths()):
             try:
                 checkpoint = open_checkpoint(path)
+                if without_alarms and checkpoint.manifest.get("alarms"):
+                    continue
                 checkpoint.verify()
             except CheckpointError as error:
                 faults.append(str(error))
             else:
                 return checkpoint, faults
         return None, faults
+
+    def drop_newer(self, checkpoint: Checkpoint | None) -> None:
+        """Remove the checkpoints after this one, or all; `best`, whose content is immutable, stays.
+
+        `latest` is set first, so that it never points to what is not there.
+        """
+        if checkpoint is None:
+            (self.path / "latest").unlink(missing_ok=True)
+        else:
+            write_atomically(self.path / "latest", f"{checkpoint.path.name}\n".encode())
+        for path in self.checkpoint_paths():
+            newer = checkpoint is None or path.name > checkpoint.path.name
+            if newer and path != self.pointed_to("best"):
+                self._remove(path)
+
+    def settle_best(self, metric: str, better: Literal["lower", "higher"]) -> None:
+        """Point `best` to the checkpoint with the best score by a metric; of equals, the first.
+
+        The scores are those in the manifests. The one that `best` points to is never dropped, so
+        the best of those that are there is the best of all. A score that is no number, or was made
+        while a serious alarm was on, does not count.
+        """
+        scored = []
+        for path in self.checkpoint_paths():
+            try:
+                manifest = open_checkpoint(path).manifest
+            except CheckpointError:
+                continue
+            score = manifest.get("score") or {"metric": "", "value": None}
+            value = score["value"]
+            counts = value is not None and math.isfinite(value) and not manifest.get("alarms")
+            if counts and score["metric"] == metric:
+                scored.append((value if better == "lower" else -value, path))
+        if not scored:
+            return
+        best = min(scored)[1]
+        if best != self.pointed_to("best"):
+            write_atomically(self.path / "best", f"{best.name}\n".encode())
 
     def save(
         self,
@@ -158,7 +205,7 @@ class Run:
         """Write the checkpoint of a step, point `latest` to it, and drop the oldest beyond `keep`.
 
         Older ones are dropped only once the new one has been read back and verified. `best` is
-        kept.
+        kept, and the newest without alarms, to go back to.
 
         Args:
             step: generator steps taken.
@@ -188,6 +235,9 @@ class Run:
     def _drop_old(self, newest: Path, keep: int) -> None:
         open_checkpoint(newest).verify()
         kept = {newest, self.pointed_to("best")}
+        if open_checkpoint(newest).manifest.get("alarms"):
+            good, _ = self.newest_sound_checkpoint(without_alarms=True)
+            kept |= {good.path} if good else set()
         older = [path for path in self.checkpoint_paths() if path not in kept]
         for path in older[: max(0, len(older) - (keep - 1))]:
             self._remove(path)

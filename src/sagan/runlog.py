@@ -4,7 +4,7 @@ import json
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from sagan.files import write_atomically
+
 _PLAIN_EVERY_SEC = 15.0
 _RATE_MARKS = 20  # log records over which the rate is taken
 
@@ -25,6 +27,11 @@ def append_records(path: Path, *records: Mapping[str, Any]) -> None:
     """Append records to a JSONL file, whole lines at once."""
     with open(path, "a", encoding="utf-8") as file:
         file.write("".join(json.dumps(record) + "\n" for record in records))
+
+
+def rewrite_records(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    """Replace a JSONL file by these records, at once."""
+    write_atomically(path, "".join(json.dumps(record) + "\n" for record in records).encode())
 
 
 def read_records(path: Path) -> Iterator[dict[str, Any]]:
@@ -72,6 +79,11 @@ class Meter:
         """Images a second over the last while."""
         (start_sec, start), (end_sec, end) = self._marks[0], self._marks[-1]
         return (end - start) / (end_sec - start_sec) if end_sec > start_sec else 0.0
+
+    def restart(self, done: int) -> None:
+        """Go back to so many images, and take the rate from here on."""
+        self._marks.clear()
+        self._marks.append((time.monotonic(), done))
 
     def advance(self, done: int, note: str) -> None:
         """Show that so many images are done."""

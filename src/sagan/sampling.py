@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from sagan.config import NetworkConfig
 from sagan.models import Discriminator, Generator, build_discriminator, build_generator
+from sagan.models import fold as folded
 from sagan.randomness import generator_for, sample_latents
 from sagan.run import find_checkpoint
 
@@ -27,6 +28,7 @@ def load(
     *,
     weights: Literal["ema", "raw"] = "ema",
     device: str | torch.device = "cpu",
+    fold: bool = False,
 ) -> Generator:
     """Open the generator of a run or checkpoint, in eval mode.
 
@@ -34,6 +36,8 @@ def load(
         path: a run folder (its best checkpoint, else its latest) or a checkpoint folder.
         weights: `ema` for the averaged weights that sampling uses, `raw` for the trained ones.
         device: where to put it.
+        fold: work its norms into its weights, for sampling alone (see `sagan.models.fold`): the
+            same images but for rounding, sooner.
 
     Returns:
         A module: latents `b z` and labels `b` (none when unconditional) to images `b c h w` in
@@ -60,7 +64,8 @@ def load(
     checkpoint = find_checkpoint(path)
     network = build_generator(checkpoint.config.network)
     network.load_state_dict(checkpoint.tensors("ema" if weights == "ema" else "generator"))
-    return network.to(device).eval().requires_grad_(False)
+    network.to(device).eval().requires_grad_(False)
+    return folded(network) if fold else network
 
 
 def load_discriminator(
@@ -179,8 +184,18 @@ def interpolation_latents(seeds: tuple[int, int], frames: int, config: NetworkCo
     if frames < 2:
         raise ValueError(f"an interpolation needs at least 2 frames, not {frames}")
     a, b = sample_latents(seeds, config.latent_dim)
+    return slerp(a, b, torch.linspace(0, 1, frames)[:, None])
+
+
+def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
+    """Go from one vector to another on the sphere; t is 0 at the one and 1 at the other.
+
+    Example:
+        >>> a, b = torch.tensor([2.0, 0.0]), torch.tensor([0.0, 2.0])
+        >>> round(slerp(a, b, torch.tensor([0.5])).norm().item(), 4)  # lerp would give 1.4142
+        2.0
+    """
     angle = torch.acos(torch.dot(a / a.norm(), b / b.norm()).clamp(-1, 1))
-    t = torch.linspace(0, 1, frames)[:, None]
     if angle < 1e-4:
         return a.lerp(b, t)
     return (torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b) / torch.sin(angle)

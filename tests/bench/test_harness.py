@@ -23,6 +23,7 @@ def clock(monkeypatch):
     """Time that passes only where a candidate says so; a matrix product runs at 100 FLOP/s."""
     now = [0.0]
     monkeypatch.setattr(harness.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(harness.time, "process_time", lambda: now[0] / 2)
     monkeypatch.setattr(harness, "measure_flop_per_sec", lambda seconds: 100.0)
     return now
 
@@ -53,6 +54,7 @@ def test_medians_quartiles_and_ratios_are_those_by_hand(clock):
     assert (first["median_sec"], first["quartiles_sec"], first["speedup"]) == (4.0, [3.0, 8.0], 1.0)
     assert (second["median_sec"], second["speedup"]) == (1.0, 4.0)  # of 2, 4 and 6
     assert second["speedup_quartiles"] == [3.0, 5.0]
+    assert (first["cpu_sec"], second["cpu_sec"], second["cpu_speedup"]) == (2.0, 0.5, 4.0)
     assert (first["items_per_sec"], second["items_per_sec"]) == (2.0, 8.0)
     assert (first["mfu"], second["mfu"]) == (0.125, 0.5)
 

@@ -58,6 +58,13 @@ def run(tmp_path_factory):
         (["--augment", "colour"], "choose from color, translation, cutout"),
         (["--augment-p", "often"], "neither a number from 0 to 1 nor adaptive"),
         (["--augment-p", "2"], "augment_p must be in [0, 1], not 2.0"),
+        (["--metric", "cas"], "--metric needs --evaluate-every"),
+        (["--metric", "fid9", "--evaluate-every", "640"], "unknown metric 'fid9'; choose from fid"),
+        (["--metric", "prdc", "--evaluate-every", "640"], "prdc gives several"),
+        (["--metric", "cas", "--evaluate-every", "640", "--unconditional"], "try fd:pixel"),
+        (["--evaluate-every", "-1"], "evaluate_every must be 0 or more, not -1"),
+        (["--evaluate-num", "0"], "evaluate_num must be at least 1"),
+        (["--rollback", "-1"], "rollback must be 0 or more, not -1"),
         (["--augment-p", "adaptive"], "name the kinds, as color,translation,cutout"),
     ],
 )
@@ -89,9 +96,6 @@ def test_bad_training_options_are_one_line_and_write_nothing(tmp_path, capfd, op
         (["evaluate", "nowhere"], "does not exist"),
         (["evaluate", "RUN", "--metrics", "fid9"], "choose from cas"),
         (["evaluate", "RUN", "--data", "photographs"], "are not the run's"),
-        (["explain", "nowhere", "--out", "o"], "does not exist"),
-        (["explain", "RUN", "--out", "o", "--points", "99"], "from 1 to 8"),
-        (["explain", "RUN", "--out", "o", "--classes", "x"], "no class 'x'"),
         (["nonsense"], "nonsense"),
     ],
 )
@@ -194,25 +198,6 @@ def test_evaluate_prints_json_with_the_ceiling(run, capfd):
     assert (score["n_generated"], score["n_real_test"]) == (1200, 599)
 
 
-def test_explain_draws_g_and_d(run, tmp_path):
-    assert sagan("explain", run, "--out", tmp_path, "--classes", "3", "--num", "2") == 0
-    for name in ("attention-g.png", "attention-d.png"):
-        picture = np.asarray(Image.open(tmp_path / name).convert("RGB"))
-        assert min(picture.shape[:2]) > 300
-        assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 50
-    told = json.loads((tmp_path / "attention.json").read_text())
-    assert [image["class"] for image in told["images"]] == ["3", "3"]
-    assert {layer["network"] for layer in told["images"][0]["layers"]} == {"G", "D"}
-
-
-def test_a_run_without_attention_has_nothing_to_explain(tmp_path, capfd):
-    path = tmp_path / "plain"
-    no = ["--g-attention", "none", "--d-attention", "none"]
-    assert sagan("train", path, *SMALL, *no, "--images", "64") == 0
-    assert sagan("explain", path, "--out", tmp_path / "o") == 2
-    assert "without attention" in capfd.readouterr().err
-
-
 def test_a_damaged_checkpoint_is_one_line(run, tmp_path, capfd):
     import shutil
 
@@ -279,12 +264,14 @@ SURFACE = {  # others rely on it: add to it, never take away
     "train": """data background strict preset resolution channels unconditional
         no-unconditional images batch-size seed loss g-lr d-lr d-steps accumulate ema-decay g-width
         d-width g-attention d-attention attention-form standing-batches fake-labels augment
-        augment-p holdout mirror precision log-every snapshot-every keep device devices compile
-        channels-last no-channels-last""",
+        augment-p holdout mirror precision log-every snapshot-every keep evaluate-every
+        evaluate-num metric rollback tensorboard device devices compile channels-last
+        no-channels-last""",
     "sample": """num out classes seed truncation interpolate interpolate-classes weights batch-size
         device""",
     "evaluate": "data metrics seed weights device",
-    "explain": "out seed classes num points device",
+    "explain": "out seed classes num points image region device",
+    "explore": "port host token open device",
     "bench": "rounds threads quick out",
     "import": "out",
 }
@@ -330,3 +317,17 @@ def test_augmentation_options_reach_the_run(tmp_path):
     assert (training.augment_target, training.holdout, training.mirror) == (0.5, 0.1, True)
     assert sagan("train", tmp_path / "run", "--images", "128") == 0
     assert sagan("train", tmp_path / "run", "--augment", "none") == 2
+
+
+def test_evaluation_rollback_and_tensorboard_reach_the_run(tmp_path, capfd):
+    options = ["--evaluate-every", "64", "--evaluate-num", "40", "--metric", "kid:pixel"]
+    runtime = ["--rollback", "2", "--tensorboard"]
+    assert sagan("train", tmp_path / "run", *SMALL, "--images", "64", *options, *runtime) == 0
+    training = Run(tmp_path / "run").config().training
+    assert (training.evaluate_every, training.evaluate_num) == (64, 40)
+    assert training.evaluate_metric == "kid:pixel"
+    assert (tmp_path / "run/best").read_text() == "step-00000002\n"
+    assert list((tmp_path / "run/tensorboard").iterdir())
+    assert sagan("train", tmp_path / "run", "--images", "128") == 0  # the two last are no settings
+    assert sagan("train", tmp_path / "run", "--metric", "cas") == 2
+    assert "training.evaluate_metric: kid:pixel -> cas" in capfd.readouterr().err

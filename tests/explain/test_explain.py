@@ -1,10 +1,10 @@
-"""Attention of one image at query points, and attention taken away."""
+"""Attention of one image at query points."""
 
 import pytest
 import torch
 
 from sagan.config import NetworkConfig
-from sagan.explain import attention_off, explain_image, query_points
+from sagan.explain import explain_image, query_points
 from sagan.models import build_discriminator, build_generator
 
 NETWORK = NetworkConfig(
@@ -74,26 +74,3 @@ def test_query_points_lie_on_details_and_apart():
 
 def test_a_flat_image_still_has_points():
     assert len(query_points(torch.zeros(3, 8, 8), 5)) == 5
-
-
-def test_attention_off_is_the_network_without_the_term(networks, latents):
-    generator, _ = networks
-    with_attention = generator(*latents)
-    with attention_off(generator):
-        without = generator(*latents)
-        assert all(layer.gamma.item() == 0 for layer in generator.attention.values())
-    assert torch.equal(generator(*latents), with_attention)
-    bare = build_generator(
-        NetworkConfig(resolution=16, channels=1, classes=3, latent_dim=8, g_width=8, d_width=8)
-    ).eval()
-    kept = {k: v for k, v in generator.state_dict().items() if "attention" not in k}
-    bare.load_state_dict(kept)
-    assert torch.equal(bare(*latents), without)
-    assert not torch.equal(with_attention, without)
-
-
-def test_attention_comes_back_after_an_error(networks):
-    generator, _ = networks
-    with pytest.raises(KeyError), attention_off(generator):
-        raise KeyError
-    assert all(layer.gamma.item() == pytest.approx(0.7) for layer in generator.attention.values())

@@ -5,8 +5,10 @@ import torch
 import torch.nn.functional as F
 
 from sagan.config import NetworkConfig, RunConfig, run_config_from_dict, to_dict
+from sagan.explain.directions import first_matrix
 from sagan.models import build_discriminator, build_generator
 from sagan.models.channels import discriminator_stages, generator_stages
+from sagan.models.folded import fold
 from sagan.nn import DiscriminatorBlock, GeneratorBlock, SpectralNorm
 
 VARIANT = {
@@ -41,6 +43,16 @@ def test_a_network_of_all_variants_runs_and_every_parameter_learns():
     assert [s.size_px for s in discriminator_stages(config)] == [16, 8, 4, 4]
     convs = [(b.conv1.layer.in_channels, b.conv1.layer.out_channels) for b in discriminator.blocks]
     assert convs == [(3, 3), (8, 8), (16, 16), (24, 24)]
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+def test_a_generator_of_all_variants_folds_and_has_directions(classes):
+    config = NetworkConfig(classes=classes, latent_dim=12, g_attention=(16,), **VARIANT)
+    generator = build_generator(config).eval()
+    labels = torch.tensor([0, 2]) if classes else None
+    z = torch.randn(2, 12)
+    torch.testing.assert_close(fold(generator)(z, labels), generator(z, labels), atol=1e-5, rtol=0)
+    assert first_matrix(generator).shape == (16 * 24, 12)
 
 
 def test_the_shortcut_behind_the_relu_is_what_an_in_place_relu_makes():

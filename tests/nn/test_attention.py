@@ -1,4 +1,6 @@
 import math
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -14,20 +16,26 @@ from sagan.nn import (
     SpectralNorm,
     attention_numbers,
     record_attention,
+    reference_attention,
 )
-from sagan.nn.attention import attention_path
+from sagan.nn.attention_paths import RECOMPUTED_FROM_ENERGIES, attend, attention_path
 
 FORMS = ("article", "paper")
 
 each_form = pytest.mark.parametrize("form", FORMS)
 
 
-@pytest.fixture(params=["plain", "padded"])
+@pytest.fixture(params=["plain", "recomputed", "fused"])
 def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Force one path of `attend`, whatever the size."""
-    energies = 0 if request.param == "padded" else 1 << 60
-    monkeypatch.setattr("sagan.nn.attention.PADDED_FROM_ENERGIES", energies)
-    assert attention_path(8, 8, "cpu") == request.param
+    """Force one path of `attend`, whatever the size; recomputed in pieces that do not fit evenly.
+
+    The fused path takes the CPU's math kernel here: its padding is what can be tested.
+    """
+    monkeypatch.setattr(
+        "sagan.nn.attention_paths.attention_path", lambda n, m, device_type: request.param
+    )
+    monkeypatch.setattr("sagan.nn.attention_paths._PIECE_ENERGIES", 40)
+    monkeypatch.setattr("sagan.nn.attention_paths._PIECE_QUERIES", 3)
     return request.param
 
 
@@ -102,16 +110,38 @@ def test_forward_equals_the_reference_in_float32(form: str, path: str) -> None:
 
 
 @each_form
-def test_a_map_large_enough_for_padding_equals_the_reference(form: str) -> None:
-    block, x = attention(form, 8, torch.float32), feature_map(1, 8, 40, 40, dtype=torch.float32)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_large_map_equals_the_reference(form: str, threads: int) -> None:
+    block, x = attention(form, 8, torch.float32), feature_map(3, 8, 36, 32, dtype=torch.float32)
     query, key, _ = block.project(x)
-    assert attention_path(query.shape[1], key.shape[1], "cpu") == "padded"
-    torch.testing.assert_close(block(x), block.reference(x)[0], rtol=1e-5, atol=1e-5)
+    assert attention_path(query.shape[1], key.shape[1], "cpu") == "recomputed"
+    torch.set_num_threads(threads)
+    try:
+        torch.testing.assert_close(block(x), block.reference(x)[0], rtol=1e-5, atol=1e-5)
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_the_path_is_chosen_by_size_and_device() -> None:
+    from_n = int(RECOMPUTED_FROM_ENERGIES**0.5)
+    assert attention_path(from_n, from_n, "cpu") == "recomputed"
+    assert attention_path(from_n, from_n - 1, "cpu") == "plain"
+    for device_type in ("meta", "mps"):
+        assert attention_path(4096, 4096, device_type) == "plain"
+    assert attention_path(16, 16, "cuda") == "fused"
+
+
+def test_exporters_and_the_compiler_see_plain_products() -> None:
+    block, x = attention("paper", 8, torch.float32), torch.randn(1, 8, 40, 40)
+    exported = torch.export.export(block, (x,))
+    names = {str(node.target) for node in exported.graph.nodes}
+    assert "aten.bmm.default" in names
+    torch.testing.assert_close(exported.module()(x), block(x), rtol=1e-4, atol=1e-4)
 
 
 @each_form
-def test_the_padded_path_gives_the_kernel_equal_widths_and_scale_one(
-    form: str, path: str, monkeypatch: pytest.MonkeyPatch
+def test_the_fused_path_gives_the_kernel_widths_in_multiples_of_8_and_scale_one(
+    form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = []
     fused = F.scaled_dot_product_attention
@@ -120,10 +150,12 @@ def test_the_padded_path_gives_the_kernel_equal_widths_and_scale_one(
         calls.append((query.shape[-1], key.shape[-1], value.shape[-1], scale))
         return fused(query, key, value, scale=scale)
 
+    monkeypatch.setattr(
+        "sagan.nn.attention_paths.attention_path", lambda n, m, device_type: "fused"
+    )
     monkeypatch.setattr(F, "scaled_dot_product_attention", spy)
     attention(form, 16)(feature_map(1, 16, 4, 4))
-    values = 16 if form == "article" else 8
-    assert calls == [(values, values, values, 1.0) if path == "padded" else (2, 2, values, 1.0)]
+    assert calls == [(8, 8, 16 if form == "article" else 8, 1.0)]
 
 
 @each_form
@@ -197,17 +229,68 @@ def test_gradients_equal_finite_differences(form: str, path: str) -> None:
 
 
 @each_form
-def test_second_derivatives_exist_on_the_math_kernel(form: str, path: str) -> None:
-    block, x = attention(form, 8), feature_map(1, 8, 2, 4).requires_grad_()
+def test_second_derivatives_equal_the_literal_forms(form: str, path: str) -> None:
+    """As gradient penalties take them; only the fused kernels need to be told."""
+    block, x = attention(form, 8), feature_map(2, 8, 2, 4).requires_grad_()
 
     def penalty(y: Tensor) -> Tensor:
         (slope,) = torch.autograd.grad(y.square().sum(), x, create_graph=True)
         return (slope.norm() - 1).square()
 
-    with sdpa_kernel(SDPBackend.MATH):
-        (fused,) = torch.autograd.grad(penalty(block(x)), x)
-    (literal,) = torch.autograd.grad(penalty(quoted_code(block, x)[0]), x)
-    torch.testing.assert_close(fused, literal, rtol=1e-9, atol=1e-9)
+    inputs = [x, *(p for name, p in block.named_parameters() if name != "key.bias")]
+    with sdpa_kernel(SDPBackend.MATH) if path == "fused" else nullcontext():
+        ours = torch.autograd.grad(penalty(block(x)), inputs, allow_unused=True)
+    literal = torch.autograd.grad(penalty(quoted_code(block, x)[0]), inputs, allow_unused=True)
+    for mine, theirs in zip(ours, literal, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-8, atol=1e-8)
+
+
+def random_heads(
+    n: int = 7, m: int = 5, dtype: torch.dtype = torch.float64
+) -> tuple[Tensor, Tensor, Tensor]:
+    shapes = (2, n, 2), (2, m, 2), (2, m, 3)
+    return tuple(torch.randn(*shape, dtype=dtype).requires_grad_() for shape in shapes)
+
+
+def test_second_derivatives_equal_finite_differences(path: str) -> None:
+    with sdpa_kernel(SDPBackend.MATH) if path == "fused" else nullcontext():
+        assert torch.autograd.gradgradcheck(attend, random_heads())
+
+
+def test_only_the_gradients_asked_for_are_needed(path: str) -> None:
+    query, key, value = random_heads()
+    (whole, *_) = torch.autograd.grad(attend(query, key, value).sum(), [query, key, value])
+    fixed = attend(query, key.detach(), value.detach())
+    torch.testing.assert_close(torch.autograd.grad(fixed.sum(), query)[0], whole)
+
+
+def test_bf16_is_as_near_the_truth_as_the_literal_form(path: str) -> None:
+    """In a large map whose pieces are summed: the sums must not be kept in bf16."""
+    heads = random_heads(300, 64, torch.bfloat16)
+    upstream = torch.randn(2, 300, 3)
+    truth = [t.detach().double().requires_grad_() for t in heads]
+
+    def results(attention: Callable[..., Tensor], inputs: Sequence[Tensor]) -> list[Tensor]:
+        output = attention(*inputs)
+        return [output, *torch.autograd.grad(output, inputs, upstream.to(output.dtype))]
+
+    exact = results(lambda *t: reference_attention(*t)[0], truth)
+    literal = results(lambda *t: reference_attention(*t)[0], heads)
+    for mine, theirs, right in zip(results(attend, heads), literal, exact, strict=True):
+        assert mine.dtype == torch.bfloat16
+        error, allowed = ((t.double() - right).norm() / right.norm() for t in (mine, theirs))
+        assert error < 1.3 * allowed + 1e-3
+
+
+@each_form
+def test_bf16_autocast_equals_float32_within_its_rounding(form: str, path: str) -> None:
+    block, x = attention(form, 16, torch.float32), feature_map(2, 16, 8, 8, dtype=torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        lowered = block(x)
+    lowered.float().square().sum().backward()
+    expected = block(x)
+    assert (lowered - expected).abs().max() > 0  # it was lowered
+    assert (lowered - expected).norm() < 0.05 * (expected - x).norm()
 
 
 @each_form
@@ -289,23 +372,25 @@ def test_a_uniform_map_has_entropy_log_m(key_stride: int) -> None:
 
 def test_a_map_that_looks_only_at_itself_has_no_entropy_and_no_distance() -> None:
     numbers = attention_numbers(AttentionMap(torch.eye(32)[None], 4, 8, 1, 0.0))
-    assert numbers == pytest.approx((0.0, 0.0, 0.0), abs=1e-6)
+    assert numbers == pytest.approx((0.0, 0.0, 0.0, math.log(32)), abs=1e-6)
 
 
 def test_a_map_that_looks_at_the_opposite_corner_from_a_corner_is_far() -> None:
     weights = torch.eye(16)[None].clone()
     weights[0, 0] = F.one_hot(torch.tensor(15), 16).float()  # one query of 16 looks (3, 3) away
     numbers = attention_numbers(AttentionMap(weights, 4, 4, 1, 0.0))
-    assert numbers == pytest.approx((0.0, math.sqrt(18) / 16, 1 / 16), abs=1e-6)
+    assert numbers[:3] == pytest.approx((0.0, math.sqrt(18) / 16, 1 / 16), abs=1e-6)
 
 
 @pytest.mark.parametrize("key_stride", [1, 2])
 def test_numbers_equal_sums_by_hand(key_stride: int) -> None:
     h, w, s = 4, 6, key_stride
     weights = torch.randn(2, h * w, h // s * (w // s)).mul(2).softmax(2)
-    entropy = distance = far_mass = 0.0
+    entropy = distance = far_mass = dependence = 0.0
     for image in weights.double().numpy():
+        mean_row = image.mean(0)
         for n, row in enumerate(image):
+            dependence += (row * np.log(row / mean_row)).sum()  # Kullback-Leibler, to the mean
             for m, weight in enumerate(row):
                 y, x = n // w, n % w
                 key_y, key_x = m // (w // s) * s + (s - 1) / 2, m % (w // s) * s + (s - 1) / 2
@@ -315,5 +400,13 @@ def test_numbers_equal_sums_by_hand(key_stride: int) -> None:
                 far_mass += weight * (pixels > h / 2)
     queries = 2 * h * w
     assert attention_numbers(AttentionMap(weights, h, w, s, 0.0)) == pytest.approx(
-        (entropy / queries, distance / queries, far_mass / queries), rel=1e-5
+        (entropy / queries, distance / queries, far_mass / queries, dependence / queries), rel=1e-5
     )
+
+
+@pytest.mark.parametrize("row", [torch.full((16,), 1 / 16), torch.arange(16.0).softmax(0)])
+def test_queries_that_all_look_the_same_way_depend_on_nothing(row: Tensor) -> None:
+    """However sharp the one map is, and also where two images differ."""
+    weights = torch.stack([row.repeat(64, 1), row.flip(0).repeat(64, 1)])
+    numbers = attention_numbers(AttentionMap(weights, 8, 8, 2, 0.0))
+    assert numbers.query_dependence == pytest.approx(0.0, abs=1e-6)

@@ -133,6 +133,56 @@ def test_the_gradient_is_the_closed_form(case: str) -> None:
     np.testing.assert_allclose(gradient, expected, rtol=1e-9, atol=1e-9)
 
 
+LAYOUTS = {"plain": torch.contiguous_format, "channels-last": torch.channels_last}
+
+
+@each_case
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_fast_forms_equal_the_formula_in_any_memory_order(case: str, layout: str) -> None:
+    """The vectors move, the weight divides and the gradient flows as in plain operations."""
+    layer, matrix = layer_and_matrix(case)
+    if layer.layer.weight.ndim == 4:
+        layer.to(memory_format=LAYOUTS[layout])
+    u = layer.u.numpy().copy()
+    layer.power_iteration()
+    v = matrix.T @ u
+    v = v / (np.sqrt((v**2).sum()) + 1e-12)
+    np.testing.assert_allclose(layer.v.numpy(), v, rtol=1e-12, atol=1e-14)
+    upstream = torch.randn_like(layer.layer.weight)
+    for gradient in (upstream, upstream.contiguous()):
+        ours = torch.autograd.grad(layer.normalized_weight(), layer.layer.weight, gradient)
+        plain = layer.layer.weight / layer.sigma()
+        expected = torch.autograd.grad(plain, layer.layer.weight, gradient)
+        torch.testing.assert_close(ours, expected, rtol=1e-11, atol=1e-12)
+    assert ours[0].shape == layer.layer.weight.shape
+
+
+@each_case
+def test_second_derivatives_equal_finite_differences(case: str) -> None:
+    layer, _ = layer_and_matrix(case)
+    layer.u.copy_(torch.randn_like(layer.u))
+    weight = layer.layer.weight
+
+    def normalised(value: Tensor) -> Tensor:
+        return torch.func.functional_call(
+            Normalised(layer), {"inner.layer.weight": value}, (torch.zeros(()),)
+        )
+
+    assert torch.autograd.gradcheck(normalised, weight)
+    assert torch.autograd.gradgradcheck(normalised, weight)
+
+
+class Normalised(nn.Module):
+    """A layer's divided weight as a module's output, for functional calls."""
+
+    def __init__(self, inner: SpectralNorm) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, _nothing: Tensor) -> Tensor:
+        return self.inner.normalized_weight()
+
+
 @each_case
 def test_the_state_dict_carries_weight_and_vectors(case: str) -> None:
     layer, _ = layer_and_matrix(case)
@@ -198,3 +248,25 @@ def test_a_layer_without_a_weight_matrix_is_refused(layer: nn.Module) -> None:
 def test_a_dim_that_the_weight_lacks_is_refused(dim: int) -> None:
     with pytest.raises(ValueError, match=f"dim {dim} is out of range for a weight of 2"):
         SpectralNorm(nn.Linear(3, 4), dim=dim)
+
+
+def test_all_layers_at_once_get_what_each_would_alone() -> None:
+    network = nn.Sequential(*(SpectralNorm(make(), dim=dim) for make, dim, _ in CASES.values()))
+    for i, layer in enumerate(network):
+        layer.eps = 0.1 * i
+        layer.u.copy_(torch.randn_like(layer.u))
+    alone = copy.deepcopy(network)
+    power_iteration(network, steps=3)
+    for layer in alone:
+        for _ in range(3):
+            layer.power_iteration()
+    for name, buffer in network.named_buffers():
+        assert torch.equal(buffer, dict(alone.named_buffers())[name]), name
+
+
+def test_no_steps_change_nothing() -> None:
+    layer, _ = layer_and_matrix("linear")
+    before = {name: buffer.clone() for name, buffer in layer.named_buffers()}
+    layer.power_iteration(steps=0)
+    power_iteration(nn.ReLU())
+    assert all(torch.equal(buffer, before[name]) for name, buffer in layer.named_buffers())

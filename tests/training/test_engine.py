@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from sagan.config import Runtime
+from sagan.devices import pick_device
 from sagan.run import find_checkpoint
-from sagan.training.engine import Engine, launched, pick_device
+from sagan.training.engine import Engine, launched
 
 NETWORK = ["--g-width", "4", "--d-width", "8", "--seed", "3", "--batch-size", "32"]
 

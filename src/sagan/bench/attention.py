@@ -9,20 +9,19 @@ import torch
 from torch import Tensor
 
 from sagan.bench.harness import Candidate, Comparison, Scale
-from sagan.nn.attention import attend, reference_attention
+from sagan.nn import attend, reference_attention
 
 # side of the map in pixels, its channels, batch, and whether keys are pooled (the paper's form)
 _SIZES: dict[Scale, list[tuple[int, int, int, bool]]] = {
     "tiny": [(4, 8, 2, True)],
     "quick": [(16, 128, 16, False), (32, 64, 16, True), (64, 64, 4, True)],
     "full": [
-        *((8, c, 64, pooled) for c in (64, 256) for pooled in (False, True)),
-        *((16, c, 64, pooled) for c in (64, 128, 256) for pooled in (False, True)),
+        *((8, 256, 64, pooled) for pooled in (False, True)),
+        *((16, c, 64, pooled) for c in (64, 256) for pooled in (False, True)),
         *((32, c, 16, pooled) for c in (64, 256) for pooled in (False, True)),
-        *((64, c, 4, True) for c in (64, 128, 256)),
-        *((64, c, 4, False) for c in (64, 256)),
-        (128, 64, 1, True),
-        (128, 64, 1, False),
+        *((64, c, 4, True) for c in (64, 256)),
+        (64, 64, 4, False),
+        *((128, 64, 1, pooled) for pooled in (False, True)),
     ],
 }
 

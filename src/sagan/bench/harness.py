@@ -2,8 +2,10 @@
 
 The candidates of a comparison take turns, round by round and each round in another order, so that
 what slows the machine down slows them all; what is reported is each one's median, its quartiles,
-and the median over the rounds of its ratio to the first candidate, the baseline. The rate of a
-matrix product is measured in the same rounds: no network runs faster than that.
+and the median over the rounds of its ratio to the first candidate, the baseline. Beside the time on
+the wall there is the process's own time on the processor, from which waiting for a core that others
+hold is left out. The rate of a matrix product is measured in the same rounds: no network runs
+faster than that.
 """
 
 import datetime
@@ -14,7 +16,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 
@@ -77,7 +79,8 @@ def compare(comparison: Comparison, *, rounds: int, scale: Scale) -> dict[str, A
     Returns:
         JSON types: label, parameters, `matrix_flop_per_sec`, and for each candidate `median_sec`,
         `quartiles_sec`, `speedup` over the baseline with its `speedup_quartiles`, and, where the
-        comparison counts them, `items_per_sec` and `mfu` (of the matrix product's rate).
+        comparison counts them, `items_per_sec` and `mfu` (of the matrix product's rate). `cpu_sec`
+        and `cpu_speedup` are the same by processor time, over all threads.
 
     Example:
         >>> works = [Candidate(name=str(n), prepare=lambda n=n: lambda: sum(range(n)))
@@ -88,10 +91,10 @@ def compare(comparison: Comparison, *, rounds: int, scale: Scale) -> dict[str, A
     """
     calls = [candidate.prepare() for candidate in comparison.candidates]
     repeats = [_repeats(call, _LEAST_SEC[scale]) for call in calls]
-    times: list[list[float]] = [[] for _ in calls]
+    times: list[list[_Time]] = [[] for _ in calls]
     matrix: list[float] = []
     for turn in range(rounds):
-        matrix.append(measure_flop_per_sec(seconds=_MATRIX_SEC if scale != "tiny" else 0.0))
+        matrix.append(measure_flop_per_sec(seconds=_MATRIX_SEC if scale != "tiny" else 1e-6))
         for i in range(len(calls)):
             which = (turn + i) % len(calls)
             times[which].append(_time(calls[which], repeats[which]))
@@ -107,30 +110,42 @@ def compare(comparison: Comparison, *, rounds: int, scale: Scale) -> dict[str, A
     }
 
 
-def _time(call: Callable[[], object], repeats: int) -> float:
-    start = time.perf_counter()
+class _Time(NamedTuple):
+    wall_sec: float
+    cpu_sec: float
+
+
+def _time(call: Callable[[], object], repeats: int) -> _Time:
+    start, cpu_start = time.perf_counter(), time.process_time()
     for _ in range(repeats):
         call()
-    return (time.perf_counter() - start) / repeats
+    return _Time(
+        (time.perf_counter() - start) / repeats, (time.process_time() - cpu_start) / repeats
+    )
 
 
 def _repeats(call: Callable[[], object], least_sec: float) -> int:
     """Warm a call up, and say how often a turn repeats it."""
-    call()
-    return max(1, round(least_sec / max(_time(call, 1), 1e-9))) if least_sec else 1
+    if _time(call, 1).wall_sec >= least_sec:
+        return 1
+    return max(1, round(least_sec / max(_time(call, 1).wall_sec, 1e-9)))
 
 
 def _summary(
-    name: str, mine: list[float], baseline: list[float], comparison: Comparison, peak: float
+    name: str, mine: list[_Time], baseline: list[_Time], comparison: Comparison, peak: float
 ) -> dict[str, Any]:
-    speedups = [b / m for b, m in zip(baseline, mine, strict=True)]
-    median_sec = statistics.median(mine)
+    walls = [m.wall_sec for m in mine]
+    speedups = [b.wall_sec / m.wall_sec for b, m in zip(baseline, mine, strict=True)]
+    cpu_speedups = [b.cpu_sec / max(m.cpu_sec, 1e-9) for b, m in zip(baseline, mine, strict=True)]
+    median_sec = statistics.median(walls)
     summary: dict[str, Any] = {
         "name": name,
         "median_sec": median_sec,
-        "quartiles_sec": _quartiles(mine),
+        "quartiles_sec": _quartiles(walls),
         "speedup": statistics.median(speedups),
         "speedup_quartiles": _quartiles(speedups),
+        "cpu_sec": statistics.median(m.cpu_sec for m in mine),
+        "cpu_speedup": statistics.median(cpu_speedups),
     }
     if comparison.items:
         summary["items_per_sec"] = comparison.items / median_sec
@@ -178,6 +193,7 @@ def table(result: Mapping[str, Any]) -> str:
         line = (
             f"  {c['name']:<24} {1e3 * c['median_sec']:>10.2f} ms "
             f"({1e3 * low:.2f} to {1e3 * high:.2f})  {c['speedup']:>6.2f}x"
+            f"  CPU {c['cpu_speedup']:>6.2f}x"
         )
         if "items_per_sec" in c:
             line += f"  {c['items_per_sec']:>9.1f}/s"

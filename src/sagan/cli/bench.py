@@ -27,7 +27,7 @@ def bench(
     Parameters
     ----------
     names
-        Cases: attention, data; by default all.
+        Cases: attention, spectral, step, sampling, data, scaling; by default all.
     rounds
         Turns of each candidate; by default 7, with --quick 3.
     threads

@@ -77,8 +77,8 @@ def _cost(
     report: "Report", source: str, preset_name: str | None, resolution: int
 ) -> dict[str, Any]:
     """Estimate what training on the data takes, from the network's shapes and this machine."""
+    from sagan.devices import pick_device
     from sagan.models.estimate import estimate, measure_flop_per_sec
-    from sagan.training.engine import pick_device
 
     name = preset_name or default_preset(report.pictures, source)[0]
     network, training = preset(name, resolution)

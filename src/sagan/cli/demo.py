@@ -8,7 +8,7 @@ from pathlib import Path
 
 def demo(path: Path, *, images: int | None, seed: int) -> int:
     """Train the digits preset, print CAS and gamma with and without attention, draw pictures."""
-    from sagan.cli.train import start
+    from sagan.cli.start import start
 
     began = time.monotonic()
     options = {"seed": seed, **({} if images is None else {"images": images})}
@@ -21,10 +21,10 @@ def demo(path: Path, *, images: int | None, seed: int) -> int:
 
     from sagan.cli.evaluate import cas_of
     from sagan.cli.explain import write_explanation
-    from sagan.explain.causal import attention_off, gammas
+    from sagan.explain import gammas, intervene
     from sagan.run import find_checkpoint
     from sagan.sampling import image_grid, load, load_discriminator, to_uint8
-    from sagan.training.loop import fixed_latents
+    from sagan.training.look import fixed_latents
 
     config = find_checkpoint(path).config
     generator, discriminator = load(path), load_discriminator(path)
@@ -32,25 +32,28 @@ def demo(path: Path, *, images: int | None, seed: int) -> int:
     with torch.no_grad():
         pictures = generator(latents, labels)
         score = cas_of(generator, config, source="digits")
-        with attention_off(generator):
+        with intervene(generator, gamma_scale=0):
             without = generator(latents, labels)
             score_without = cas_of(generator, config, source="digits")
     difference = (pictures - without).abs().mean().item() / 2 * 255
     print(f"trained in {trained_sec:.0f} s to {config.training.images:,} images, seed {seed}")
-    print(f"CAS {score['value']:.4f} on {score['n_real_test']} held-out digits", end="")
-    print(f" (ceiling {score['ceiling']:.4f}: the classifier trained on real digits)")
-    print(f"of the class asked for: {score['of_class_asked_for']:.4f} of the generated digits")
+    assert score.real_vs_real is not None
+    print(f"CAS {score.value:.4f} on {score.n_real} held-out digits", end="")
+    print(f" (ceiling {score.real_vs_real.value:.4f}: the classifier trained on real digits)")
+    agreed = score.details["of_class_asked_for"]
+    print(f"of the class asked for: {agreed:.4f} of the generated digits")
     for name, network in (("G", generator), ("D", discriminator)):
         values = ", ".join(f"{value:+.3f}" for value in gammas(network).values())
         print(f"gamma of {name}: {values}")
-    print(f"with gamma of G set to 0: CAS {score_without['value']:.4f}", end="")
+    print(f"with gamma of G set to 0: CAS {score_without.value:.4f}", end="")
     print(f", pixels change by {difference:.1f} of 255 on average")
     grid, grid_without = path / "samples.png", path / "samples-gamma-0.png"
     image_grid(to_uint8(pictures), 10).save(grid)
     image_grid(to_uint8(without), 10).save(grid_without)
-    attention = write_explanation(path, path / "attention", 0, None, 4, 5, "cpu")
+    explanation = write_explanation(path, path / "attention", 0, None, 4, 5, "cpu")
     print(f"sample grid: {grid}; with gamma 0: {grid_without}")
-    print(f"attention: {', '.join(str(p) for p in attention)}")
+    print(f"attention: {', '.join(str(p) for p in explanation.paths)}")
+    print("\n".join(explanation.sentences))
     return 0
 
 

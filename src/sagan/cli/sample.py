@@ -72,9 +72,9 @@ def sample(
         raise ValueError(f"--out {out} is neither a .png file nor a folder")
     import torch
 
+    from sagan.devices import pick_device
     from sagan.run import find_checkpoint
     from sagan.sampling import generate, load
-    from sagan.training.engine import pick_device
 
     config = find_checkpoint(run).config
     plan = (

@@ -3,23 +3,18 @@
 import os
 import re
 import sys
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from sagan.cli.common import parse_augment, parse_probability, parse_sides, say_what_is_left_out
-from sagan.config import AttentionForm, DataConfig, Loss, Precision, RunConfig, Runtime
-from sagan.presets import OWN_DATA_RESOLUTION_PX, default_preset, preset
+from sagan.cli.common import parse_augment, parse_probability, parse_sides
+from sagan.cli.start import DEFAULT_DATA, DEFAULT_PRESET, start
+from sagan.config import AttentionForm, Loss, Precision, Runtime
+from sagan.presets import OWN_DATA_RESOLUTION_PX, default_preset
 
 if TYPE_CHECKING:
     from sagan.data import ImageDataset
-    from sagan.run import Run
-
-_DEFAULT_PRESET = "digits"
-_DEFAULT_DATA = "digits"
-_ADAPTIVE_HOLDOUT = 0.1
 
 
 def train(
@@ -57,6 +52,11 @@ def train(
     log_every: int | None = None,
     snapshot_every: int | None = None,
     keep: int | None = None,
+    evaluate_every: int | None = None,
+    evaluate_num: int | None = None,
+    metric: str | None = None,
+    rollback: int = 0,
+    tensorboard: Annotated[bool, Parameter(negative=())] = False,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     devices: int = 1,
     compile: Annotated[bool, Parameter(negative=())] = False,
@@ -136,7 +136,17 @@ def train(
     snapshot_every
         Images between snapshots: checkpoint, grid, attention numbers.
     keep
-        Checkpoints to keep.
+        Checkpoints to keep, besides the best.
+    evaluate_every
+        Images between evaluations, by which the best checkpoint is chosen; 0: none.
+    evaluate_num
+        Images generated for an evaluation.
+    metric
+        Of the evaluations: fd:pixel, fd:own, kid:pixel, cas, ... as in sagan evaluate.
+    rollback
+        How often to go back to the last good checkpoint after NaN, mode collapse or a blow-up.
+    tensorboard
+        Write the log for TensorBoard too, into the run's folder.
     device
         Where to compute.
     devices
@@ -174,16 +184,26 @@ def train(
         "log_every": log_every,
         "snapshot_every": snapshot_every,
         "keep": keep,
+        "evaluate_every": evaluate_every,
+        "evaluate_num": evaluate_num,
+        "evaluate_metric": metric,
     }
-    runtime = Runtime(device=device, devices=devices, compile=compile, channels_last=channels_last)
-    own = (data or _DEFAULT_DATA) != _DEFAULT_DATA
+    runtime = Runtime(
+        device=device,
+        devices=devices,
+        compile=compile,
+        channels_last=channels_last,
+        rollback=rollback,
+        tensorboard=tensorboard,
+    )
+    own = (data or DEFAULT_DATA) != DEFAULT_DATA
     reason = ""
     opened = None
     if preset_name is None and not (run and _is_run(run)):
         preset_name, reason, opened = choose_preset(
-            data or _DEFAULT_DATA, resolution, channels or 0, background or "white", strict
+            data or DEFAULT_DATA, resolution, channels or 0, background or "white", strict
         )
-    path = run or Path("runs") / f"{_stem(data or _DEFAULT_DATA)}-{preset_name or _DEFAULT_PRESET}"
+    path = run or Path("runs") / f"{_stem(data or DEFAULT_DATA)}-{preset_name or DEFAULT_PRESET}"
     if own and reason and not _is_run(path):
         resolution = resolution or OWN_DATA_RESOLUTION_PX
         if "LOCAL_RANK" not in os.environ:  # not in the processes that this one starts
@@ -216,7 +236,7 @@ def choose_preset(
     """
     from sagan.data import load_dataset
 
-    if data == _DEFAULT_DATA:
+    if data == DEFAULT_DATA:
         return *default_preset(0, data), None
     dataset = load_dataset(
         data,
@@ -227,102 +247,6 @@ def choose_preset(
         progress=True,
     )
     return *default_preset(len(dataset), data), dataset
-
-
-def start(
-    path: Path,
-    *,
-    data: str | None = None,
-    background: str | None = None,
-    strict: bool = False,
-    preset_name: str | None = None,
-    resolution: int | None = None,
-    unconditional: bool | None = None,
-    network_options: dict[str, Any] | None = None,
-    training_options: dict[str, Any] | None = None,
-    runtime: Runtime | None = None,
-    opened: "ImageDataset | None" = None,
-) -> int:
-    """Join options, preset, data and an existing run into one configuration, and train it.
-
-    `opened` are the images, if they were opened already with a new run's options.
-    """
-    from sagan.data import load_dataset
-    from sagan.models.channels import discriminator_stages, generator_stages
-    from sagan.run import Run
-    from sagan.training import train as train_run
-
-    if path.exists() and not path.is_dir():
-        raise ValueError(f"{path} is a file, not a run folder")
-    run = Run(path)
-    network_given = _given({**(network_options or {}), "resolution": resolution})
-    training_given = _given(training_options or {})
-    if run.exists():
-        opened = None  # it may have another resolution or background
-        old = run.config()
-        base = replace(
-            old,
-            preset=preset_name or old.preset,
-            data=replace(
-                old.data,
-                source=data or old.data.source,
-                background=background or old.data.background,
-            ),
-        )
-        network_given.setdefault("channels", old.network.channels)
-        conditional = old.network.classes > 0 if unconditional is None else not unconditional
-    else:
-        name = preset_name or _DEFAULT_PRESET
-        network, training = preset(name, resolution)
-        source = DataConfig(source=data or _DEFAULT_DATA, background=background or "white")
-        base = RunConfig(preset=name, network=network, training=training, data=source)
-        conditional = network.family != "dcgan" and not unconditional
-    if training_given.get("augment_target"):
-        training_given.setdefault("holdout", base.training.holdout or _ADAPTIVE_HOLDOUT)
-    config = replace(
-        base,
-        network=replace(base.network, **network_given),
-        training=replace(base.training, **training_given),
-    )
-    run.check_continues(config)
-    generator_stages(config.network)  # that attention fits, before anything slow
-    discriminator_stages(config.network)
-    dataset = opened or load_dataset(
-        config.data.source,
-        resolution=config.network.resolution,
-        channels=network_given.get("channels", 0),
-        background=config.data.background,
-        strict=strict,
-        progress=True,
-    )
-    say_what_is_left_out(dataset.excluded, "the run's data.json")
-    fingerprint = _check_unchanged(run, dataset.fingerprint)
-    names = dataset.class_names if conditional else ()
-    config = replace(
-        config,
-        network=replace(config.network, channels=dataset.images.shape[1], classes=len(names)),
-        data=replace(config.data, class_names=names, fingerprint=fingerprint),
-    )
-    run.check_continues(config)
-    result = train_run(config, run, dataset, runtime=runtime)
-    if result.rank == 0:
-        _say_how_it_ended(path, result.images, result.exit_code)
-    return result.exit_code
-
-
-def _check_unchanged(run: "Run", fingerprint: str) -> str:
-    """Refuse to go on with other data, and give the run's fingerprint.
-
-    A run older than fingerprints takes any data; one just imported has none yet.
-    """
-    kept = run.config().data if run.exists() else DataConfig(source="")
-    old = kept.fingerprint
-    if old and old != fingerprint:
-        raise ValueError(
-            f"the data have changed since {run.path} was started (fingerprint {old[:12]} -> "
-            f"{fingerprint[:12]}); put the same pictures back, or name another run folder"
-        )
-    return old if kept.source else fingerprint
 
 
 def _stem(source: str) -> str:
@@ -336,15 +260,3 @@ def _stem(source: str) -> str:
         return re.sub(r"[^\w.-]+", "_", source.removeprefix("hub:"))
     name = Path(source).resolve().name
     return name.split(".")[0] or name or "data"
-
-
-def _say_how_it_ended(path: Path, images: int, exit_code: int) -> None:
-    if exit_code:
-        line = f"Stopped at {images:,} images and saved; the same command goes on."
-    else:
-        line = f"{path}: trained on {images:,} images."
-    print(line, file=sys.stderr)
-
-
-def _given(options: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in options.items() if value is not None}

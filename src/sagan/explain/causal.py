@@ -1,39 +1,81 @@
-"""What attention does, shown by taking it away."""
+"""What attention does, shown by taking it away: other gammas, uniform maps, hidden keys.
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+Dimensions: b batch, c channels, h w a picture's or map's sides, n queries, m keys, e query and key
+width.
+"""
+
+import math
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager
 
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from sagan.nn.attention import SelfAttention
 
+_HIDDEN_ENERGY = (
+    -1e9
+)  # exp gives exactly 0; -inf would be NaN where a fused kernel's tile is all so
+
+Tokens = tuple[Tensor, Tensor, Tensor]
+
 
 @contextmanager
-def attention_off(network: nn.Module) -> Iterator[None]:
-    """Set every gamma of a network to 0 inside the block, and back after it.
+def intervene(
+    network: nn.Module,
+    *,
+    gamma_scale: float = 1.0,
+    uniform: bool = False,
+    hidden_keys: Tensor | None = None,
+    layers: Collection[str] | None = None,
+) -> Iterator[None]:
+    """Run a network with its attention changed, inside the block only.
+
+    Whatever runs the layers sees the change: the fast forward, `weights`, `record_attention` and
+    `gammas`. Blocks may be nested: the inner one changes what the outer one left. The network is
+    changed while the block lasts, so other threads must not use it.
+
+    Args:
+        network: any with `SelfAttention` layers.
+        gamma_scale: what each gamma is multiplied with; 0 takes attention away.
+        uniform: replace the trained map by the one that weighs all keys alike.
+        hidden_keys: bool `h w`, a grid of any size laid over the picture: no query sees a key whose
+            cell touches a True; the other keys' weights are renormalised.
+        layers: the names of the layers to change, as `record_attention` gives them; None for all.
+
+    Raises:
+        ValueError: a layer that is not there, a scale that is no number, or a region that is no
+            bool grid; and on running a layer, a region that hides all of its keys.
 
     Example:
-        >>> from sagan.nn import SelfAttention
-        >>> block = SelfAttention(8)
-        >>> _ = torch.nn.init.ones_(block.gamma)
-        >>> with attention_off(block):
-        ...     block.gamma.item()
-        0.0
-        >>> block.gamma.item()
-        1.0
+        >>> block = nn.Sequential(SelfAttention(8, form="article"))
+        >>> _ = nn.init.ones_(block[0].gamma)
+        >>> x = torch.randn(1, 8, 4, 4)
+        >>> with intervene(block, gamma_scale=0):
+        ...     torch.equal(block(x), x)
+        True
+        >>> right = torch.zeros(4, 4, dtype=torch.bool)
+        >>> right[:, 2:] = True
+        >>> with intervene(block, hidden_keys=right, uniform=True):
+        ...     block[0].weights(x)[0, 0, :4].tolist()  # the top row of keys, from the top left
+        [0.125, 0.125, 0.0, 0.0]
     """
-    layers = [module for module in network.modules() if isinstance(module, SelfAttention)]
-    before = [layer.gamma.detach().clone() for layer in layers]
-    with torch.no_grad():
-        for layer in layers:
-            layer.gamma.zero_()
-    try:
+    if not math.isfinite(gamma_scale):
+        raise ValueError(f"gamma_scale must be a finite number, not {gamma_scale}")
+    if hidden_keys is not None and (hidden_keys.dtype != torch.bool or hidden_keys.ndim != 2):
+        raise ValueError(
+            f"hidden_keys must be a bool grid h w, not {hidden_keys.dtype} "
+            f"of shape {tuple(hidden_keys.shape)}"
+        )
+    with ExitStack() as changes:
+        for layer in _named_layers(network, layers):
+            if gamma_scale != 1.0:
+                changes.enter_context(_scaled_gamma(layer, gamma_scale))
+            if uniform or hidden_keys is not None:
+                project = _changed_projection(layer, uniform, hidden_keys)
+                changes.enter_context(_projecting_by(layer, project))
         yield
-    finally:
-        with torch.no_grad():
-            for layer, gamma in zip(layers, before, strict=True):
-                layer.gamma.copy_(gamma)
 
 
 def gammas(network: nn.Module) -> dict[str, float]:
@@ -43,3 +85,83 @@ def gammas(network: nn.Module) -> dict[str, float]:
         for name, module in network.named_modules()
         if isinstance(module, SelfAttention)
     }
+
+
+def _named_layers(network: nn.Module, names: Collection[str] | None) -> list[SelfAttention]:
+    found = {n: m for n, m in network.named_modules() if isinstance(m, SelfAttention)}
+    if names is None:
+        return list(found.values())
+    unknown = [name for name in names if name not in found]
+    if unknown:
+        raise ValueError(
+            f"no attention layer {unknown[0]!r}; there is {', '.join(found) or 'none'}"
+        )
+    return [found[name] for name in dict.fromkeys(names)]
+
+
+@contextmanager
+def _scaled_gamma(layer: SelfAttention, scale: float) -> Iterator[None]:
+    before = layer.gamma.detach().clone()
+    with torch.no_grad():
+        layer.gamma.mul_(scale)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            layer.gamma.copy_(before)
+
+
+@contextmanager
+def _projecting_by(layer: SelfAttention, project: Callable[[Tensor], Tokens]) -> Iterator[None]:
+    """Let a layer make its queries and keys in another way.
+
+    Everything that a layer computes starts at `project`, so that no second forward is needed.
+    """
+    outer = vars(layer).get("project")
+    layer.project = project  # type: ignore[assignment, method-assign]
+    try:
+        yield
+    finally:
+        if outer is None:
+            del layer.project
+        else:
+            layer.project = outer  # type: ignore[method-assign]
+
+
+def _changed_projection(
+    layer: SelfAttention, uniform: bool, hidden_keys: Tensor | None
+) -> Callable[[Tensor], Tokens]:
+    inner = layer.project
+
+    def project(x: Tensor) -> Tokens:
+        query, key, value = inner(x)
+        e = x.shape[1] // 8  # what comes after are the entries of hidden keys, added below
+        if uniform:
+            query = torch.cat([torch.zeros_like(query[..., :e]), query[..., e:]], dim=2)
+        if hidden_keys is not None:
+            h, w = x.shape[2] // layer.key_stride, x.shape[3] // layer.key_stride
+            hidden = on_key_grid(hidden_keys, h, w).flatten().to(x.device)
+            # one more entry, 1 in each query, adds its own energy to each key
+            energy = torch.where(hidden, _HIDDEN_ENERGY, 0.0).to(key.dtype)
+            key = torch.cat([key, energy.expand(len(key), -1)[..., None]], dim=2)
+            query = F.pad(query, (0, 1), value=1.0)
+            if (key[0, :, e:] < 0).any(1).all():  # here, or in the blocks around
+                raise ValueError(
+                    f"the region hides all {h}x{w} keys of an attention layer: nothing is left to "
+                    "attend to; choose a smaller one"
+                )
+        return query, key, value
+
+    return project
+
+
+def on_key_grid(hidden: Tensor, height: int, width: int) -> Tensor:
+    """Lay a bool grid over a layer's keys: `height width`, True where a key's cell touches a True.
+
+    Example:
+        >>> pixels = torch.zeros(8, 8, dtype=torch.bool)
+        >>> pixels[2, 5] = True
+        >>> on_key_grid(pixels, 2, 2).tolist()
+        [[False, True], [False, False]]
+    """
+    return F.adaptive_max_pool2d(hidden[None].float(), (height, width))[0] > 0

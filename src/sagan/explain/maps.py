@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sagan.explain.subjects import Subject
 from sagan.models import Discriminator, Generator
 from sagan.nn.attention import AttentionMap, record_attention
 from sagan.sampling import to_uint8
@@ -79,8 +80,7 @@ def explain_image(
     """Generate one image, and collect how every attention layer of G and D looks at it.
 
     Args:
-        generator, discriminator: of one run, in eval mode; an imported run may have no
-            discriminator.
+        generator, discriminator: of one run, in eval mode; a run may be without the latter.
         latents: `1 z`.
         labels: `1`, or None.
         points: how many query points.
@@ -88,17 +88,50 @@ def explain_image(
     Returns:
         The image, uint8 `c h w`, and a `QueryMaps` per layer, the generator's first.
     """
-    with record_attention(generator) as g_maps:
+    with record_attention(generator) as maps:
         images = generator(latents, labels)
-    d_maps: dict[str, AttentionMap] = {}
-    if discriminator is not None:
-        with record_attention(discriminator) as d_maps:
-            discriminator(images, labels)
     places = query_points(images[0], points)
-    layers = [("G", name, m) for name, m in g_maps.items()]
-    layers += [("D", name, m) for name, m in d_maps.items()]
-    explained = [_at_points(network, name, m, places) for network, name, m in layers]
-    return to_uint8(images[0]).cpu(), explained
+    layers = [_at_points("G", name, m, places) for name, m in maps.items()]
+    if discriminator is not None:
+        layers += look_at(discriminator, images, labels, places)
+    return to_uint8(images[0]).cpu(), layers
+
+
+@torch.no_grad()
+def look_at(
+    discriminator: Discriminator,
+    images: Tensor,
+    labels: Tensor | None,
+    places: list[tuple[float, float]],
+) -> list[QueryMaps]:
+    """Collect how every attention layer of D looks at one image, generated or real.
+
+    Args:
+        discriminator: in eval mode.
+        images: `1 c h w` in [-1, 1].
+        labels: `1` or `1 k`, or None.
+        places: the query points, (y, x) in [0, 1].
+    """
+    with record_attention(discriminator) as maps:
+        discriminator(images, labels)
+    return [_at_points("D", name, m, places) for name, m in maps.items()]
+
+
+@torch.no_grad()
+def explain_subject(
+    subject: Subject,
+    generator: Generator,
+    discriminator: Discriminator | None,
+    *,
+    points: int = 5,
+) -> list[QueryMaps]:
+    """Collect how G, where it made the picture, and D look at it: a `QueryMaps` per layer."""
+    if subject.latents is None:
+        assert discriminator is not None
+        places = query_points(subject.image[0], points)
+        return look_at(discriminator, subject.image, subject.labels, places)
+    args = subject.latents, subject.labels
+    return explain_image(generator, discriminator, *args, points=points)[1]
 
 
 def _at_points(

@@ -1,5 +1,22 @@
 """Scores of images; one formula a file. Nothing here knows a model."""
 
 from sagan.metrics.cas import CAS, classification_accuracy_score
+from sagan.metrics.names import Spec, default_metrics, parse_metrics
+from sagan.metrics.real import RealImages, split_off_test, with_test_split
+from sagan.metrics.reference import Reference, prepare
+from sagan.metrics.score import Level, Score
 
-__all__ = ["CAS", "classification_accuracy_score"]
+__all__ = [
+    "CAS",
+    "Level",
+    "RealImages",
+    "Reference",
+    "Score",
+    "Spec",
+    "classification_accuracy_score",
+    "default_metrics",
+    "parse_metrics",
+    "prepare",
+    "split_off_test",
+    "with_test_split",
+]

@@ -1,6 +1,6 @@
 """Classification accuracy score: train on generated images, test on real ones.
 
-Dimensions: i j images, c channels, h w the image's sides.
+Dimensions: i j images, c channels, h w the image's sides, d features.
 """
 
 from dataclasses import dataclass
@@ -45,14 +45,28 @@ def classification_accuracy_score(
         >>> classification_accuracy_score(images, labels, images, labels).accuracy
         1.0
     """
-    from sklearn.svm import SVC
-
     if images.shape[1:] != test_images.shape[1:]:
         raise ValueError(f"images are {images.shape[1:]}, test images {test_images.shape[1:]}")
+    return classification_accuracy(_features(images), labels, _features(test_images), test_labels)
+
+
+def classification_accuracy(
+    features: NDArray[np.floating],
+    labels: Labels,
+    test_features: NDArray[np.floating],
+    test_labels: Labels,
+) -> CAS:
+    """As `classification_accuracy_score`, on features `i d` and `j d`.
+
+    Raises:
+        ValueError: there is only one class.
+    """
+    from sklearn.svm import SVC
+
     if len(np.unique(labels)) < 2:
         raise ValueError("CAS needs at least two classes")
-    classifier = SVC(C=10.0, gamma="scale").fit(_features(images), labels)
-    correct = classifier.predict(_features(test_images)) == test_labels
+    classifier = SVC(C=10.0, gamma="scale").fit(features, labels)
+    correct = classifier.predict(test_features) == test_labels
     return CAS(
         accuracy=float(correct.mean()),
         per_class=tuple(float(correct[test_labels == k].mean()) for k in np.unique(test_labels)),

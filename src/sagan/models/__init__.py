@@ -4,6 +4,7 @@ from torch import nn
 
 from sagan.config import NetworkConfig
 from sagan.models.dcgan import DCGANDiscriminator, DCGANGenerator
+from sagan.models.folded import fold
 from sagan.models.resnet import ResNetDiscriminator, ResNetGenerator
 from sagan.nn.norm import ConditionalBatchNorm
 from sagan.nn.spectral import power_iteration
@@ -12,7 +13,7 @@ from sagan.randomness import seeded
 Generator = ResNetGenerator | DCGANGenerator
 Discriminator = ResNetDiscriminator | DCGANDiscriminator
 
-__all__ = ["Discriminator", "Generator", "build_discriminator", "build_generator"]
+__all__ = ["Discriminator", "Generator", "build_discriminator", "build_generator", "fold"]
 
 
 def build_generator(config: NetworkConfig, *, seed: int = 0) -> Generator:

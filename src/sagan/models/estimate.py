@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from sagan.config import NetworkConfig, TrainingConfig
 from sagan.models import Discriminator, Generator, build_discriminator, build_generator
 from sagan.models.channels import Stage, discriminator_stages, generator_stages
-from sagan.nn.attention import attention_path
+from sagan.nn.attention_paths import attention_path
 
 _FLOAT_BYTES = 4
 # A step of wgan-gp adds a forward pass over mixtures, its gradient with respect to them, and the
@@ -162,11 +162,10 @@ def _step_bytes(
 ) -> tuple[int, int]:
     """What the larger of the two steps keeps, and what it works with beside."""
     batch = training.batch_size // training.accumulate
-    penalised = training.loss == "wgan-gp"
-    d_fused = [] if penalised else _fused_maps(discriminator_stages(network), network, device)
+    d_fused = _fused_maps(discriminator_stages(network), network, device)
     g_fused = _fused_maps(generator_stages(network), network, device)
     steps: list[tuple[Callable[[], Tensor], list[_FusedMap], int]] = [
-        (lambda: discriminator_pass(D, batch, penalised=penalised), d_fused, 2 * batch),
+        (lambda: discriminator_pass(D, batch), d_fused, 2 * batch),
         (lambda: generator_pass(G, D, batch), g_fused + d_fused, batch),
     ]
     costs = []
@@ -174,6 +173,12 @@ def _step_bytes(
         total, largest = stored_bytes(forward, (G, D), without={(a.n, a.m) for a in fused})
         instead = images * sum(a.kept_bytes for a in fused)
         costs.append((total + instead, 2 * largest))  # its gradients: out and in
+    if training.loss == "wgan-gp":  # second derivatives need every map
+        with_penalty, largest = stored_bytes(
+            lambda: discriminator_pass(D, batch, penalised=True), (G, D)
+        )
+        without, _ = stored_bytes(lambda: discriminator_pass(D, batch), (G, D))
+        costs[0] = costs[0][0] + with_penalty - without, 2 * largest
     halved = 2 if training.precision == "bf16" else 1
     kept, working = max(costs)
     return kept // halved, working // halved
@@ -249,7 +254,7 @@ class _FusedMap:
 
     n: int
     m: int
-    kept_bytes: int  # an image: the output, each row's normaliser, and what padding adds
+    kept_bytes: int  # an image: a fused kernel's output and each row's normaliser
 
 
 def _fused_maps(stages: list[Stage], network: NetworkConfig, device_type: str) -> list[_FusedMap]:
@@ -258,9 +263,9 @@ def _fused_maps(stages: list[Stage], network: NetworkConfig, device_type: str) -
     for stage in stages:
         n = stage.size_px**2
         m = n // 4 if paper else n
-        padded = attention_path(n, m, device_type) == "padded"
-        if stage.attention and (padded or device_type == "cuda"):
-            e, d = stage.c_out // 8, stage.c_out // (2 if paper else 1)
-            numbers = n * d + n + ((n + m) * (d - e) if padded else 0)
+        path = attention_path(n, m, device_type)
+        if stage.attention and path != "plain":
+            d = stage.c_out // (2 if paper else 1)
+            numbers = n * d + n if path == "fused" else 0  # recomputed: its inputs suffice
             found.append(_FusedMap(n, m, _FLOAT_BYTES * numbers))
     return found

@@ -4,11 +4,10 @@ from sagan.nn.attention import (
     AttentionMap,
     AttentionNumbers,
     SelfAttention,
-    attend,
     attention_numbers,
     record_attention,
-    reference_attention,
 )
+from sagan.nn.attention_paths import attend, reference_attention
 from sagan.nn.blocks import DiscriminatorBlock, GeneratorBlock
 from sagan.nn.norm import ConditionalBatchNorm
 from sagan.nn.spectral import SpectralNorm, power_iteration

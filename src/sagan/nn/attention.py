@@ -12,82 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sagan.nn.attention_paths import attend, reference_attention
 from sagan.nn.spectral import SpectralNorm
 
 AttentionForm = Literal["article", "paper"]
-
-# Energies (n * m) from which the CPU's fused kernel with padded heads wins over the plain matrix
-# products. Measured on two AVX2 cores; docs/experiments.md has the table.
-PADDED_FROM_ENERGIES = 512 * 512
-
-
-def reference_attention(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute attention literally: energy, softmax over the keys, weighted sum.
-
-    The form that the article walks through, kept as the definition that the fast paths must equal.
-
-    Args:
-        query: `b n e`.
-        key: `b m e`.
-        value: `b m d`.
-
-    Returns:
-        The attended values `b n d` and the attention map `b n m`, whose rows sum to 1.
-
-    Source:
-        Zhang et al. 2019, equations 1 and 2. There is no 1/sqrt(e).
-
-    Example:
-        >>> q, k, v = torch.zeros(1, 4, 2), torch.zeros(1, 4, 2), torch.eye(4)[None]
-        >>> out, weights = reference_attention(q, k, v)
-        >>> weights[0, 0].tolist()  # equal energies: every key weighs the same
-        [0.25, 0.25, 0.25, 0.25]
-    """
-    energy = torch.bmm(query, key.transpose(1, 2))
-    weights = energy.softmax(dim=-1)
-    return torch.bmm(weights, value), weights
-
-
-def attention_path(n: int, m: int, device_type: str) -> Literal["padded", "plain"]:
-    """Say which way `attend` goes for n queries and m keys: with padded heads, or plainly.
-
-    The CPU's fused kernel wants query, key and value equally wide; with fewer energies than
-    `PADDED_FROM_ENERGIES` padding costs more than it saves.
-
-    Example:
-        >>> attention_path(64, 16, "cpu"), attention_path(4096, 1024, "cpu")
-        ('plain', 'padded')
-    """
-    return "padded" if device_type == "cpu" and n * m >= PADDED_FROM_ENERGIES else "plain"
-
-
-def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Compute attention through `scaled_dot_product_attention`, by the fastest path for the size.
-
-    Equals `reference_attention(query, key, value)[0]` up to rounding, without storing the map where
-    a fused kernel takes the shapes. A zero-padded width changes no energy, since the scale is 1.
-
-    Args:
-        query: `b n e`.
-        key: `b m e`.
-        value: `b m d`.
-
-    Returns:
-        The attended values, `b n d`.
-
-    Example:
-        >>> q, k, v = torch.randn(2, 16, 4), torch.randn(2, 16, 4), torch.randn(2, 16, 8)
-        >>> torch.allclose(attend(q, k, v), reference_attention(q, k, v)[0], atol=1e-5)
-        True
-    """
-    e, d = query.shape[-1], value.shape[-1]
-    if attention_path(query.shape[1], key.shape[1], query.device.type) == "padded":
-        width = max(e, d)
-        query, key, value = (F.pad(t, (0, width - t.shape[-1])) for t in (query, key, value))
-    elif query.device.type == "cuda":  # fused kernels there want widths in multiples of 8
-        query, key, value = (F.pad(t, (0, -t.shape[-1] % 8)) for t in (query, key, value))
-    heads = query[:, None], key[:, None], value[:, None]
-    return F.scaled_dot_product_attention(*heads, scale=1.0)[:, 0, :, :d]
 
 
 class SelfAttention(nn.Module):
@@ -248,16 +176,24 @@ class AttentionNumbers(NamedTuple):
     entropy: float  # nats; log m when uniform
     distance: float  # mean attention distance, in pixels of the layer's feature map
     far_mass: float  # share of attention farther away than half the map's height
+    query_dependence: float  # nats; 0 when every query looks at the same keys, at most log m
 
 
 def attention_numbers(attention: AttentionMap) -> AttentionNumbers:
     """Sum an attention map up in numbers that can be logged and compared over training.
 
-    Distances run from a query's centre to the centre of a key's cell, in feature-map pixels.
+    Distances run from a query's centre to the centre of a key's cell, in feature-map pixels. Query
+    dependence is the Jensen-Shannon divergence of all of a map's rows: the entropy of the mean row
+    less the mean entropy of the rows. It is what one learns of the key from knowing the query
+    (their mutual information, queries alike), and costs one pass over the map where the mean over
+    pairs of rows would cost n^2 of them.
 
     Example:
         >>> uniform = AttentionMap(torch.full((1, 16, 16), 1 / 16), 4, 4, key_stride=1, gamma=0.0)
         >>> round(attention_numbers(uniform).entropy, 4)  # log 16
+        2.7726
+        >>> itself = AttentionMap(torch.eye(16)[None], 4, 4, key_stride=1, gamma=0.0)
+        >>> round(attention_numbers(itself).query_dependence, 4)  # log 16: each has its own key
         2.7726
     """
     weights = attention.weights
@@ -265,11 +201,13 @@ def attention_numbers(attention: AttentionMap) -> AttentionNumbers:
         attention.height, attention.width, attention.key_stride, device=weights.device
     )
     entropy = torch.special.entr(weights).sum(-1).mean()
+    mean_row_entropy = torch.special.entr(weights.mean(1)).sum(-1).mean()
     far = (distance > attention.height / 2).to(weights.dtype)
     return AttentionNumbers(
         entropy=entropy.item(),
         distance=(weights * distance).sum(-1).mean().item(),
         far_mass=(weights * far).sum(-1).mean().item(),
+        query_dependence=max(0.0, (mean_row_entropy - entropy).item()),  # not below 0 by rounding
     )
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sagan.config import RunConfig
 from sagan.data import ImageDataset
-from sagan.randomness import DataOrder, generator_for
+from sagan.randomness import DataOrder, derive_seed, generator_for
 from sagan.sampling import to_float
 from sagan.training.augment import DRAWS
 from sagan.training.step import FakeBatch, HeldOutBatch, RealBatch
@@ -82,8 +82,18 @@ class BatchSource:
                 self._label_weights = counts.float()
         if device.type != "cpu" and self._images.nbytes <= _KEEP_ON_DEVICE_BYTES:
             self._on_device = torch.from_numpy(np.array(self._images)).to(device)
-        self._order = DataOrder(len(self._trained_on), seed=training.seed)
-        self._held_out_order = DataOrder(max(1, held), seed=training.seed, purpose="held-out order")
+        self.reseed(0)
+
+    def reseed(self, retry: int) -> None:
+        """Take other random numbers from here on, for a run taken back; 0 takes the run's first.
+
+        What is held out stays held out.
+        """
+        seed = self._config.training.seed
+        self._seed = derive_seed(seed, "retry", retry) if retry else seed
+        self._order = DataOrder(len(self._trained_on), seed=self._seed)
+        held = max(1, len(self._held_out))
+        self._held_out_order = DataOrder(held, seed=self._seed, purpose="held-out order")
 
     def real(self, d_step: int) -> list[RealBatch]:
         """The micro-batches of a discriminator step, counted from 0 over the whole run."""
@@ -149,19 +159,18 @@ class BatchSource:
 
     def _flips(self, purpose: str, step: int) -> Tensor:
         """Which images of a batch are mirrored."""
-        training = self._config.training
-        draw = generator_for(training.seed, purpose, step)
-        return torch.rand(training.batch_size, generator=draw) < 0.5
+        draw = generator_for(self._seed, purpose, step)
+        return torch.rand(self._config.training.batch_size, generator=draw) < 0.5
 
     def _augment_draws(self, purpose: str, step: int) -> Tensor:
         """The random numbers of each image's augmentation; none of them where there is none."""
         training = self._config.training
-        draw = generator_for(training.seed, f"augment {purpose}", step)
+        draw = generator_for(self._seed, f"augment {purpose}", step)
         return torch.rand(training.batch_size, DRAWS if training.augment else 0, generator=draw)
 
     def _draw(self, purpose: str, step: int) -> tuple[Tensor, Tensor, Tensor]:
         batch_size = self._config.training.batch_size
-        draw = generator_for(self._config.training.seed, purpose, step)
+        draw = generator_for(self._seed, purpose, step)
         latents = torch.randn(batch_size, self._config.network.latent_dim, generator=draw)
         labels = torch.multinomial(
             self._label_weights, batch_size, replacement=True, generator=draw

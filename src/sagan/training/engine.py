@@ -15,6 +15,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from sagan.config import Precision, Runtime
+from sagan.devices import pick_device
 
 
 class Engine:
@@ -89,6 +90,14 @@ class Engine:
         """Compute in the engine's precision inside, for networks that it has not wrapped."""
         return self._fabric.autocast()
 
+    def inner(self, module: Any) -> nn.Module:
+        """The network inside a wrapped one, for second derivatives, which the wrapper refuses.
+
+        It is not cast: call it inside `autocast`.
+        """
+        network: nn.Module = module.module
+        return network
+
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in any process."""
         if self.world_size == 1:
@@ -132,23 +141,3 @@ def launched(environment: Mapping[str, str]) -> tuple[int, int] | None:
         machines = int(environment.get("SLURM_NNODES", "1"))
         return int(environment["SLURM_NTASKS"]) // machines, machines
     return None
-
-
-def pick_device(name: str) -> str:
-    """Turn `auto` into the best device there is, and refuse one that is not there.
-
-    Raises:
-        ValueError: the named device is not available.
-    """
-    available = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
-    if name == "auto":
-        return next(device for device, there in available.items() if there)
-    if not available[name]:
-        raise ValueError(
-            f"device {name} is not available here; leave --device out to choose by itself"
-        )
-    return name

@@ -1,12 +1,14 @@
-"""The training loop: steps, log, snapshots, and how it stops and goes on.
+"""The training loop: steps, log, snapshots, and how it stops, goes back and goes on.
 
-A snapshot is a checkpoint, a sample grid on fixed latents, and each attention layer's numbers on
-them. The same call again resumes from the newest sound checkpoint and ends with the same weights as
-an unbroken run, bit for bit on the same build and machine.
+A snapshot is a checkpoint, a sample grid on fixed latents, each attention layer's numbers on them,
+vital numbers for the health watch and, every so often, a score. The same call again resumes from
+the newest sound checkpoint and ends with the same weights as an unbroken run, bit for bit on the
+same build and machine; so does a run that failed and was taken back, for its retries are numbered.
 """
 
 import math
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,23 +16,23 @@ import torch
 from torch import Tensor
 
 import sagan
-from sagan.config import NetworkConfig, RunConfig, Runtime
+from sagan.config import RunConfig, Runtime
 from sagan.data import ImageDataset
-from sagan.files import write_atomically
-from sagan.nn.attention import AttentionMap, attention_numbers, record_attention
-from sagan.randomness import sample_latents
 from sagan.run import Run
-from sagan.runlog import Meter, append_records, read_records
-from sagan.sampling import generate, image_grid, standing_statistics
+from sagan.sampling import standing_statistics
 from sagan.training.augment import UPDATE_STEPS
 from sagan.training.batches import BatchSource, Share
+from sagan.training.board import require_tensorboard
 from sagan.training.engine import Engine
+from sagan.training.journal import Journal
+from sagan.training.look import GRID_COLUMNS, Viewer
+from sagan.training.scoring import Scorer
 from sagan.training.signals import StopSignals
-from sagan.training.state import TrainState, new_state, restore, state_tensors
+from sagan.training.state import new_state, restore, state_tensors, weights_and_gradients
 from sagan.training.step import d_step, g_step, held_out_logits
+from sagan.training.vitals import not_finite
 
-_GRID_ROWS, _GRID_COLUMNS = 10, 10
-_ATTENTION_IMAGES = 17  # of the grid, evenly spread, for the attention numbers
+_NOT_FINITE = "{what} is no longer finite"
 _STOP_ASKED_EVERY_STEPS = 10  # with several processes, where asking costs a message
 
 
@@ -67,36 +69,32 @@ def train(
         config: what to train; must equal an existing run's but for a larger number of images.
         run: the folder, made where there is none.
         dataset: the training images, at the network's resolution and channels.
-        runtime: where and how to execute.
+        runtime: where and how to execute, and how often to go back after a failure.
         progress: show it on stderr.
 
     Returns:
         How far it came, and whether a signal stopped it.
 
     Raises:
-        ValueError: the configuration differs from the run's, does not fit the data or the devices.
-        TrainingFailure: a loss or weight became NaN or infinite; the checkpoints before stand.
+        ValueError: the configuration differs from the run's, does not fit the data or the devices,
+            or asks for a metric or for TensorBoard that are not there.
+        TrainingFailure: a loss, gradient or weight became NaN or infinite, or another failure came
+            back more often than the runtime goes back; the checkpoints before stand.
         OSError: a checkpoint could not be written.
     """
     runtime = runtime or Runtime()
+    if runtime.tensorboard:
+        require_tensorboard()
     engine = Engine(runtime, config.training.precision)
     engine.launch()
-    share = Share(engine.rank, engine.world_size)
-    batches = BatchSource(dataset, config, share, engine.device)
-    state = new_state(config, runtime, engine)
+    trainer = _Trainer(config, runtime, run, engine, dataset)
     main = engine.rank == 0
     with run.lock() if main else nullcontext(), StopSignals() as stop:
         if main:
             _prepare_folder(run, config, dataset)
         engine.barrier()
-        faults = _resume(state, run)
-        trainer = _Trainer(config, run, engine, batches, state, progress=progress and main)
-        for fault in faults:
-            trainer.meter.say(f"left out a checkpoint: {fault}")
-        try:
+        with trainer.resume(progress=progress):
             return trainer.train(stop)
-        finally:
-            trainer.meter.close()
 
 
 def _prepare_folder(run: Run, config: RunConfig, dataset: ImageDataset) -> None:
@@ -107,34 +105,61 @@ def _prepare_folder(run: Run, config: RunConfig, dataset: ImageDataset) -> None:
     run.remove_leftovers()
 
 
-def _resume(state: TrainState, run: Run) -> list[str]:
-    checkpoint, faults = run.newest_sound_checkpoint()
-    if checkpoint is not None:
-        restore(state, checkpoint)
-    return faults
-
-
 class _Trainer:
-    """One call of `train`, after everything is in place."""
+    """One call of `train`. Nothing is written before `resume`."""
+
+    journal: Journal
 
     def __init__(
-        self,
-        config: RunConfig,
-        run: Run,
-        engine: Engine,
-        batches: BatchSource,
-        state: TrainState,
-        *,
-        progress: bool,
+        self, config: RunConfig, runtime: Runtime, run: Run, engine: Engine, dataset: ImageDataset
     ) -> None:
-        self.config, self.run, self.engine = config, run, engine
-        self.batches, self.state = batches, state
+        self.config, self.runtime, self.run, self.engine = config, runtime, run, engine
         training = config.training
         self.images_per_step = training.batch_size * training.d_steps
         self.last_step = math.ceil(training.images / self.images_per_step)
-        self.log_steps = max(1, training.log_every // self.images_per_step)
-        self.snapshot_steps = max(1, training.snapshot_every // self.images_per_step)
-        self.meter = Meter(self.last_step * self.images_per_step, self.images, enabled=progress)
+        self.log_steps = self._steps(training.log_every)
+        self.snapshot_steps = self._steps(training.snapshot_every)
+        self.batches = BatchSource(
+            dataset, config, Share(engine.rank, engine.world_size), engine.device
+        )
+        self.viewer = Viewer(config.network, dataset)
+        self.scorer = Scorer(config, dataset) if training.evaluate_every else None
+        self.state = new_state(config, runtime, engine)
+
+    @contextmanager
+    def resume(self, *, progress: bool) -> Iterator[None]:
+        """Go to the newest sound checkpoint, and keep the journal open inside the block."""
+        checkpoint, faults = self.run.newest_sound_checkpoint()
+        if checkpoint is not None:
+            restore(self.state, checkpoint)
+        self.journal = Journal(
+            self.run,
+            self.config,
+            images_per_step=self.images_per_step,
+            step=self.state.step,
+            total=self.last_step * self.images_per_step,
+            progress=progress,
+            tensorboard=self.runtime.tensorboard,
+            writes=self.main,
+        )
+        for fault in faults:
+            self.journal.meter.say(f"left out a checkpoint: {fault}")
+        # Killed between going back and the next checkpoint, only the first process's log knows.
+        retries = torch.tensor(float(self.journal.retries), device=self.engine.device)
+        self._set_retry(max(self.state.retry, int(self.engine.sum(retries).item())))
+        if self.main and self.scorer is not None:  # killed between saving and settling
+            self.run.settle_best(self.scorer.metric, self.scorer.better)
+        try:
+            yield
+        finally:
+            self.journal.close()
+
+    def _steps(self, images: int) -> int:
+        return max(1, images // self.images_per_step)
+
+    def _set_retry(self, retry: int) -> None:
+        self.state.retry = retry
+        self.batches.reseed(retry)
 
     @property
     def images(self) -> int:
@@ -148,23 +173,37 @@ class _Trainer:
 
     def train(self, stop: StopSignals) -> TrainResult:
         """Run steps until done or stopped; always end on a checkpoint."""
-        self._start_log()
-        saved_step = self.state.step
+        if self.state.step < self.last_step:
+            self._record_start()
         while self.state.step < self.last_step:
-            self._step()
-            step = self.state.step
-            if step % self.log_steps == 0:
-                self._log()
-            due = step == self.last_step or step % self.snapshot_steps == 0
-            stopping = self._asked_to_stop(stop)
-            if due or stopping:
-                self._snapshot(with_pictures=due)
-                saved_step = step
-            if stopping:
+            try:
+                self._step()
+                if self.state.step % self.log_steps == 0:
+                    self._log()
+                due = self._snapshot_due()
+                stopping = self._asked_to_stop(stop)
+                if due or stopping:
+                    self._snapshot(with_pictures=due)
+            except TrainingFailure as failure:
+                self._go_back(failure)
+                continue
+            if stopping or self.state.step == self.last_step:
+                self.journal.draw(now=True)
                 break
-        assert saved_step == self.state.step
         self.engine.barrier()
         return TrainResult(self.images, stop.exit_code, self.engine.rank)
+
+    def _snapshot_due(self) -> bool:
+        step = self.state.step
+        due = step == self.last_step or step % self.snapshot_steps == 0
+        return due or self._evaluation_due()
+
+    def _evaluation_due(self) -> bool:
+        if self.scorer is None:
+            return False
+        every = self.config.training.evaluate_every
+        crossed = self.images // every > (self.images - self.images_per_step) // every
+        return crossed or self.state.step == self.last_step
 
     def _asked_to_stop(self, stop: StopSignals) -> bool:
         if self.engine.world_size > 1 and self.state.step % _STOP_ASKED_EVERY_STEPS:
@@ -197,120 +236,104 @@ class _Trainer:
         """Read the numbers since the last record (the one place where the host waits for them)."""
         means = {name: v.item() / self.log_steps for name, v in self.state.log_sums.items()}
         self.state.log_sums = {}
-        bad = [name for name, value in means.items() if not math.isfinite(value)]
-        if bad:
-            raise TrainingFailure(
-                f"{bad[0]} is no longer finite at {self.images:,} images; the last checkpoint "
-                "stands. Lower the learning rates or try another seed"
-            )
-        self.meter.advance(self.images, f"D {means['d_loss']:.2f} · G {means['g_loss']:.2f}")
+        bad = next((name for name, value in means.items() if not math.isfinite(value)), "")
+        self._fail_if(bad or not_finite(weights_and_gradients(self.state)), _NOT_FINITE)
+        self.journal.meter.advance(
+            self.images, f"D {means['d_loss']:.2f} · G {means['g_loss']:.2f}"
+        )
         if self.state.augmentation is not None:
             means["augment_p"] = self.state.augmentation.p.item()
-        self._record("train", **means, images_per_sec=round(self.meter.rate, 2))
+        self._record("train", **means, images_per_sec=round(self.journal.meter.rate, 2))
 
     def _record(self, kind: str, **values: Any) -> None:
-        if self.main:
-            head = {"kind": kind, "step": self.state.step, "images": self.images}
-            append_records(self.run.log_path, {**head, **values})
+        self.journal.record(kind, step=self.state.step, **values)
 
-    def _start_log(self) -> None:
-        """Drop records of steps that are to be run again, and say where this run starts."""
-        if self.main and self.run.log_path.exists():
-            kept = [r for r in read_records(self.run.log_path) if r["step"] <= self.state.step]
-            write_atomically(self.run.log_path, b"")
-            append_records(self.run.log_path, *kept)
-        if self.state.step < self.last_step:
-            self._record(
-                "start",
-                device=str(self.engine.device),
-                processes=self.engine.world_size,
-                torch=torch.__version__,
-                sagan=sagan.__version__,
-            )
+    def _fail_if(self, what: str, why: str) -> None:
+        """Fail in all processes where there is something in any."""
+        if self.engine.any(bool(what)):
+            raise TrainingFailure(why.format(what=what or "in another process, a number"))
+
+    def _record_start(self) -> None:
+        self._record(
+            "start",
+            device=str(self.engine.device),
+            processes=self.engine.world_size,
+            torch=torch.__version__,
+            sagan=sagan.__version__,
+        )
 
     def _snapshot(self, *, with_pictures: bool) -> None:
+        """Look at everything, and save it unless it is not worth keeping."""
+        self._fail_if(not_finite(state_tensors(self.state)) if self.main else "", _NOT_FINITE)
+        if self.main:
+            self._average_statistics()
+            if with_pictures:
+                self._look()
+        serious = self.journal.serious
+        self._fail_if(serious[0].said if serious and self.runtime.rollback else "", "{what}")
         if not self.main:
             return
-        self._check_weights()
-        training, network = self.config.training, self.config.network
-        state = self.state
+        facts: dict[str, Any] = {"alarms": [alarm.name for alarm in serious]}
+        if self.scorer is not None and self._evaluation_due():
+            facts["score"] = self.scorer.score(self.state.ema.network, self.engine)
+            self._record("score", **facts["score"], alarms=facts["alarms"])
+        self._save(facts)
+        self.journal.draw()
+
+    def _average_statistics(self) -> None:
+        training = self.config.training
         standing_statistics(
-            state.ema.network,
-            network,
+            self.state.ema.network,
+            self.config.network,
             batches=training.standing_batches,
             batch_size=training.batch_size // training.accumulate,
             seed=training.seed,
         )
-        if with_pictures:
-            self._look()
+
+    def _look(self) -> None:
+        view = self.viewer.look(self.state, self.engine)
+        self.journal.grid(view.samples, columns=GRID_COLUMNS, step=self.state.step)
+        if view.layers:
+            self._record("attention", layers=view.layers)
+        self._record("check", **view.check)
+
+    def _save(self, facts: dict[str, Any]) -> None:
+        state = self.state
         sums = {name: value.item() for name, value in state.log_sums.items()}
-        self.run.save(
-            state.step,
-            state_tensors(state),
-            config=self.config,
-            keep=training.keep,
-            facts={"images": self.images, "log_sums": sums, **self._augmentation_facts()},
+        facts |= {"images": self.images, "log_sums": sums, "retry": state.retry}
+        if state.augmentation is not None:
+            facts["augmentation"] = {"p": state.augmentation.p.item()}
+        tensors, keep = state_tensors(state), self.config.training.keep
+        self.run.save(state.step, tensors, config=self.config, keep=keep, facts=facts)
+        if self.scorer is not None:
+            self.run.settle_best(self.scorer.metric, self.scorer.better)
+
+    def _go_back(self, failure: TrainingFailure) -> None:
+        """Go on from the last good checkpoint with other random numbers, or give up."""
+        failed, retry = self.images, self.state.retry + 1
+        if retry > self.runtime.rollback:
+            raise TrainingFailure(self._gave_up(failure))
+        del self.state  # not two of them on the device
+        self.state = new_state(self.config, self.runtime, self.engine)
+        checkpoint, _ = self.run.newest_sound_checkpoint(without_alarms=True)
+        if checkpoint is not None:
+            restore(self.state, checkpoint)
+        self._set_retry(retry)
+        self.engine.barrier()  # all have read what is dropped now
+        if self.main:
+            self.run.drop_newer(checkpoint)
+        self.journal.rewind(self.state.step)
+        self._record("rollback", retry=retry, failed_at_images=failed, reason=str(failure))
+        self.journal.meter.say(
+            f"at {failed:,} images: {failure}. Going on from {self.images:,} with other random "
+            f"numbers (retry {retry} of {self.runtime.rollback})."
         )
 
-    def _augmentation_facts(self) -> dict[str, Any]:
-        """What a resumed run needs of the augmentation."""
-        augmentation = self.state.augmentation
-        return {} if augmentation is None else {"augmentation": {"p": augmentation.p.item()}}
-
-    def _check_weights(self) -> None:
-        for name, network in (("G", self.state.generator), ("D", self.state.discriminator)):
-            if not all(bool(p.isfinite().all()) for p in network.parameters()):
-                raise TrainingFailure(
-                    f"a weight of {name} is no longer finite at {self.images:,} images; the last "
-                    "checkpoint stands. Lower the learning rates or try another seed"
-                )
-
-    @torch.no_grad()
-    def _look(self) -> None:
-        """Draw the grid of the fixed latents, and log what attention does on them."""
-        latents, labels = fixed_latents(self.config.network)
-        average, discriminator = self.state.ema.network, self.state.discriminator
-        with self.engine.autocast():
-            images = torch.cat(list(generate(average, latents, labels, batch_size=_GRID_COLUMNS)))
-            few = slice(None, None, math.ceil(len(latents) / _ATTENTION_IMAGES))
-            z = latents[few].to(self.engine.device)
-            y = None if labels is None else labels[few].to(self.engine.device)
-            with record_attention(average) as g_maps, record_attention(discriminator) as d_maps:
-                discriminator(average(z, y), y)
-        grid = image_grid(images, _GRID_COLUMNS)
-        grid.save(self.run.samples_path / f"images-{self.images:010d}.png")
-        layers = _layer_records("G", g_maps) + _layer_records("D", d_maps)
-        if layers:
-            self._record("attention", layers=layers)
-
-
-def _layer_records(network: str, maps: dict[str, AttentionMap]) -> list[dict[str, Any]]:
-    return [
-        {
-            "network": network,
-            "layer": name,
-            "size_px": attention.height,
-            "gamma": attention.gamma,
-            **attention_numbers(attention)._asdict(),
-        }
-        for name, attention in maps.items()
-    ]
-
-
-def fixed_latents(network: NetworkConfig) -> tuple[Tensor, Tensor | None]:
-    """The latents and labels of the sample grids: classes in rows, one latent a column.
-
-    Returns:
-        Latents `b z` and labels `b` (None when unconditional), row by row.
-
-    Example:
-        >>> latents, labels = fixed_latents(NetworkConfig(classes=3))
-        >>> latents.shape, labels.tolist()[9:12]
-        (torch.Size([30, 128]), [0, 1, 1])
-    """
-    if not network.classes:
-        return sample_latents(range(_GRID_ROWS * _GRID_COLUMNS), network.latent_dim), None
-    rows = min(network.classes, _GRID_ROWS)
-    shown = torch.arange(rows) * network.classes // rows
-    columns = sample_latents(range(_GRID_COLUMNS), network.latent_dim)
-    return columns.repeat(rows, 1), shown.repeat_interleave(_GRID_COLUMNS)
+    def _gave_up(self, failure: TrainingFailure) -> str:
+        tries = self.state.retry
+        again = f", after {tries} {'retry' if tries == 1 else 'retries'}" if tries else ""
+        advice = "" if tries else ", or let it go back by itself with --rollback 3"
+        return (
+            f"{failure} at {self.images:,} images{again}; the last checkpoint stands. Lower the "
+            f"learning rates or try another seed{advice}"
+        )

@@ -31,6 +31,7 @@ class TrainState:
         augmentation: what is done to images before the discriminator, or None.
         step: generator steps taken.
         log_sums: sums of logged numbers since the last record.
+        retry: how often the run was taken back; each time its random numbers become others.
     """
 
     generator: Generator
@@ -40,6 +41,12 @@ class TrainState:
     augmentation: Augmentation | None = None
     step: int = 0
     log_sums: dict[str, Tensor] = field(default_factory=dict)
+    retry: int = 0
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """Both networks by the names that people know."""
+        return {"G": self.generator, "D": self.discriminator}
 
 
 def new_state(config: RunConfig, runtime: Runtime, engine: Engine) -> TrainState:
@@ -83,6 +90,16 @@ def state_tensors(state: TrainState) -> dict[str, dict[str, Tensor]]:
     }
 
 
+def weights_and_gradients(state: TrainState) -> dict[str, dict[str, Tensor]]:
+    """Collect both networks' parameters and last gradients, by what they are."""
+    groups: dict[str, dict[str, Tensor]] = {}
+    for name, network in state.modules.items():
+        weights: dict[str, Tensor] = dict(network.named_parameters())
+        gradients = {key: p.grad for key, p in weights.items() if p.grad is not None}
+        groups |= {f"a weight of {name}": weights, f"a gradient of {name}": gradients}
+    return groups
+
+
 def restore(state: TrainState, checkpoint: Checkpoint) -> None:
     """Put a checkpoint's content into a state made for the same configuration.
 
@@ -100,6 +117,7 @@ def restore(state: TrainState, checkpoint: Checkpoint) -> None:
     _load_adam(state.networks.g_optimizer, state.generator, files["g_optimizer"])
     _load_adam(state.networks.d_optimizer, state.discriminator, files["d_optimizer"])
     state.step = checkpoint.step
+    state.retry = checkpoint.manifest.get("retry", 0)
     device = next(state.generator.parameters()).device
     state.log_sums = {
         name: torch.tensor(value, device=device)

@@ -107,7 +107,9 @@ def d_step(
             real_logits, fake_logits = logits.split([len(real), len(fake)])
             loss = discriminator_loss(training.loss, real_logits, fake_logits)
             if training.loss == "wgan-gp":
-                penalty = gradient_penalty(D, real, fake, batch.labels, batch.mix)
+                with engine.autocast():
+                    inner = engine.inner(D)
+                    penalty = gradient_penalty(inner, real, fake, batch.labels, batch.mix)
                 loss = loss + training.gradient_penalty * penalty
             engine.backward(loss / len(batches))
         for name, value in (

@@ -1,0 +1,120 @@
+"""`sagan explore`."""
+
+import json
+import secrets
+import signal
+import sys
+import threading
+import webbrowser
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from sagan.config import run_config_from_dict
+
+PORT = 8377
+_LEAST_TOKEN_CHARACTERS = 16
+
+
+def explore(
+    run: Path,
+    /,
+    *,
+    port: int = PORT,
+    host: str = "127.0.0.1",
+    token: str | None = None,
+    open_browser: Annotated[bool, Parameter(name="--open")] = True,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+) -> None:
+    """Explore a trained run's attention on a live page in the browser.
+
+    Point at any pixel of a generated image and see where its attention looks;
+    change the image, the attention and the time in training. Only this
+    machine is served unless --host says otherwise. Ctrl-C ends it.
+
+    Parameters
+    ----------
+    run
+        A run's folder, or one of its checkpoints'.
+    port
+        To listen on; 0 takes a free one.
+    host
+        The address to listen on; other than loopback, only with a token.
+    token
+        What the page's address must carry, 16 characters or more; made up where --host needs one.
+    open_browser
+        Open the page in the browser.
+    device
+        Where to compute.
+    """
+    _check_run(run)
+    if not 0 <= port <= 65535:
+        raise ValueError(f"--port must be from 0 to 65535, not {port}")
+    if token is not None and not _is_token(token):
+        raise ValueError(
+            f"--token must be at least {_LEAST_TOKEN_CHARACTERS} ASCII letters, digits, - or _"
+        )
+    from sagan.explain.page import assemble
+    from sagan.explain.server import Desk, Gate, is_loopback, make_app, open_socket, serve
+
+    if token is None and not is_loopback(host):
+        token = secrets.token_urlsafe(24)
+    desk, failure = Desk(), []
+    page = assemble({"mode": "live"}, title=run.resolve().name)
+    app = make_app(desk, page, Gate(host.lower(), token))
+    listening = open_socket(host, port)
+    shown = f"[{host}]" if ":" in host else host
+    address = f"http://{shown}:{listening.getsockname()[1]}/" + (f"#token={token}" if token else "")
+
+    def load(stop: Callable[[], None]) -> None:
+        try:
+            desk.open(_open_studio(run, device))
+        except BaseException as error:
+            failure.append(error)
+            stop()
+
+    def started(stop: Callable[[], None]) -> None:
+        print(f"{address} shows {run}; Ctrl-C ends it", file=sys.stderr, flush=True)
+        threading.Thread(target=load, args=[stop], daemon=True).start()
+        if open_browser:
+            threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
+
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        with listening:
+            serve(app, listening, started=started)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    if failure:
+        raise failure[0]
+
+
+def _open_studio(run: Path, device: str):  # type: ignore[no-untyped-def]
+    from sagan.devices import pick_device
+    from sagan.explain.studio import Studio
+
+    return Studio(run, device=pick_device(device))
+
+
+def _check_run(run: Path) -> None:
+    """Refuse what is clearly no run with attention at once, before torch is there."""
+    if not run.exists():
+        raise ValueError(f"{run} does not exist: name a run folder")
+    if (run / "manifest.json").is_file():
+        return
+    file = run / "config.json"
+    if not file.is_file():
+        raise ValueError(f"{run} is no run folder: it has no config.json")
+    try:
+        network = run_config_from_dict(json.loads(file.read_bytes())).network
+    except ValueError as error:
+        raise ValueError(f"{file} cannot be read: {error}") from None
+    if not network.g_attention and not network.d_attention:
+        raise ValueError(f"{run} was trained without attention: there is nothing to explore")
+
+
+def _is_token(text: str) -> bool:
+    known = text.isascii() and text.replace("-", "").replace("_", "").isalnum()
+    return known and len(text) >= _LEAST_TOKEN_CHARACTERS

@@ -1,0 +1,128 @@
+"""Starting a run, or going on with one: options, preset and data joined into one configuration."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sagan.cli.common import say_what_is_left_out
+from sagan.config import DataConfig, RunConfig, Runtime
+from sagan.presets import preset
+
+if TYPE_CHECKING:
+    from sagan.data import ImageDataset
+    from sagan.run import Run
+
+DEFAULT_PRESET = "digits"
+DEFAULT_DATA = "digits"
+_ADAPTIVE_HOLDOUT = 0.1
+
+
+def start(
+    path: Path,
+    *,
+    data: str | None = None,
+    background: str | None = None,
+    strict: bool = False,
+    preset_name: str | None = None,
+    resolution: int | None = None,
+    unconditional: bool | None = None,
+    network_options: dict[str, Any] | None = None,
+    training_options: dict[str, Any] | None = None,
+    runtime: Runtime | None = None,
+    opened: "ImageDataset | None" = None,
+) -> int:
+    """Join options, preset, data and an existing run into one configuration, and train it.
+
+    `opened` are the images, if they were opened already with a new run's options.
+    """
+    from sagan.data import load_dataset
+    from sagan.models.channels import discriminator_stages, generator_stages
+    from sagan.run import Run
+    from sagan.training import train as train_run
+
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"{path} is a file, not a run folder")
+    run = Run(path)
+    network_given = _given({**(network_options or {}), "resolution": resolution})
+    training_given = _given(training_options or {})
+    if run.exists():
+        opened = None  # it may have another resolution or background
+        old = run.config()
+        base = replace(
+            old,
+            preset=preset_name or old.preset,
+            data=replace(
+                old.data,
+                source=data or old.data.source,
+                background=background or old.data.background,
+            ),
+        )
+        network_given.setdefault("channels", old.network.channels)
+        conditional = old.network.classes > 0 if unconditional is None else not unconditional
+    else:
+        name = preset_name or DEFAULT_PRESET
+        network, training = preset(name, resolution)
+        source = DataConfig(source=data or DEFAULT_DATA, background=background or "white")
+        base = RunConfig(preset=name, network=network, training=training, data=source)
+        conditional = network.family != "dcgan" and not unconditional
+    if training_given.get("augment_target"):
+        training_given.setdefault("holdout", base.training.holdout or _ADAPTIVE_HOLDOUT)
+    config = replace(
+        base,
+        network=replace(base.network, **network_given),
+        training=replace(base.training, **training_given),
+    )
+    if "evaluate_metric" in training_given and not config.training.evaluate_every:
+        raise ValueError("--metric needs --evaluate-every: the images between evaluations")
+    run.check_continues(config)
+    generator_stages(config.network)  # that attention fits, before anything slow
+    discriminator_stages(config.network)
+    dataset = opened or load_dataset(
+        config.data.source,
+        resolution=config.network.resolution,
+        channels=network_given.get("channels", 0),
+        background=config.data.background,
+        strict=strict,
+        progress=True,
+    )
+    say_what_is_left_out(dataset.excluded, "the run's data.json")
+    fingerprint = _check_unchanged(run, dataset.fingerprint)
+    names = dataset.class_names if conditional else ()
+    config = replace(
+        config,
+        network=replace(config.network, channels=dataset.images.shape[1], classes=len(names)),
+        data=replace(config.data, class_names=names, fingerprint=fingerprint),
+    )
+    run.check_continues(config)
+    result = train_run(config, run, dataset, runtime=runtime)
+    if result.rank == 0:
+        _say_how_it_ended(path, result.images, result.exit_code)
+    return result.exit_code
+
+
+def _check_unchanged(run: "Run", fingerprint: str) -> str:
+    """Refuse to go on with other data, and give the run's fingerprint.
+
+    A run older than fingerprints takes any data; one just imported has none yet.
+    """
+    kept = run.config().data if run.exists() else DataConfig(source="")
+    old = kept.fingerprint
+    if old and old != fingerprint:
+        raise ValueError(
+            f"the data have changed since {run.path} was started (fingerprint {old[:12]} -> "
+            f"{fingerprint[:12]}); put the same pictures back, or name another run folder"
+        )
+    return old if kept.source else fingerprint
+
+
+def _say_how_it_ended(path: Path, images: int, exit_code: int) -> None:
+    if exit_code:
+        line = f"Stopped at {images:,} images and saved; the same command goes on."
+    else:
+        line = f"{path}: trained on {images:,} images."
+    print(line, file=sys.stderr)
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if value is not None}

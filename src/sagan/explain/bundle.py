@@ -1,0 +1,136 @@
+"""One image with all its attention maps, in the binary form that the page reads.
+
+The same bytes are a response of `sagan explore` and, compressed, a part of the report. Layout:
+a little-endian uint32, the length of the header; the header, JSON padded with spaces to a multiple
+of four bytes; then blobs, each at the offset (from the end of the header) that the header gives.
+Each row of a map is kept as bytes and one float32, its peak: weight = byte * peak / 255.
+
+Dimensions: c h w the image's, n queries, q kept queries, m keys.
+"""
+
+import json
+import math
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sagan.nn.attention import AttentionMap, attention_numbers, key_distances
+
+# A weight that is read back differs by at most half a step of its row: this share of the peak.
+ERROR_OF_PEAK = 0.5 / 255 + 1e-6
+
+_ALIGN_BYTES = 4
+
+
+class Layer(NamedTuple):
+    """One layer's attention over one image."""
+
+    network: str  # G or D
+    name: str
+    attention: AttentionMap  # of a batch of one
+
+
+def pack(
+    images: Mapping[str, Tensor],
+    layers: Sequence[Layer],
+    facts: Mapping[str, Any],
+    *,
+    most_bytes_a_map: float = math.inf,
+) -> bytes:
+    """Pack images and the maps of their layers for the page.
+
+    Args:
+        images: by name, uint8 `c h w`; `picture` is the one that is shown.
+        layers: in the order in which they run.
+        facts: JSON values that go into the header as they are.
+        most_bytes_a_map: a layer with a larger map keeps only every second, fourth, ... query of
+            each row and column.
+
+    Returns:
+        The bytes, as said above.
+
+    Example:
+        >>> attention = AttentionMap(torch.full((1, 16, 4), 1 / 4), 4, 4, key_stride=2, gamma=0.5)
+        >>> picture = torch.zeros(1, 8, 8, dtype=torch.uint8)
+        >>> packed = pack({"picture": picture}, [Layer("G", "attention.0", attention)], {})
+        >>> header = json.loads(packed[4 : 4 + int.from_bytes(packed[:4], "little")])
+        >>> header["layers"][0]["key_height"], header["layers"][0]["query_stride"]
+        (2, 1)
+    """
+    blobs: list[bytes] = []
+    length = 0
+
+    def put(array: NDArray[Any]) -> int:
+        nonlocal length
+        offset = length
+        data = array.tobytes()
+        blobs.append(data + b"\0" * (-len(data) % _ALIGN_BYTES))
+        length += len(blobs[-1])
+        return offset
+
+    header = {
+        **facts,
+        "images": {
+            name: {
+                "channels": image.shape[0],
+                "height": image.shape[1],
+                "width": image.shape[2],
+                "offset": put(image.permute(1, 2, 0).contiguous().numpy()),
+            }
+            for name, image in images.items()
+        },
+        "layers": [_pack_layer(layer, most_bytes_a_map, put) for layer in layers],
+    }
+    text = json.dumps(header, allow_nan=False).encode()
+    text += b" " * (-len(text) % _ALIGN_BYTES)
+    return b"".join([struct.pack("<I", len(text)), text, *blobs])
+
+
+def _pack_layer(layer: Layer, most_bytes: float, put: Any) -> dict[str, Any]:
+    attention = layer.attention
+    weights = attention.weights[0].float().cpu()
+    h, w, key_stride = attention.height, attention.width, attention.key_stride
+    stride = query_stride(h, w, weights.shape[1], most_bytes)
+    kept = weights.unflatten(0, (h, w))[stride // 2 :: stride, stride // 2 :: stride].flatten(0, 1)
+    distance = key_distances(h, w, key_stride, device=weights.device)
+    distance = distance.unflatten(0, (h, w))[stride // 2 :: stride, stride // 2 :: stride]
+    distance = distance.flatten(0, 1)
+    peak = kept.amax(1)
+    rows = (kept * (255 / peak[:, None])).round().to(torch.uint8)
+    of_queries = {
+        "peaks": peak,
+        "entropies": torch.special.entr(kept).sum(1),
+        "distances": (kept * distance).sum(1),
+        "far_masses": (kept * (distance > h / 2)).sum(1),
+    }
+    return {
+        "network": layer.network,
+        "name": layer.name,
+        "height": h,
+        "width": w,
+        "key_height": h // key_stride,
+        "key_width": w // key_stride,
+        "query_stride": stride,
+        "gamma": attention.gamma,
+        **attention_numbers(attention)._asdict(),
+        **{name: put(values.numpy().astype("<f4")) for name, values in of_queries.items()},
+        "weights": put(np.ascontiguousarray(rows.numpy())),
+    }
+
+
+def query_stride(height: int, width: int, keys: int, most_bytes: float) -> int:
+    """Find how thin a map's queries must be for it to take at most so many bytes.
+
+    Example:
+        >>> query_stride(32, 32, 256, 262144), query_stride(64, 64, 1024, 1_000_000)
+        (1, 4)
+    """
+    stride = 1
+    while (height // stride) * (width // stride) * keys > most_bytes and stride < height:
+        stride *= 2
+    return stride

@@ -1,0 +1,170 @@
+"""Directions in the latent space along which pictures change most: SeFa and PCA.
+
+Dimensions: b batch, c channels, h w the image's sides, z latent length, s samples, k directions,
+f features.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sagan.models import Generator
+from sagan.models.dcgan import DCGANGenerator
+from sagan.nn.spectral import SpectralNorm
+from sagan.randomness import generator_for, sample_latents
+from sagan.sampling import spread_labels
+
+SAMPLES = 512  # of the PCA
+
+
+@dataclass(frozen=True)
+class Direction:
+    """A unit vector in latent space, along which to walk.
+
+    Args:
+        kind: `sefa`, `pca` or `random`.
+        number: from 1, the strongest first.
+        vector: `z`, of length 1, on the CPU.
+        share: of the variance that it explains among all directions of its kind; None if random.
+    """
+
+    kind: str
+    number: int
+    vector: Tensor
+    share: float | None
+
+    @property
+    def name(self) -> str:
+        """As `sefa 1`."""
+        return f"{self.kind} {self.number}"
+
+
+def sefa_directions(generator: Generator, count: int) -> list[Direction]:
+    """Find the latent directions that the generator's first layer lets through most strongly.
+
+    The first layer of both families is linear (a linear layer, or a transposed convolution of a
+    1x1 map): the directions are the eigenvectors of A^T A for its matrix A.
+
+    Args:
+        generator: of either family.
+        count: how many, at most the latent's length.
+
+    Source:
+        Shen and Zhou 2021, "Closed-form factorization of latent semantics in GANs".
+
+    Example:
+        >>> from sagan.config import NetworkConfig
+        >>> from sagan.models import build_generator
+        >>> generator = build_generator(NetworkConfig(resolution=8, g_width=4, latent_dim=16))
+        >>> [round(d.vector.norm().item(), 3) for d in sefa_directions(generator, 2)]
+        [1.0, 1.0]
+    """
+    matrix = first_matrix(generator)
+    values, vectors = torch.linalg.eigh(matrix.T @ matrix)
+    return _strongest_first("sefa", values.flip(0), vectors.flip(1).T, count)
+
+
+@torch.no_grad()
+def first_matrix(generator: Generator) -> Tensor:
+    """The generator's first layer as a matrix `f z`, up to its scale and bias."""
+    if isinstance(generator, DCGANGenerator):
+        weight: Tensor = generator.blocks[0][0].layer.weight  # type: ignore[index]
+        return weight.flatten(1).T.cpu().double()  # z c h w
+    linear = generator.linear
+    weight = linear.matrix() if isinstance(linear, SpectralNorm) else linear.weight
+    return weight.cpu().double()
+
+
+@torch.no_grad()
+def pca_directions(
+    generator: Generator, count: int, *, samples: int = SAMPLES, batch_size: int = 64
+) -> list[Direction]:
+    """Find the latent directions behind the principal components of the first block's features.
+
+    Of the first layer itself, linear in a standard normal latent, PCA would find SeFa's directions
+    again; so it is the first *block*, behind its ReLU. Where there are classes, each one's mean
+    feature is taken off first, since a class is not the latent's doing. Each direction is the
+    regression of the latents on the component's coordinates.
+
+    Args:
+        generator: in eval mode.
+        count: how many, less than the number of samples and of latent entries.
+        samples: how many features the components are taken of, spread over the classes.
+        batch_size: samples at once.
+
+    Source:
+        Härkönen et al. 2020, "GANSpace", equation 3.
+    """
+    config = generator.config
+    device = next(generator.parameters()).device
+    z = sample_latents(range(-samples, 0), config.latent_dim).to(device)
+    labels = spread_labels(samples, config)
+    labels = None if labels is None else labels.to(device)
+    rows = []
+    for start in range(0, samples, batch_size):
+        part = slice(start, start + batch_size)
+        y = None if labels is None else labels[part]
+        rows.append(_first_features(generator, z[part], y).flatten(1))
+    features = _without_class_means(torch.cat(rows), labels)
+    # eigenvectors of the samples' Gram matrix: the components' coordinates, by no f x f matrix
+    values, vectors = torch.linalg.eigh((features @ features.T).cpu().double())
+    coordinates = vectors.flip(1)[:, :count]  # s k, orthonormal
+    latents = z.cpu().double()
+    directions = coordinates.T @ (latents - latents.mean(0))
+    directions = directions / directions.norm(dim=1, keepdim=True)
+    return _strongest_first("pca", values.flip(0).clamp(min=0), directions, count)
+
+
+def random_directions(generator: Generator, count: int) -> list[Direction]:
+    """Draw directions at random, to compare the others with."""
+    draw = generator_for(0, "directions")
+    vectors = torch.randn(count, generator.config.latent_dim, generator=draw)
+    vectors = vectors / vectors.norm(dim=1, keepdim=True)
+    return [Direction("random", i + 1, vector, None) for i, vector in enumerate(vectors)]
+
+
+@torch.no_grad()
+def walk(
+    generator: Generator, latents: Tensor, labels: Tensor | None, direction: Tensor, steps: Tensor
+) -> Tensor:
+    """Generate pictures `len(steps) c h w` along a direction, in [-1, 1].
+
+    Args:
+        generator: in eval mode.
+        latents: `1 z`, where to start.
+        labels: `1`, or None.
+        direction: `z`.
+        steps: how far to go for each picture; a latent's entries have standard deviation 1.
+    """
+    points = latents + steps.to(latents)[:, None] * direction.to(latents)
+    labels = None if labels is None else labels.expand(len(points), *labels.shape[1:])
+    pictures: Tensor = generator(points, labels)
+    return pictures
+
+
+def _first_features(generator: Generator, latents: Tensor, labels: Tensor | None) -> Tensor:
+    """What the first block puts out, `b c h w`, as in the generators' own forward."""
+    if isinstance(generator, DCGANGenerator):
+        return generator.blocks[0](latents[:, :, None, None])
+    seed = generator.linear(latents).unflatten(1, (-1, 4, 4))
+    return generator.blocks[0](seed, labels)
+
+
+def _strongest_first(kind: str, values: Tensor, vectors: Tensor, count: int) -> list[Direction]:
+    """Make directions of rows; the sign, which is arbitrary, makes the largest entry positive."""
+    shares = (values / values.sum()).tolist()
+    found = []
+    for i, vector in enumerate(vectors[:count]):
+        sign = vector[vector.abs().argmax()].sign()
+        found.append(Direction(kind, i + 1, (sign * vector).float(), shares[i]))
+    return found
+
+
+def _without_class_means(features: Tensor, labels: Tensor | None) -> Tensor:
+    groups = torch.zeros(len(features), dtype=torch.int64) if labels is None else labels
+    centred = features.clone()
+    for label in groups.unique():
+        rows = groups == label
+        centred[rows] -= features[rows].mean(0)
+    return centred

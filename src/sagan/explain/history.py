@@ -1,0 +1,88 @@
+"""How attention came to be: each layer's numbers over training, from a run's log."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sagan.runlog import read_records
+
+PANELS = {
+    "gamma": "gamma (0 is where it starts)",
+    "entropy": "entropy of a query's map, nats",
+    "query_dependence": "query dependence, nats",
+    "distance": "mean attention distance, px of the layer",
+    "far_mass": "share farther than half the height",
+}
+
+
+class Course(NamedTuple):
+    """One number of one layer over training."""
+
+    images: list[int]
+    values: list[float]
+
+
+def read_history(log: Path) -> dict[str, dict[str, Course]]:
+    """Read each layer's numbers over training from a log.
+
+    Args:
+        log: a run's `log.jsonl`; no file is an empty history.
+
+    Returns:
+        By layer, as `G attention.0, 8 px`, by number (see `PANELS`), its course. A number that
+        older records lack begins where they have it.
+    """
+    return courses(record for record in read_records(log) if record["kind"] == "attention")
+
+
+def courses(records: Iterable[dict[str, Any]]) -> dict[str, dict[str, Course]]:
+    """Sort the log's attention records by layer and number.
+
+    Example:
+        >>> layer = {"network": "G", "layer": "attention.0", "size_px": 8, "gamma": 0.5}
+        >>> courses([{"images": 64, "layers": [layer]}])
+        {'G attention.0, 8 px': {'gamma': Course(images=[64], values=[0.5])}}
+    """
+    history: dict[str, dict[str, Course]] = {}
+    for record in records:
+        for layer in record["layers"]:
+            name = f"{layer['network']} {layer['layer']}, {layer['size_px']} px"
+            for number in PANELS:
+                if number in layer:
+                    course = history.setdefault(name, {}).setdefault(number, Course([], []))
+                    course.images.append(record["images"])
+                    course.values.append(layer[number])
+    return history
+
+
+def draw_history(path: Path, history: dict[str, dict[str, Course]]) -> None:
+    """Draw every layer's numbers over training, a panel a number.
+
+    Args:
+        path: the PNG to write.
+        history: from `read_history`, not empty.
+    """
+    from matplotlib.figure import Figure
+
+    shown = [number for number in PANELS if any(number in layer for layer in history.values())]
+    figure = Figure(figsize=(3.3 * len(shown), 3.6), layout="constrained")
+    figure.suptitle("Attention over training", fontsize=12)
+    axes = figure.subplots(1, len(shown), squeeze=False)[0]
+    for axis, number in zip(axes, shown, strict=True):
+        for name, layer in history.items():
+            if number in layer:
+                style = "-" if name.startswith("G") else "--"
+                axis.plot(*layer[number], style, marker=".", label=name)
+        if number == "gamma":
+            axis.axhline(0, color="grey", linewidth=0.8)
+        else:
+            axis.set_ylim(0, 1.08 * axis.get_ylim()[1])
+        axis.set_title(PANELS[number], fontsize=9)
+        axis.set_xlabel("images", fontsize=8)
+        axis.set_xlim(left=0)
+        axis.tick_params(labelsize=8)
+        axis.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k" if value else "0")
+        axis.grid(alpha=0.25)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=9, frameon=False)
+    figure.savefig(path, dpi=110)

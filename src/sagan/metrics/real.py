@@ -1,0 +1,124 @@
+"""The real images that generated ones are compared with.
+
+Dimensions: i j images, c channels, h w the image's sides.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+_HELD_OUT_SHARE = 1 / 5
+FEWEST = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class RealImages:
+    """Real images, some of them held out. Made by `split_off_test` or `with_test_split`.
+
+    Args:
+        images: uint8 `i c h w`; may be mapped from a file.
+        labels: int64 `i`, or None.
+        held_out: which are held out, `i`.
+        class_names: by label.
+        split_by_seed: the seed by which images were held out here, from those that a generator may
+            have been trained on; None where the data have a test split of their own.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64] | None
+    held_out: NDArray[np.bool_]
+    class_names: tuple[str, ...]
+    split_by_seed: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def reference(self) -> NDArray[np.bool_]:
+        """Which generated images are compared with: all that a generator was trained on, `i`."""
+        return ~self.held_out if self.split_by_seed is None else np.ones(len(self), bool)
+
+    @property
+    def n_reference(self) -> int:
+        """How many those are."""
+        return int(self.reference.sum())
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """`c h w`."""
+        channels, height, width = self.images.shape[1:]
+        return channels, height, width
+
+    def batches(self, batch_size: int) -> Iterator[Tensor]:
+        """Yield uint8 batches of all images, in their order."""
+        for start in range(0, len(self), batch_size):
+            yield torch.tensor(self.images[start : start + batch_size])
+
+
+def with_test_split(
+    train: NDArray[np.uint8],
+    train_labels: NDArray[np.int64] | None,
+    test: NDArray[np.uint8],
+    test_labels: NDArray[np.int64] | None,
+    class_names: tuple[str, ...],
+) -> RealImages:
+    """Join training images and the test split that belongs to them.
+
+    Args:
+        train, test: uint8 `i c h w` and `j c h w`.
+        train_labels, test_labels: of them, or None.
+        class_names: by label.
+    """
+    both = train_labels is not None and test_labels is not None
+    return RealImages(
+        images=np.concatenate([train, test]),
+        labels=np.concatenate([train_labels, test_labels]) if both else None,
+        held_out=np.arange(len(train) + len(test)) >= len(train),
+        class_names=class_names,
+    )
+
+
+def split_off_test(
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64] | None,
+    class_names: tuple[str, ...],
+    *,
+    seed: int,
+) -> RealImages:
+    """Hold a fifth of images out that have no test split, of every class by its share.
+
+    Args:
+        images: uint8 `i c h w`.
+        labels: `i`, or None.
+        class_names: by label.
+        seed: of the choice.
+
+    Raises:
+        ValueError: there are fewer than 10 images.
+
+    Example:
+        >>> real = split_off_test(np.zeros((50, 1, 8, 8), np.uint8), None, (), seed=0)
+        >>> int(real.held_out.sum()), real.n_reference
+        (10, 50)
+    """
+    from sklearn.model_selection import train_test_split
+
+    if len(images) < FEWEST:
+        raise ValueError(f"{len(images)} real images are too few; at least {FEWEST} are needed")
+    index, size = np.arange(len(images)), round(_HELD_OUT_SHARE * len(images))
+    counts = np.unique(labels, return_counts=True)[1] if labels is not None else np.array([])
+    by_class = labels if len(counts) and counts.min() > 1 and len(counts) <= size else None
+    _, test = train_test_split(index, test_size=size, random_state=seed, stratify=by_class)
+    held_out = np.zeros(len(images), bool)
+    held_out[test] = True
+    return RealImages(
+        images=images,
+        labels=labels,
+        held_out=held_out,
+        class_names=class_names,
+        split_by_seed=seed,
+    )

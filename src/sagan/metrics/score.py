@@ -1,0 +1,76 @@
+"""What a metric says, with all that decides it."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+from sagan.metrics.names import Better
+
+
+@dataclass(frozen=True)
+class Level:
+    """A metric's value for some images against others.
+
+    Args:
+        value: the mean over repetitions, where there are several.
+        spread: standard deviation over them, or None.
+        n: images of both sides.
+    """
+
+    value: float
+    spread: float | None
+    n: tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """One metric's record.
+
+    Args:
+        metric: its name with its features, as `fd:pixel`.
+        title: the same in words.
+        value: the score.
+        spread: of the score: over subsets (KID), splits (IS), or its standard error (CAS, 1-NN,
+            memorisation); None where there is none.
+        better: lower or higher; of 1-NN and memorisation .5 is the best.
+        n_generated, n_real: images that the value was computed from.
+        real_vs_real: what real images score against other real ones: the floor (for CAS the
+            ceiling). None where there are too few.
+        at_real_n: the value at the sizes of `real_vs_real` where those are smaller: this is what to
+            compare with it.
+        caution: what makes the number mean less than it seems, in words; often empty.
+        protocol: features, their number, resize and range, quantisation, weights' SHA-256, seed,
+            version, and what else decides the value.
+        per_class: by class name, of metrics that have it.
+        details: further numbers.
+        seconds: spent on this metric, the floor included and the features not.
+    """
+
+    metric: str
+    title: str
+    value: float
+    spread: float | None
+    better: Better
+    n_generated: int
+    n_real: int
+    real_vs_real: Level | None
+    at_real_n: Level | None
+    caution: str
+    protocol: dict[str, Any]
+    per_class: dict[str, float] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values; numbers that are not finite become None."""
+        return {key: _plain(value) for key, value in dataclasses.asdict(self).items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, float) and not abs(value) < float("inf"):
+        return None
+    return value

@@ -1,0 +1,169 @@
+"""A watch over a run's log: what goes wrong with GANs, in plain sentences with advice.
+
+It reads records and nothing else, so it costs nothing, and read from the log again (on resuming)
+it is where it was. Thresholds were chosen on runs of the bundled digits, healthy throughout, and of
+the article's network on a small batch, which fails within a hundred steps; see docs/training.md.
+"""
+
+import math
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sagan.config import Loss, RunConfig
+
+_WINDOW = 10  # log records over which D must win, and attention records for gamma are fewer
+_WON = 0.1  # D's loss, as a share of an undecided D's
+_ALIKE = 0.5  # share of near-duplicates, beyond what real images have, that counts as collapse
+_CLASS_ALIKE = 0.8  # of one class's samples, of which there are few
+_UNTRAINED_STEPS = 1_000  # until then samples that never were diverse are still young
+_BLOW_UP = 4.0  # growth of a singular value since half as many steps; honest growth is at most 2
+_GAMMA_UNUSED = 0.01
+_GAMMA_RECORDS = 3
+_GAMMA_REACH = 10.0  # by how much farther than that Adam must have been able to move it
+_AGAINST_COLLAPSE = (
+    "Go back with --rollback, lower both learning rates, or take a larger --batch-size"
+)
+_UNDECIDED: Mapping[Loss, float] = {"hinge": 2.0, "non-saturating": 2 * math.log(2)}
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """Something wrong with a run.
+
+    Args:
+        name: of the kind.
+        said: what is wrong.
+        advice: what would help.
+        serious: a reason to go back to an earlier checkpoint, where the user asks for that.
+    """
+
+    name: str
+    said: str
+    advice: str
+    serious: bool = False
+
+
+class Watch:
+    """Read a run's records as they come, and tell each kind of alarm once.
+
+    Args:
+        config: of the run.
+
+    Example:
+        >>> watch = Watch(RunConfig())
+        >>> lost = {"kind": "train", "step": 500, "d_loss": 0.0, "g_loss": 1.7}
+        >>> alarms = [alarm for _ in range(20) for alarm in watch.see(lost)]
+        >>> [alarm.name for alarm in alarms]
+        ['d-wins']
+    """
+
+    def __init__(self, config: RunConfig) -> None:
+        self._config = config
+        self._losses: deque[tuple[float, float]] = deque(maxlen=_WINDOW)
+        self._gammas: dict[str, deque[float]] = {}
+        self._sigmas: list[tuple[int, Mapping[str, float]]] = []
+        self._was_diverse = False
+        self._told: set[str] = set()
+        self.serious: tuple[Alarm, ...] = ()  # as of the last check, told before or not
+
+    def see(self, record: Record) -> list[Alarm]:
+        """Take in one record, and return the alarms that it raises for the first time."""
+        found: list[Alarm] = []
+        if record["kind"] == "train":
+            found = list(self._winning(record))
+        elif record["kind"] == "attention":
+            found = list(self._unused(record))
+        elif record["kind"] == "check":
+            found = [*self._collapse(record), *self._blow_up(record)]
+            self.serious = tuple(alarm for alarm in found if alarm.serious)
+        new = [alarm for alarm in found if alarm.name not in self._told]
+        self._told |= {alarm.name for alarm in new}
+        return new
+
+    def _winning(self, record: Record) -> Iterator[Alarm]:
+        """D's loss is near zero all the time, so that G's gradient says nothing."""
+        self._losses.append((record["d_loss"], record["g_loss"]))
+        undecided = _UNDECIDED.get(self._config.training.loss)
+        if undecided is None or len(self._losses) < _WINDOW:
+            return
+        d_loss, g_loss = (sum(values) / _WINDOW for values in zip(*self._losses, strict=True))
+        if d_loss < _WON * undecided:
+            yield Alarm(
+                "d-wins",
+                f"D wins outright: its loss is {d_loss:.2g} on average over {_WINDOW} log records "
+                f"({undecided:.2g} is undecided) and G's is {g_loss:.2g}, so G learns little",
+                "Lower --d-lr, take a larger --batch-size, or, where images are few, --augment "
+                "color,translation,cutout",
+            )
+
+    def _unused(self, record: Record) -> Iterator[Alarm]:
+        """An attention layer's gamma stays where it began, at 0."""
+        training = self._config.training
+        for layer in record["layers"]:
+            name = f"{layer['network']} {layer['layer']}"
+            gammas = self._gammas.setdefault(name, deque(maxlen=_GAMMA_RECORDS))
+            gammas.append(abs(layer["gamma"]))
+            lr = training.g_lr if layer["network"] == "G" else training.d_lr
+            reach = lr * record["step"] * (training.d_steps if layer["network"] == "D" else 1)
+            young = len(gammas) < _GAMMA_RECORDS or reach < _GAMMA_REACH * _GAMMA_UNUSED
+            if not young and max(gammas) < _GAMMA_UNUSED:
+                yield Alarm(
+                    f"unused attention: {name}",
+                    f"the attention of {name} ({layer['size_px']} px) is hardly used: its gamma is "
+                    f"{layer['gamma']:+.4f} after {record['step']:,} steps",
+                    "If it stays there, attention at other sides (--g-attention, --d-attention) "
+                    "may do more, and none would lose little",
+                )
+
+    def _collapse(self, record: Record) -> Iterator[Alarm]:
+        """Samples from different latents are the same image."""
+        real = record["near_duplicates_real"]
+        alike = record["near_duplicates"]
+        collapsed = alike > real + _ALIKE * (1 - real)
+        young = record["step"] < _UNTRAINED_STEPS and not self._was_diverse
+        self._was_diverse |= not collapsed
+        if collapsed and not young:
+            yield Alarm(
+                "collapse",
+                f"mode collapse: {alike:.0%} of the fixed samples have a near-duplicate "
+                f"({real:.0%} of real images)",
+                _AGAINST_COLLAPSE,
+                serious=True,
+            )
+        if collapsed or young:
+            return
+        classes = [k for k, share in record["by_class"].items() if share >= _CLASS_ALIKE]
+        if classes:
+            names = self._config.data.class_names
+            listed = ", ".join(names[int(k)] if names else k for k in classes[:5])
+            yield Alarm(
+                "class collapse",
+                f"mode collapse within {'a class' if len(classes) == 1 else 'classes'} ({listed}): "
+                "nearly all fixed samples of it are the same image",
+                _AGAINST_COLLAPSE,
+            )
+
+    def _blow_up(self, record: Record) -> Iterator[Alarm]:
+        """A weight's largest singular value grows faster than any power of time."""
+        now, step = record["sigmas"], record["step"]
+        self._sigmas.append((step, now))
+        before = [sigmas for then, sigmas in self._sigmas[:-1] if then <= step / 2]
+        before = before[-1:] or [sigmas for _, sigmas in self._sigmas[:-1][:1]]
+        if not before:
+            return
+        # Biases and embeddings that began at 0 may grow from it as they like.
+        growth = {n: value / max(before[0][n], 1.0) for n, value in now.items() if n in before[0]}
+        worst = max(growth, key=lambda name: growth[name], default="")
+        if worst and growth[worst] > _BLOW_UP:
+            yield Alarm(
+                "blow-up",
+                f"the largest singular value of {worst} blows up: {now[worst]:.3g}, "
+                f"{growth[worst]:.1f} times what it was",
+                "Go back with --rollback, and lower its network's learning rate if it happens "
+                "again",
+                serious=True,
+            )

@@ -1,0 +1,125 @@
+"""What a run tells while it trains: its log, the terminal, curves and TensorBoard.
+
+Everything goes through the log's records. The health watch reads each as it is written, and reads
+the log again on resuming, so it is then where it was.
+"""
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from sagan.config import RunConfig
+from sagan.run import Run
+from sagan.runlog import Meter, append_records, read_records, rewrite_records
+from sagan.sampling import image_grid
+from sagan.training.board import Board
+from sagan.training.curves import CurveDrawer
+from sagan.training.health import Alarm, Watch
+
+
+class Journal:
+    """Keep a run's log, and tell what it says.
+
+    Args:
+        run: the run folder.
+        config: of the run.
+        images_per_step: real images a generator step.
+        step: where this call starts; records of later steps, to be run again, are dropped.
+        total: images to train for.
+        progress: show it on stderr.
+        tensorboard: write for TensorBoard too.
+        writes: whether this process writes at all; only the first one does.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        config: RunConfig,
+        *,
+        images_per_step: int,
+        step: int,
+        total: int,
+        progress: bool,
+        tensorboard: bool,
+        writes: bool,
+    ) -> None:
+        self._run, self._config, self._writes = run, config, writes
+        self._images_per_step = images_per_step
+        self._tensorboard = tensorboard and writes
+        self._board: Board | None = None
+        self._curves = CurveDrawer(run.path / "curves.png")
+        self._watch = Watch(config)
+        self.meter = Meter(total, step * images_per_step, enabled=progress and writes)
+        self.rewind(step)
+
+    def rewind(self, step: int) -> None:
+        """Drop the records of later steps, and be as if they had not been."""
+        self._watch = Watch(self._config)
+        self.meter.restart(step * self._images_per_step)
+        if not self._writes:
+            return
+        kept = [r for r in read_records(self._run.log_path) if r["step"] <= step]
+        if self._run.log_path.exists():
+            rewrite_records(self._run.log_path, kept)
+        for record in kept:
+            self._watch.see(record)
+        if self._tensorboard:
+            if self._board is not None:
+                self._board.close()
+            images = step * self._images_per_step
+            self._board = Board(self._run.path / "tensorboard", images=images)
+
+    @property
+    def retries(self) -> int:
+        """How often the run was taken back to an earlier step, by its log."""
+        if not self._writes:
+            return 0
+        records = read_records(self._run.log_path)
+        return max((r["retry"] for r in records if r["kind"] == "rollback"), default=0)
+
+    @property
+    def serious(self) -> tuple[Alarm, ...]:
+        """Serious alarms as of the last check."""
+        return self._watch.serious
+
+    def record(self, kind: str, *, step: int, **values: Any) -> None:
+        """Write a record, and what the watch says to it."""
+        if not self._writes:
+            return
+        head = {"step": step, "images": step * self._images_per_step}
+        record = {"kind": kind, **head, **values}
+        alarms = self._watch.see(record)
+        health = [{"kind": "health", **head, **asdict(alarm)} for alarm in alarms]
+        append_records(self._run.log_path, record, *health)
+        if "error" in record:
+            what = f"could not be scored by {record['metric']} ({record['error']})"
+            self.meter.say(f"at {head['images']:,} images: {what}; training goes on.")
+        for alarm in alarms:
+            self.meter.say(f"at {head['images']:,} images: {alarm.said}. {alarm.advice}.")
+        if self._board is not None:
+            self._board.record(record)
+
+    def grid(self, samples: Tensor, *, columns: int, step: int) -> None:
+        """Keep samples, uint8 `b c h w`, as a grid."""
+        images = step * self._images_per_step
+        picture = image_grid(samples, columns)
+        picture.save(self._run.samples_path / f"images-{images:010d}.png")
+        if self._board is not None:
+            self._board.grid(np.asarray(picture), images=images)
+
+    def draw(self, *, now: bool = False) -> None:
+        """Redraw the curves, if it is due or asked for `now`."""
+        if not self._writes:
+            return
+        try:
+            self._curves.draw(lambda: read_records(self._run.log_path), now=now)
+        except Exception as error:  # whatever it is, a picture is no reason to stop training
+            self.meter.say(f"curves.png could not be drawn: {error}")
+
+    def close(self) -> None:
+        """Leave the terminal as it was, and write out what is left."""
+        self.meter.close()
+        if self._board is not None:
+            self._board.close()

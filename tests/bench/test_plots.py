@@ -1,0 +1,43 @@
+"""The plots, drawn from the results that are kept, and the results themselves."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sagan.bench.plots import draw, newest
+
+RESULTS = Path(__file__).parents[2] / "benchmarks/results"
+
+
+def test_kept_results_can_be_drawn(tmp_path):
+    paths = draw(RESULTS, tmp_path)
+    assert [path.name for path in paths] == ["speed-attention.png", "speed-step.png"]
+    for path in paths:
+        picture = np.asarray(Image.open(path).convert("RGB")).reshape(-1, 3)
+        for colour in ((0x9A, 0x63, 0x24), (0x00, 0x66, 0xAA)):  # both candidates are there
+            assert (picture == colour).all(1).sum() > 50
+
+
+def test_kept_results_say_when_and_on_what():
+    files = sorted(RESULTS.glob("*.json"))
+    assert files
+    for path in files:
+        content = json.loads(path.read_text())
+        facts = content["environment"]
+        assert path.name.startswith(f"{content['case']}-{facts['date']}-"), path
+        assert facts["cpu"]
+        assert facts["torch"]
+        assert facts["rounds"] >= 3, path
+        assert not facts["quick"], path
+
+
+def test_the_newest_result_is_taken(tmp_path):
+    for date in ("2026-01-09", "2026-10-01", "2025-12-31"):
+        (tmp_path / f"step-{date}-cpu-1t.json").write_text(json.dumps({"date": date}))
+    (tmp_path / "step-2027-01-01-cpu-2t.json").write_text("{}")
+    assert newest(tmp_path, "step") == {"date": "2026-10-01"}
+    with pytest.raises(ValueError, match="no result of attention with 1 threads"):
+        newest(tmp_path, "attention")

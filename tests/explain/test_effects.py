@@ -1,0 +1,219 @@
+"""The causal check: its numbers against direct comparison, and its verdict on both sides."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+
+from sagan.config import DataConfig, NetworkConfig, RunConfig
+from sagan.explain import (
+    explain_subject,
+    generated_subjects,
+    intervene,
+    judge,
+    measure_effects,
+)
+from sagan.explain.effects import THRESHOLD, Change, Effects, most_and_others
+from sagan.models import build_discriminator, build_generator
+from sagan.randomness import sample_latents
+from sagan.sampling import to_uint8
+
+NETWORK = NetworkConfig(
+    resolution=16,
+    channels=1,
+    classes=3,
+    latent_dim=8,
+    g_width=8,
+    d_width=8,
+    g_attention=(8, 16),
+    d_attention=(8,),
+)
+CONFIG = RunConfig(network=NETWORK, data=DataConfig(class_names=("a", "b", "c")))
+
+
+def networks(gamma):
+    pair = build_generator(NETWORK).eval(), build_discriminator(NETWORK).eval()
+    for layer in [layer for part in pair for layer in part.attention.values()]:
+        torch.nn.init.constant_(layer.gamma, gamma)
+    return pair
+
+
+def checked(pair, *, region=None, num=2):
+    subjects = generated_subjects(pair[0], CONFIG, num, seed=5)
+    layers = [explain_subject(s, *pair, points=3) for s in subjects]
+    effects = [
+        measure_effects(s, *pair, maps, region=region)
+        for s, maps in zip(subjects, layers, strict=True)
+    ]
+    return subjects, layers, effects
+
+
+def test_changes_are_those_of_the_networks_run_again():
+    pair = networks(0.9)
+    subjects, layers, effects = checked(pair)
+    for subject, maps, found in zip(subjects, layers, effects, strict=True):
+        assert [e.network for e in found] == ["G", "D"]
+        g, d = found
+        for name, change in (("gamma-0", {"gamma_scale": 0.0}), ("uniform", {"uniform": True})):
+            with torch.no_grad(), intervene(pair[0], **change):
+                after = pair[0](subject.latents, subject.labels)
+            with torch.no_grad(), intervene(pair[1], **change):
+                logit = pair[1](subject.image, subject.labels)
+            difference = (after - subject.image).abs()[0] * 127.5
+            assert g.changes[name].amount == pytest.approx(difference.mean().item(), rel=1e-4)
+            assert torch.equal(g.changes[name].after, to_uint8(after[0]))
+            cells = [(int(y * 16), int(x * 16)) for y, x in maps[1].points]
+            at = sum(difference[0, y, x].item() for y, x in cells) / 3
+            assert g.changes[name].at_query == pytest.approx(at, rel=1e-4)
+            assert d.changes[name].amount == pytest.approx(
+                abs(logit.item() - d.before.item()), rel=1e-4, abs=1e-7
+            )
+            assert d.changes[name].at_query is None
+        for e in found:
+            for c in e.changes.values():
+                assert c.relative == pytest.approx(c.amount / e.reference)
+
+
+def test_the_reference_is_how_far_other_seeds_of_the_class_lie_apart():
+    pair = networks(0.9)
+    subjects, _, effects = checked(pair)
+    z = sample_latents(range(-8, 0), 8)
+    for subject, (g, d) in zip(subjects, effects, strict=True):
+        with torch.no_grad():
+            pictures = pair[0](z, subject.labels.expand(8))
+            logits = pair[1](pictures, subject.labels.expand(8))
+        pairs = [(i, j) for i in range(8) for j in range(i)]
+        levels = [(pictures[i] - pictures[j]).abs().mean().item() * 127.5 for i, j in pairs]
+        assert g.reference == pytest.approx(sum(levels) / len(pairs), rel=1e-4)
+        apart = [abs(logits[i].item() - logits[j].item()) for i, j in pairs]
+        assert d.reference == pytest.approx(max(0.01, sum(apart) / len(pairs)), rel=1e-4)
+
+
+def test_a_network_with_gamma_0_does_not_need_attention():
+    _, _, effects = checked(networks(0.0))
+    for i in (0, 1):
+        verdict = judge([each[i] for each in effects])
+        assert not verdict.matters
+        assert set(verdict.relative.values()) == {0.0}
+        assert verdict.sentence().startswith("Attention does not matter here")
+
+
+def test_a_network_whose_maps_are_blind_has_a_block_that_matters_and_places_that_do_not():
+    pair = networks(3.0)
+    for layer in pair[0].attention.values():
+        layer.query = layer.query.layer  # spectral norm would divide by 0
+        torch.nn.init.zeros_(layer.query.weight)  # all energies are 0, whatever is seen
+    _, _, effects = checked(pair)
+    verdict = judge([each[0] for each in effects])
+    assert verdict.relative["gamma-0"] > THRESHOLD
+    assert verdict.relative["uniform"] == pytest.approx(0.0, abs=1e-3)
+    assert verdict.matters
+    assert not verdict.places_matter
+    assert "The attention block matters here, where it looks does not" in verdict.sentence()
+
+
+def effects_of(gamma_0, uniform, network="G"):
+    def change(relative):
+        return Change(torch.tensor(0.0), None, relative, relative, 1.0)
+
+    changes = {"gamma-0": change(gamma_0), "uniform": change(uniform)}
+    return Effects(network, torch.tensor(0.0), 1.0, (0.5, 0.5), changes)
+
+
+@pytest.mark.parametrize("network", ["G", "D"])
+@pytest.mark.parametrize(
+    ("gamma_0", "uniform", "matters", "places_matter"),
+    [
+        (THRESHOLD, THRESHOLD, True, True),
+        (THRESHOLD, THRESHOLD - 1e-6, True, False),
+        (THRESHOLD - 1e-6, THRESHOLD, False, False),  # uniform maps alone prove nothing
+        (0.0, 0.0, False, False),
+    ],
+)
+def test_the_verdict_turns_at_the_threshold(network, gamma_0, uniform, matters, places_matter):
+    verdict = judge([effects_of(gamma_0, uniform, network)])
+    assert (verdict.matters, verdict.places_matter) == (matters, places_matter)
+    said = verdict.sentence()
+    assert said.startswith("Attention matters here") == places_matter
+    assert ("does not matter" in said) == (not matters)
+    assert f"{THRESHOLD:.0%}" in said
+
+
+def test_the_verdict_is_the_mean_over_subjects():
+    two = [effects_of(0.0, 0.0), effects_of(2 * THRESHOLD, 2 * THRESHOLD)]
+    assert judge(two).matters
+    assert judge(two).relative["gamma-0"] == pytest.approx(THRESHOLD)
+    assert not judge([*two, effects_of(0.0, 0.0)]).matters
+
+
+def test_most_of_the_attention_is_hidden_and_as_many_other_keys():
+    weights = torch.randn(6, 5).mul(2).softmax(1).div(6)
+    draw = torch.Generator().manual_seed(1)
+    most, others = most_and_others(weights, draw)
+    assert not (most & others).any()
+    assert most.sum() == others.sum()
+    assert weights[most].sum() >= 0.5
+    assert weights[most].sum() - weights[most].min() < 0.5
+    assert weights[most].min() >= weights[~most].max()
+
+
+def test_hidden_keys_are_those_of_each_query():
+    pair = networks(0.9)
+    subjects, layers, effects = checked(pair, num=1)
+    hidden = effects[0][0].changes["hidden-most"].hidden
+    last = [maps for maps in layers[0] if maps.network == "G"][-1]
+    assert torch.equal(hidden, most_and_others(last.maps[0], torch.Generator())[0])
+    change = effects[0][0].changes["hidden-most"]
+    at = []
+    g_maps = [maps for maps in layers[0] if maps.network == "G"]
+    for i, (y, x) in enumerate(last.points):
+        draws = [most_and_others(maps.maps[i], torch.Generator())[0] for maps in g_maps]
+        first, second = (
+            intervene(pair[0], hidden_keys=grid, layers=[maps.layer])
+            for grid, maps in zip(draws, g_maps, strict=True)
+        )
+        with torch.no_grad(), first, second:
+            after = pair[0](subjects[0].latents, subjects[0].labels)
+        difference = (after - subjects[0].image).abs()[0, 0] * 127.5
+        at.append(difference[int(y * 16), int(x * 16)].item())
+    assert change.at_query == pytest.approx(sum(at) / 3, rel=1e-3)
+
+
+def test_a_region_is_hidden_in_every_layer():
+    pair = networks(0.9)
+    region = torch.zeros(16, 16, dtype=torch.bool)
+    region[:8] = True
+    _, _, effects = checked(pair, region=region, num=1)
+    for e in effects[0]:
+        assert set(e.changes) == {"gamma-0", "uniform", "hidden-region"}
+        assert torch.equal(e.changes["hidden-region"].hidden, region)
+        assert e.changes["hidden-region"].amount > 0
+    with pytest.raises(ValueError, match="hides all 4x4 keys"):
+        checked(pair, region=torch.ones(16, 16, dtype=torch.bool))
+
+
+def test_a_real_picture_is_checked_in_the_discriminator_alone():
+    pair = networks(0.9)
+    subject = generated_subjects(pair[0], CONFIG, 1)[0]
+    weights = torch.full((1, 3), 1 / 3)
+    real = dataclasses.replace(subject, latents=None, labels=weights, seed=None, file="x.png")
+    maps = explain_subject(real, *pair, points=2)
+    (found,) = measure_effects(real, *pair, maps)
+    assert found.network == "D"
+    assert found.changes["gamma-0"].amount > 0
+    record = found.record()
+    assert json.loads(json.dumps(record)) == record
+    assert record["changes"]["gamma-0"]["logit"] == pytest.approx(
+        found.changes["gamma-0"].after.item()
+    )
+
+
+def test_a_collapsed_generator_does_not_make_rounding_matter():
+    """Its seeds differ by nothing; a change is then held against a grey level, not against 0."""
+    pair = networks(0.0)
+    pair[0].to_image = pair[0].to_image.layer  # spectral norm would divide by 0
+    torch.nn.init.zeros_(pair[0].to_image.weight)
+    _, _, effects = checked(pair, num=1)
+    assert effects[0][0].reference == 1.0  # grey level
+    assert not judge([effects[0][0]]).matters
