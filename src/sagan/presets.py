@@ -16,7 +16,8 @@ the publisher's own protocol, ImageNet-128 and CIFAR-10; nothing here has been t
 its learning rates and attention at half the side; EMA as in `best`; and DiffAugment with all three
 kinds always, as Zhao et al. 2020 use it on 100 images. Half the width, batch 32 and 1,000,000
 images are our choice, not measured: a quarter of the work and of the weights, 0.5 GB of memory, and
-batches that a few hundred images can fill.
+batches that a few hundred images can fill. Few images are soon overfitted, so it alone evaluates by
+default (under 1 % of its time) and keeps the best checkpoint.
 
 Every preset can be trained at every resolution of its family. The attention then stands at the
 preset's own map, or at half the image's side where that is smaller; `article` has it on the last
@@ -59,6 +60,7 @@ PRESETS: Mapping[str, tuple[NetworkConfig, TrainingConfig]] = {
             standing_batches=50,
             log_every=640,
             snapshot_every=11_200,
+            keep=11,  # all: `sagan explore` walks through them
         ),
     ),
     "article": (
@@ -130,6 +132,8 @@ PRESETS: Mapping[str, tuple[NetworkConfig, TrainingConfig]] = {
             augment=("color", "translation", "cutout"),
             log_every=3_200,
             snapshot_every=32_000,
+            evaluate_every=32_000,
+            evaluate_metric="fd:own",
         ),
     ),
 }

@@ -191,3 +191,23 @@ def test_a_run_without_classes_or_with_attention_in_g_alone(tmp_path):
     assert {layer.network for layer in made.layers} == {"G"}
     with pytest.raises(ValueError, match="no classes"):
         studio.make(ImageRequest(step=3, seed=1, label=0))
+
+
+def test_an_imported_run_may_have_no_discriminator_and_began_elsewhere(tmp_path):
+    config = RunConfig(network=NETWORK)
+    Run(tmp_path).save(3, {"ema": build_generator(NETWORK).state_dict()}, config=config, keep=1)
+    studio = Studio(tmp_path)
+    assert [c["step"] for c in studio.facts()["checkpoints"]] == [3]
+    wanted = ImageRequest(step=3, seed=1, label=0, gamma_scale=0.0)
+    made = studio.make(wanted)
+    assert made.logit is None
+    assert [layer.network for layer in made.layers] == ["G", "G"]
+    assert studio.render(wanted)
+    Run(tmp_path / "d").save(
+        3,
+        {"ema": build_generator(replace(NETWORK, g_attention=())).state_dict()},
+        config=replace(config, network=replace(NETWORK, g_attention=())),
+        keep=1,
+    )
+    with pytest.raises(ValueError, match="without attention"):
+        Studio(tmp_path / "d")

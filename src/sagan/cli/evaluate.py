@@ -5,7 +5,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
 
 if TYPE_CHECKING:
     import torch
@@ -37,7 +39,7 @@ def evaluate(
     batch_size: int = 64,
     save_stats: Path | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
-    selftest: bool = False,
+    selftest: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Score a trained generator, or any images; JSON on stdout, a table on stderr.
 

@@ -132,7 +132,7 @@ def open_images(
     """
     if str(path) not in BUNDLED and not path.exists():
         raise ValueError(f"{path} does not exist: name a run, or a folder, zip or array of images")
-    side = resolution or _first_side(str(path))
+    side = _first_side(str(path)) if resolution is None else resolution
     images = load_dataset(str(path), resolution=side, cache=cache, progress=True)
 
     def make(num: int) -> tuple[Iterable[Tensor], Labels | None]:

@@ -34,6 +34,8 @@ _FINDERS: dict[str, Callable[[Generator, int], list[Direction]]] = {
     "pca": pca_directions,
 }
 
+Networks = tuple[Generator, Discriminator | None]
+
 
 class Stop(NamedTuple):
     """A place in training that the page can go to."""
@@ -47,7 +49,7 @@ class Made(NamedTuple):
     """An image and the maps that made and judged it."""
 
     image: Tensor  # `1 c h w` in [-1, 1]
-    logit: float
+    logit: float | None  # of D; None in an imported run without one
     layers: list[Layer]
 
 
@@ -66,10 +68,12 @@ class Studio:
     def __init__(self, path: Path, *, device: str = "cpu") -> None:
         checkpoint = find_checkpoint(path)
         self.config = checkpoint.config
-        if not self.config.network.g_attention and not self.config.network.d_attention:
+        network = self.config.network
+        self._judged = "discriminator.safetensors" in checkpoint.manifest["files"]
+        if not network.g_attention and not (network.d_attention and self._judged):
             raise ValueError(f"{path} was trained without attention: there is nothing to explore")
         self._device = device
-        self._networks: OrderedDict[int, tuple[Generator, Discriminator]] = OrderedDict()
+        self._networks: OrderedDict[int, Networks] = OrderedDict()
         self._directions: dict[tuple[int, str], list[Direction]] = {}
         self._plain: tuple[ImageRequest, Made] | None = None
         self._run = Run(checkpoint.path.parent.parent)
@@ -148,9 +152,11 @@ class Studio:
             stack.enter_context(torch.no_grad())
             stack.enter_context(self._changed(request, generator, discriminator))
             g_maps = stack.enter_context(record_attention(generator))
-            d_maps = stack.enter_context(record_attention(discriminator))
             image = generator(latents, labels)
-            logit = discriminator(image, labels).item()
+            d_maps, logit = {}, None
+            if discriminator is not None:
+                d_maps = stack.enter_context(record_attention(discriminator))
+                logit = discriminator(image, labels).item()
         layers = [Layer("G", name, attention) for name, attention in g_maps.items()]
         layers += [Layer("D", name, attention) for name, attention in d_maps.items()]
         return Made(image, logit, layers)
@@ -162,26 +168,28 @@ class Studio:
             self._plain = plain, self.make(plain)
         return self._plain[1]
 
-    def _pair(self, step: int) -> tuple[Generator, Discriminator]:
+    def _pair(self, step: int) -> Networks:
         """Open a checkpoint's networks; the last few stay open."""
         if step not in self.stops:
             known = ", ".join(str(known) for known in self.stops)
             raise ValueError(f"this run keeps no checkpoint of step {step}; it has {known}")
         if step not in self._networks:
             path = self.stops[step].path
+            discriminator = None
             if path is None:
                 seed = self.config.training.seed
                 generator = build_generator(self.config.network, seed=seed)
-                discriminator = build_discriminator(self.config.network, seed=seed)
-                pair = generator.to(self._device).eval(), discriminator.to(self._device).eval()
+                if self._judged:
+                    discriminator = build_discriminator(self.config.network, seed=seed)
+                    discriminator.to(self._device).eval()
+                generator.to(self._device).eval()
             elif not path.exists():
                 raise CheckpointError(f"{path.name} is gone: training has replaced it")
             else:
-                pair = (
-                    load(path, device=self._device),
-                    load_discriminator(path, device=self._device),
-                )
-            self._networks[step] = pair
+                generator = load(path, device=self._device)
+                if self._judged:
+                    discriminator = load_discriminator(path, device=self._device)
+            self._networks[step] = generator, discriminator
         self._networks.move_to_end(step)
         while len(self._networks) > _KEPT_NETWORKS:
             self._networks.popitem(last=False)
@@ -222,7 +230,7 @@ class Studio:
 
     @contextmanager
     def _changed(
-        self, request: ImageRequest, generator: Generator, discriminator: Discriminator
+        self, request: ImageRequest, generator: Generator, discriminator: Discriminator | None
     ) -> Iterator[None]:
         hidden = None
         if request.region is not None:
@@ -236,6 +244,8 @@ class Studio:
             chosen = {"G": [], "D": [], network: [name]}
         with ExitStack() as stack:
             for key, module in (("G", generator), ("D", discriminator)):
+                if module is None:
+                    continue
                 change = intervene(
                     module,
                     gamma_scale=request.gamma_scale,
@@ -259,7 +269,8 @@ class Studio:
 
 def _stops(run: Run, chosen: Path) -> Iterator[Stop]:
     """The places in training to go to: before it, and each sound checkpoint that was kept."""
-    yield Stop(0, 0, None)
+    if run.log_path.is_file():  # an imported run has none, and began elsewhere
+        yield Stop(0, 0, None)
     for path in sorted({*run.checkpoint_paths(), chosen}):
         try:
             checkpoint = open_checkpoint(path)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 SUBSETS = 50
 _SUBSET_SIZE = 1000
-_CHUNK = 2048
+_CHUNK = 256  # rows of kernel values that stay in the cache
 
 
 @dataclass(frozen=True)

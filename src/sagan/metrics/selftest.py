@@ -21,6 +21,7 @@ from sagan.metrics.prdc import prdc
 from sagan.metrics.real import RealImages
 from sagan.runlog import Bar
 
+SPLITS = 10
 _REPEATED = 100
 _WRONG_SHARE = 0.1
 _BLUR_PX = 0.5
@@ -52,7 +53,7 @@ def selftest(
     labels: Labels,
     class_names: tuple[str, ...],
     *,
-    splits: int = 10,
+    splits: int | None = None,
     seed: int = 0,
     progress: bool = False,
 ) -> SelfTest:
@@ -62,13 +63,14 @@ def selftest(
         images: uint8 `i c h w`.
         labels: `i`.
         class_names: by label.
-        splits: halvings, at least 2.
+        splits: halvings, at least 2; None for 10.
         seed: of all draws.
         progress: show it on stderr.
 
     Raises:
         ValueError: fewer than 2 splits.
     """
+    splits = SPLITS if splits is None else splits
     if splits < 2:
         raise ValueError(f"a self-test needs at least 2 splits, not {splits}")
     half = len(images) // 2

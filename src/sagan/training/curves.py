@@ -64,8 +64,13 @@ def draw_curves(path: Path, records: Sequence[Record]) -> None:
     last = max(x for _, curves in panels for _, images, _ in curves for x in images)
     scale, unit = (1e6, "million") if last >= 2e6 else (1e3, "thousand")
     axes = figure.subplots(rows, columns, squeeze=False).flatten()
+    explained: list[str] = []
     for axis, (title, curves) in zip(axes, panels, strict=False):
         _draw_panel(axis, title, curves, scale)
+        labels = [label for label, _, _ in curves]
+        if len(labels) > 1 and labels != explained:  # colours mean the same in the next panels
+            axis.legend(fontsize=7, frameon=False)
+        explained = labels
         for record in records:
             if record["kind"] in ("health", "rollback"):
                 axis.axvline(record["images"] / scale, color=_ALARM, lw=0.8, ls=":")
@@ -188,8 +193,6 @@ def _draw_panel(axis: Any, title: str, curves: Sequence[Curve], scale: float) ->
         axis.spines[side].set_visible(False)
     for side in ("left", "bottom"):
         axis.spines[side].set_color(_GREY)
-    if len(curves) > 1:
-        axis.legend(fontsize=7, frameon=False)
 
 
 def _mark_best(

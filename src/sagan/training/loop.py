@@ -203,7 +203,8 @@ class _Trainer:
             return False
         every = self.config.training.evaluate_every
         crossed = self.images // every > (self.images - self.images_per_step) // every
-        return crossed or self.state.step == self.last_step
+        # at the end too, unless it is the only one: of one checkpoint there is no best
+        return crossed or (self.state.step == self.last_step and self.images > every)
 
     def _asked_to_stop(self, stop: StopSignals) -> bool:
         if self.engine.world_size > 1 and self.state.step % _STOP_ASKED_EVERY_STEPS:
@@ -312,6 +313,7 @@ class _Trainer:
         """Go on from the last good checkpoint with other random numbers, or give up."""
         failed, retry = self.images, self.state.retry + 1
         if retry > self.runtime.rollback:
+            self.journal.draw(now=True)
             raise TrainingFailure(self._gave_up(failure))
         del self.state  # not two of them on the device
         self.state = new_state(self.config, self.runtime, self.engine)

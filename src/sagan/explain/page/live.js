@@ -273,7 +273,7 @@ function betweenGroup(facts) {
   return folded("Between two images", ...parts);
 }
 
-const NAMES_OF_DIRECTIONS = { sefa: "SeFa: what G's first layer magnifies most", pca: "PCA: what varies most in it" };
+const NAMES_OF_DIRECTIONS = { sefa: "SeFa (first layer)", pca: "PCA (first block)" };
 
 function directionGroups(facts) {
   live.controls.amounts = [];
