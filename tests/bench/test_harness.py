@@ -8,7 +8,7 @@ import torch
 
 from sagan.bench import Candidate, Comparison, compare, environment, harness, run_case, table
 from sagan.bench.cases import CASES
-from sagan.bench.memory import peak_bytes
+from sagan.bench.memory import peak_bytes, peak_of_child
 from sagan.cli import app, run_safely
 
 
@@ -80,10 +80,15 @@ def test_peak_memory_is_that_of_the_candidate_alone(monkeypatch):
     """A child that inherits this process's size, or runs another candidate, would give more."""
     ballast = torch.ones(200_000_000)  # 800 MB here
     (comparison,) = CASES["attention"]("tiny")
-    result = run_case("attention", lambda scale: [comparison], rounds=1, scale="tiny")
-    peaks = [c["peak_bytes"] for c in result[0]["candidates"]]
+    (result,) = run_case("attention", lambda scale: [comparison], rounds=1, scale="tiny")
+    peaks = [c["peak_bytes"] for c in result["candidates"]]
     assert peak_bytes() > ballast.nbytes
     assert all(50e6 < peak < ballast.nbytes for peak in peaks)
+
+
+def test_a_candidate_that_fails_in_its_own_process_is_one_line():
+    with pytest.raises(ChildProcessError, match="nonsense failed in its own process: ValueError"):
+        peak_of_child("attention", "4x4 paper C=8 b=2", "nonsense", "tiny", 1)
 
 
 @pytest.mark.parametrize("name", CASES)

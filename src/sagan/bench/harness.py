@@ -13,7 +13,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -161,16 +161,17 @@ def _quartiles(values: list[float]) -> list[float]:
     return [low, high]
 
 
-def run_case(
-    name: str,
-    case: Case,
-    *,
-    rounds: int,
-    scale: Scale,
-    say: Callable[[str], None] = lambda line: None,
-) -> list[dict[str, Any]]:
-    """Run a case's comparisons one after the other, memory included, and say each one's table."""
-    results = []
+def run_case(name: str, case: Case, *, rounds: int, scale: Scale) -> Iterator[dict[str, Any]]:
+    """Run a case's comparisons one after the other, memory included, and yield each one's result.
+
+    Args:
+        name: of the case among `bench.cases.CASES`, where a process for its memory finds it.
+        case: gives the comparisons.
+        rounds, scale: see `compare`.
+
+    Raises:
+        ChildProcessError: a candidate failed in the process that measures its memory.
+    """
     for comparison in case(scale):
         result = compare(comparison, rounds=rounds, scale=scale)
         if comparison.memory:
@@ -178,9 +179,7 @@ def run_case(
                 candidate["peak_bytes"] = peak_of_child(
                     name, comparison.label, candidate["name"], scale, torch.get_num_threads()
                 )
-        say(table(result))
-        results.append(result)
-    return results
+        yield result
 
 
 def table(result: Mapping[str, Any]) -> str:

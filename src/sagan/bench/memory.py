@@ -21,14 +21,14 @@ def peak_of_child(case: str, label: str, candidate: str, scale: str, threads: in
         Bytes, or None where the system does not tell.
 
     Raises:
-        RuntimeError: the process failed; the message is the end of what it said.
+        ChildProcessError: it failed; the message is the last line of what it said.
     """
     command = [sys.executable, "-m", "sagan.bench.memory", case, label, candidate, scale]
     done = subprocess.run([*command, str(threads)], capture_output=True, text=True)
     if done.returncode:
-        raise RuntimeError(
-            f"{case}, {label}: {candidate} failed in its own process: {done.stderr[-500:]}"
-        )
+        said = done.stderr.strip().splitlines()
+        reason = said[-1] if said else f"exit code {done.returncode}; too little memory, perhaps"
+        raise ChildProcessError(f"{case}, {label}: {candidate} failed in its own process: {reason}")
     peak = done.stdout.split()[-1]
     return int(peak) if peak.isdecimal() else None
 

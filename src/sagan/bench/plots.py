@@ -12,25 +12,28 @@ from typing import Any
 _COLOURS = {"literal": "#9a6324", "sagan": "#0066aa", "sagan folded": "#3cb44b"}
 
 
-def newest(results: Path, case: str, threads: int = 1) -> dict[str, Any]:
-    """The latest result of a case with so many threads.
-
-    Raises:
-        ValueError: there is none.
-    """
+def newest(results: Path, case: str, threads: int = 1) -> dict[str, Any] | None:
+    """The latest result of a case with so many threads, or None."""
     found = sorted(results.glob(f"{case}-2*-{threads}t.json"))  # dates sort as text
     if not found:
-        raise ValueError(f"no result of {case} with {threads} threads in {results}")
+        return None
     content: dict[str, Any] = json.loads(found[-1].read_text(encoding="utf-8"))
     return content
 
 
 def draw(results: Path, out: Path) -> list[Path]:
-    """Draw attention against the map's size, and steps against batch and resolution."""
-    paths = [out / "speed-attention.png", out / "speed-step.png"]
-    _draw_attention(newest(results, "attention"), paths[0])
-    _draw_steps(newest(results, "step"), paths[1])
-    return paths
+    """Draw attention against the map's size, and steps against batch and resolution.
+
+    Returns:
+        The pictures, of the cases that there are results of.
+    """
+    drawn = []
+    for case, draw_case in (("attention", _draw_attention), ("step", _draw_steps)):
+        result = newest(results, case)
+        if result is not None:
+            drawn.append(out / f"speed-{case}.png")
+            draw_case(result, drawn[-1])
+    return drawn
 
 
 def _draw_attention(result: dict[str, Any], path: Path) -> None:

@@ -5,7 +5,7 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -46,7 +46,7 @@ def bench(
         raise ValueError(f"--out {out} is a file, not a folder")
     import torch
 
-    from sagan.bench import environment, run_case
+    from sagan.bench import environment, run_case, table
     from sagan.bench.cases import CASES
 
     for name in names:
@@ -54,19 +54,17 @@ def bench(
             raise ValueError(f"unknown case {name!r}; choose from {', '.join(CASES)}")
     if threads:
         torch.set_num_threads(threads)
-    facts = environment()
-    results: dict[str, Any] = {}
+    facts = {**environment(), "rounds": rounds, "quick": quick}
+    scale: Literal["quick", "full"] = "quick" if quick else "full"
+    results: dict[str, list[Any]] = {}
     for name in dict.fromkeys(names or CASES):
-        results[name] = run_case(
-            name,
-            CASES[name],
-            rounds=rounds,
-            scale="quick" if quick else "full",
-            say=lambda lines: print(lines, file=sys.stderr, flush=True),
-        )
-        if out is not None:
-            _write(out, name, {**facts, "rounds": rounds, "quick": quick}, results[name])
-    print(json.dumps({"environment": facts, "rounds": rounds, "quick": quick, "cases": results}))
+        results[name] = []
+        for result in run_case(name, CASES[name], rounds=rounds, scale=scale):
+            print(table(result), file=sys.stderr, flush=True)
+            results[name].append(result)
+            if out is not None:  # after each, so that an interrupted run is not lost
+                _write(out, name, facts, results[name])
+    print(json.dumps({"environment": facts, "cases": results}))
 
 
 def _write(out: Path, name: str, facts: Mapping[str, Any], results: Any) -> None:
@@ -75,4 +73,3 @@ def _write(out: Path, name: str, facts: Mapping[str, Any], results: Any) -> None
     path = out / f"{name}-{facts['date']}-{hardware}-{facts['threads']}t.json"
     content = {"case": name, "environment": facts, "comparisons": results}
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    print(f"written: {path}", file=sys.stderr)
