@@ -10,6 +10,8 @@ import sagan
 SOURCE = Path(sagan.__file__).parent
 FLOORS = {
     "__init__": 0,
+    "checks": -2,
+    "network": -1,
     "config": 0,
     "devices": 0,
     "files": 0,
@@ -26,6 +28,7 @@ FLOORS = {
     "sampling": 3.5,
     "training": 4,
     "explain": 4,
+    "exchange": 4,
     "bench": 4.5,
     "cli": 5,
     "__main__": 6,
@@ -88,7 +91,7 @@ def test_metrics_never_import_models():
         assert not any(module.startswith("sagan.models") for module in imported(path))
 
 
-@pytest.mark.parametrize("name", ["config", "presets", "models/channels"])
+@pytest.mark.parametrize("name", ["config", "network", "presets", "models/channels"])
 def test_no_torch_in_what_the_command_line_reads_first(name):
     assert "torch" not in set(imported(SOURCE / f"{name}.py"))
 

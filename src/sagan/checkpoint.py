@@ -51,6 +51,10 @@ class Checkpoint:
         """The configuration of the run that wrote it."""
         return run_config_from_dict(self.manifest["config"])
 
+    def has(self, name: str) -> bool:
+        """Whether there is a file of this name (without ending); an imported run may lack D."""
+        return f"{name}.safetensors" in self.manifest["files"]
+
     def tensors(self, name: str) -> dict[str, Tensor]:
         """Read one file's tensors, by its name without ending.
 

@@ -10,100 +10,42 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-Family = Literal["resnet", "dcgan"]
-AttentionForm = Literal["article", "paper"]
-Init = Literal["xavier", "orthogonal", "default"]
+from sagan.checks import require, require_at_least, require_choice
+from sagan.network import RESOLUTIONS_PX, AttentionForm, Family, Init, NetworkConfig, Upsampling
+
+__all__ = [
+    "RESOLUTIONS_PX",
+    "AttentionForm",
+    "AugmentKind",
+    "DataConfig",
+    "Family",
+    "Init",
+    "Loss",
+    "NetworkConfig",
+    "Precision",
+    "RunConfig",
+    "Runtime",
+    "TrainingConfig",
+    "Upsampling",
+    "differences",
+    "run_config_from_dict",
+    "to_dict",
+]
+
 Loss = Literal["hinge", "wgan-gp", "non-saturating"]
 Precision = Literal["float32", "tf32", "bf16"]
 AugmentKind = Literal["color", "translation", "cutout"]
 
-# of the tuples
-_ITEMS = {"g_attention": int, "d_attention": int, "augment": str, "class_names": str}
-RESOLUTIONS_PX = (8, 16, 32, 64, 128, 256)
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ValueError(message)
-
-
-def _require_at_least(name: str, value: float, least: int) -> None:
-    bound = "0 or more" if least == 0 else f"at least {least}"
-    _require(least <= value < math.inf, f"{name} must be {bound}, not {value}")
-
-
-def _require_choice(name: str, value: object, choices: tuple[Any, ...]) -> None:
-    listed = ", ".join(str(choice) for choice in choices)
-    _require(value in choices, f"{name} {value!r} is unknown; choose from {listed}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class NetworkConfig:
-    """The two networks.
-
-    Args:
-        family: `resnet`, or `dcgan` (the network of the code that the article quotes).
-        resolution: image side in pixels, a power of two from 8 to 256 (`dcgan`: 32 to 128).
-        channels: of the images: 1 grey, 3 RGB, 4 RGBA.
-        classes: number of classes; 0 is unconditional.
-        latent_dim: length of a latent vector.
-        g_width, d_width: base width (`ch`) of the generator and the discriminator.
-        g_attention, d_attention: feature-map sides in pixels after which attention stands.
-        attention_form: `paper` or `article`, see `sagan.nn.SelfAttention`.
-        init: of the weights.
-        spectral_eps, norm_eps, norm_momentum, final_norm_momentum: constants of the norms.
-
-    Raises:
-        ValueError: a value is out of range; the message names it and what would do.
-
-    Example:
-        >>> NetworkConfig(resolution=16, channels=1, classes=10, g_attention=(8,)).g_attention
-        (8,)
-    """
-
-    family: Family = "resnet"
-    resolution: int = 32
-    channels: int = 3
-    classes: int = 0
-    latent_dim: int = 128
-    g_width: int = 64
-    d_width: int = 64
-    g_attention: tuple[int, ...] = ()
-    d_attention: tuple[int, ...] = ()
-    attention_form: AttentionForm = "paper"
-    init: Init = "xavier"
-    spectral_eps: float = 1e-12
-    norm_eps: float = 1e-5
-    norm_momentum: float = 0.1
-    final_norm_momentum: float = 0.1
-
-    def __post_init__(self) -> None:
-        _require_choice("family", self.family, get_args(Family))
-        _require_choice("resolution", self.resolution, RESOLUTIONS_PX)
-        _require_choice("channels", self.channels, (1, 3, 4))
-        _require_choice("attention form", self.attention_form, get_args(AttentionForm))
-        _require_choice("init", self.init, get_args(Init))
-        _require_at_least("classes", self.classes, 0)
-        _require_at_least("latent_dim", self.latent_dim, 1)
-        for name in ("g_width", "d_width"):
-            _require_at_least(name, getattr(self, name), 1)
-        for name in ("spectral_eps", "norm_eps"):
-            value = getattr(self, name)
-            _require(0 < value < 1, f"{name} must be in (0, 1), not {value}")
-        for name in ("norm_momentum", "final_norm_momentum"):
-            value = getattr(self, name)
-            _require(0 < value <= 1, f"{name} must be in (0, 1], not {value}")
-        for name in ("g_attention", "d_attention"):
-            object.__setattr__(self, name, tuple(sorted(set(getattr(self, name)))))
-        if self.family == "dcgan":
-            _require(
-                self.classes == 0,
-                f"the dcgan family is unconditional: classes must be 0, not {self.classes}",
-            )
-            _require(
-                self.resolution in (32, 64, 128),
-                f"the dcgan family has 32, 64 and 128 px, not {self.resolution}",
-            )
+_ITEMS = {  # of the tuples
+    "g_attention": int,
+    "d_attention": int,
+    "d_attention_blocks": int,
+    "g_channels": int,
+    "d_channels": int,
+    "d_hidden": int,
+    "augment": str,
+    "class_names": str,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,22 +112,22 @@ class TrainingConfig:
     evaluate_num: int = 1_000
 
     def __post_init__(self) -> None:
-        _require_choice("loss", self.loss, get_args(Loss))
-        _require_choice("precision", self.precision, get_args(Precision))
-        _require_choice("fake_labels", self.fake_labels, ("uniform", "data"))
+        require_choice("loss", self.loss, get_args(Loss))
+        require_choice("precision", self.precision, get_args(Precision))
+        require_choice("fake_labels", self.fake_labels, ("uniform", "data"))
         for name in ("images", "batch_size", "d_steps", "accumulate", "augment_ramp", "keep"):
-            _require_at_least(name, getattr(self, name), 1)
+            require_at_least(name, getattr(self, name), 1)
         for name in ("log_every", "snapshot_every", "evaluate_num"):
-            _require_at_least(name, getattr(self, name), 1)
+            require_at_least(name, getattr(self, name), 1)
         for name in ("seed", "ema_start", "standing_batches", "gradient_penalty", "evaluate_every"):
-            _require_at_least(name, getattr(self, name), 0)
+            require_at_least(name, getattr(self, name), 0)
         for name in ("g_lr", "d_lr"):
             value = getattr(self, name)
-            _require(0 < value < math.inf, f"{name} must be positive, not {value}")
+            require(0 < value < math.inf, f"{name} must be positive, not {value}")
         for name in ("beta1", "beta2", "ema_decay"):
             value = getattr(self, name)
-            _require(0 <= value < 1, f"{name} must be in [0, 1), not {value}")
-        _require(
+            require(0 <= value < 1, f"{name} must be in [0, 1), not {value}")
+        require(
             self.batch_size % self.accumulate == 0,
             f"batch_size {self.batch_size} does not divide into {self.accumulate} micro-batches",
         )
@@ -194,20 +136,20 @@ class TrainingConfig:
     def _check_augmentation(self) -> None:
         kinds = get_args(AugmentKind)
         for kind in self.augment:
-            _require_choice("augmentation", kind, kinds)
+            require_choice("augmentation", kind, kinds)
         in_order = tuple(kind for kind in kinds if kind in self.augment)
         object.__setattr__(self, "augment", in_order)
         p, target, holdout = self.augment_p, self.augment_target, self.holdout
-        _require(0 <= p <= 1, f"augment_p must be in [0, 1], not {p}")
-        _require(0 <= target < 1, f"augment_target must be in [0, 1), not {target}")
-        _require(0 <= holdout <= 0.5, f"holdout must be in [0, 0.5], not {holdout}")
+        require(0 <= p <= 1, f"augment_p must be in [0, 1], not {p}")
+        require(0 <= target < 1, f"augment_target must be in [0, 1), not {target}")
+        require(0 <= holdout <= 0.5, f"holdout must be in [0, 0.5], not {holdout}")
         if target:
-            _require(
+            require(
                 bool(self.augment),
                 "an adaptive augmentation needs something to adapt: name the kinds, as "
                 f"{','.join(kinds)}",
             )
-            _require(
+            require(
                 holdout > 0,
                 "an adaptive augmentation compares with images that are never trained on: hold "
                 "out some, as --holdout 0.1",
@@ -263,9 +205,9 @@ class Runtime:
     tensorboard: bool = False
 
     def __post_init__(self) -> None:
-        _require_choice("device", self.device, ("auto", "cpu", "cuda", "mps"))
-        _require_at_least("devices", self.devices, 1)
-        _require_at_least("rollback", self.rollback, 0)
+        require_choice("device", self.device, ("auto", "cpu", "cuda", "mps"))
+        require_at_least("devices", self.devices, 1)
+        require_at_least("rollback", self.rollback, 0)
 
 
 def to_dict(config: Any) -> Any:
@@ -290,34 +232,34 @@ def run_config_from_dict(values: Mapping[str, Any]) -> RunConfig:
         >>> run_config_from_dict(to_dict(RunConfig())) == RunConfig()
         True
     """
-    _require(isinstance(values, Mapping), f"a configuration must be an object, not {values!r}")
+    require(isinstance(values, Mapping), f"a configuration must be an object, not {values!r}")
     sections = {"network": NetworkConfig, "training": TrainingConfig, "data": DataConfig}
     unknown = set(values) - {"preset", *sections}
-    _require(not unknown, f"unknown configuration section: {', '.join(sorted(unknown))}")
+    require(not unknown, f"unknown configuration section: {', '.join(sorted(unknown))}")
     built = {name: _section(cls, values.get(name, {}), name) for name, cls in sections.items()}
     name = values.get("preset", "")
-    _require(isinstance(name, str), f"preset must be a text, not {name!r}")
+    require(isinstance(name, str), f"preset must be a text, not {name!r}")
     return RunConfig(preset=name, **built)
 
 
 def _section(cls: type, values: Any, name: str) -> Any:
-    _require(isinstance(values, Mapping), f"configuration section {name} is not an object")
+    require(isinstance(values, Mapping), f"configuration section {name} is not an object")
     defaults = {f.name: f.default for f in dataclasses.fields(cls)}
     unknown = set(values) - set(defaults)
-    _require(not unknown, f"unknown configuration in {name}: {', '.join(sorted(unknown))}")
+    require(not unknown, f"unknown configuration in {name}: {', '.join(sorted(unknown))}")
     arguments = {}
     for key, value in values.items():
         expected = type(defaults[key])
         if expected is tuple and isinstance(value, list | tuple):
             items = _ITEMS[key]
-            _require(
+            require(
                 all(type(item) is items for item in value),
                 f"{name}.{key} must be a list of {items.__name__}, not {value!r}",
             )
             value = tuple(value)
         elif expected is float and type(value) is int and abs(value) < 2**53:
             value = float(value)
-        _require(
+        require(
             type(value) is expected,
             f"{name}.{key} must be {expected.__name__}, not {type(value).__name__} {value!r}",
         )

@@ -8,7 +8,7 @@ import os
 import re
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,27 @@ _MOST_ENTRIES = 100_000
 _ROOM_BYTES = 1 << 20  # that small tensors in a small file may take beyond its size
 
 
+class _LeftOut:
+    """Takes the place of a NumPy number, whatever it was: training scripts save scores as such."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __setstate__(self, _: object) -> None:
+        pass
+
+
+_NUMBERS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
+    (_LeftOut, name)
+    for name in ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype")
+]
+
+
 def read_pth(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read a `.pth` file's dictionary: tensors on the CPU, numbers, texts and nests of them.
 
-    Both of PyTorch's formats are read, the zip of today and the stream of before 2020.
+    Both of PyTorch's formats are read, the zip of today and the stream of before 2020. NumPy
+    numbers among the values are left out, unread.
 
     Raises:
         ValueError: the file is not one, is damaged, holds anything but weights and plain values, or
@@ -50,7 +67,8 @@ def read_pth(path: str | os.PathLike[str]) -> dict[str, Any]:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # old storages are deprecated, and fine
-                content = torch.load(file, map_location="cpu", weights_only=True)
+                with torch.serialization.safe_globals(_NUMBERS):
+                    content = torch.load(file, map_location="cpu", weights_only=True)
         except MemoryError:
             raise
         except Exception as error:  # whatever the bytes provoke

@@ -75,13 +75,18 @@ class Run:
     def check_continues(self, config: RunConfig) -> None:
         """Refuse a configuration that does not go on with the run there is, if there is one.
 
+        An imported run has no data yet: its first training chooses them and how to train.
+
         Raises:
             ValueError: it differs in anything but a larger number of images; each difference is
-                named.
+                named. Or the run was imported without a discriminator.
         """
         if not self.exists():
             return
         old = self.config()
+        if not old.data.source:
+            self._check_can_be_trained(config)
+            old = replace(old, data=config.data, training=config.training)
         images = config.training.images
         longer = replace(old, training=replace(old.training, images=images))
         found = differences(longer, config)
@@ -95,6 +100,15 @@ class Run:
                 f"{self.path} is set to {old.training.images} images, more than {images}; "
                 "--images can only grow"
             )
+
+    def _check_can_be_trained(self, config: RunConfig) -> None:
+        if not self.checkpoint().has("discriminator"):
+            raise ValueError(
+                f"{self.path} was imported without a discriminator: it can be sampled from and "
+                "explained, not trained"
+            )
+        if not config.data.source:
+            raise ValueError(f"{self.path} was imported and has no data yet: name them with --data")
 
     def checkpoint_paths(self) -> list[Path]:
         """The checkpoint folders, oldest first."""

@@ -275,6 +275,7 @@ SURFACE = {  # others rely on it: add to it, never take away
     "explain": "out seed classes num points image region device",
     "explore": "port host token open device",
     "bench": "rounds threads quick out",
+    "import": "out",
 }
 
 

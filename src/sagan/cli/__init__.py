@@ -17,6 +17,7 @@ from sagan.cli.data import check, pack
 from sagan.cli.evaluate import evaluate
 from sagan.cli.explain import explain
 from sagan.cli.explore import explore
+from sagan.cli.import_ import import_
 from sagan.cli.sample import sample
 from sagan.cli.train import train
 
@@ -35,6 +36,7 @@ app.command(evaluate)
 app.command(explain)
 app.command(explore)
 app.command(bench)
+app.command(import_, name="import")
 _data = App(name="data", help="Check a data source, or pack it.", help_format="plaintext")
 _data.command(check)
 _data.command(pack)

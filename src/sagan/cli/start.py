@@ -87,9 +87,8 @@ def start(
         progress=True,
     )
     say_what_is_left_out(dataset.excluded, "the run's data.json")
-    _check_unchanged(run, dataset.fingerprint)
+    fingerprint = _check_unchanged(run, dataset.fingerprint)
     names = dataset.class_names if conditional else ()
-    fingerprint = config.data.fingerprint if run.exists() else dataset.fingerprint
     config = replace(
         config,
         network=replace(config.network, channels=dataset.images.shape[1], classes=len(names)),
@@ -102,14 +101,19 @@ def start(
     return result.exit_code
 
 
-def _check_unchanged(run: "Run", fingerprint: str) -> None:
-    """Refuse to go on with other data; a run older than fingerprints takes any."""
-    old = run.config().data.fingerprint if run.exists() else ""
+def _check_unchanged(run: "Run", fingerprint: str) -> str:
+    """Refuse to go on with other data, and give the run's fingerprint.
+
+    A run older than fingerprints takes any data; one just imported has none yet.
+    """
+    kept = run.config().data if run.exists() else DataConfig(source="")
+    old = kept.fingerprint
     if old and old != fingerprint:
         raise ValueError(
             f"the data have changed since {run.path} was started (fingerprint {old[:12]} -> "
             f"{fingerprint[:12]}); put the same pictures back, or name another run folder"
         )
+    return old if kept.source else fingerprint
 
 
 def _say_how_it_ended(path: Path, images: int, exit_code: int) -> None:

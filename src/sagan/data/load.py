@@ -51,6 +51,8 @@ def load_dataset(
         >>> digits.images.shape, digits.class_names[3]
         ((1198, 1, 8, 8), '3')
     """
+    if not source:  # else it would be the current folder
+        raise ValueError("no data source is named: give one with --data")
     options = check_options(resolution, channels, background)
     if split not in ("train", "test"):
         raise ValueError(f"unknown split {split!r}: train or test")

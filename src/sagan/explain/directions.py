@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sagan.models import Generator
 from sagan.models.dcgan import DCGANGenerator
+from sagan.nn.spectral import SpectralNorm
 from sagan.randomness import generator_for, sample_latents
 from sagan.sampling import spread_labels
 
@@ -70,7 +71,9 @@ def first_matrix(generator: Generator) -> Tensor:
     if isinstance(generator, DCGANGenerator):
         weight: Tensor = generator.blocks[0][0].layer.weight  # type: ignore[index]
         return weight.flatten(1).T.cpu().double()  # z c h w
-    return generator.linear.matrix().cpu().double()
+    linear = generator.linear
+    weight = linear.matrix() if isinstance(linear, SpectralNorm) else linear.weight
+    return weight.cpu().double()
 
 
 @torch.no_grad()

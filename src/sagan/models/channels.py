@@ -4,7 +4,7 @@ No torch here, so that a command line can be checked before torch is imported.
 """
 
 import math
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from sagan.config import NetworkConfig
 
@@ -35,6 +35,7 @@ class Stage(NamedTuple):
     c_out: int
     size_px: int
     attention: bool  # behind it
+    c_hidden: int  # between its two 3x3 convolutions
 
 
 def generator_stages(config: NetworkConfig) -> list[Stage]:
@@ -43,7 +44,8 @@ def generator_stages(config: NetworkConfig) -> list[Stage]:
     The first stage of a `dcgan` starts from the latent; a `resnet` starts from its 4x4 seed.
 
     Raises:
-        ValueError: attention is wanted on a map that the generator does not have.
+        ValueError: attention is wanted on a map that the generator does not have, or `g_channels`
+            are too many or too few.
 
     Example:
         >>> [s.size_px for s in generator_stages(NetworkConfig(resolution=32, g_attention=(16,)))]
@@ -59,15 +61,19 @@ def generator_stages(config: NetworkConfig) -> list[Stage]:
             first //= 2
     else:
         widths = [m * config.g_width for m in RESNET_G[config.resolution]]
+        widths = _instead("g_channels", config.g_channels, widths)
         sizes = [8 << i for i in range(len(widths) - 1)]
-    return _stages("generator", widths, sizes, config.g_attention, config)
+    behind = _first_of_each(sizes, config.g_attention)
+    _check_sides("generator", sizes, config.g_attention, config)
+    return _stages("generator", widths, widths[1:], sizes, behind)
 
 
 def discriminator_stages(config: NetworkConfig) -> list[Stage]:
     """Lay the discriminator's blocks out, from the image down.
 
     Raises:
-        ValueError: attention is wanted on a map that the discriminator does not have.
+        ValueError: attention is wanted on a map that the discriminator does not have, or the
+            configuration's lists do not fit its number of blocks.
 
     Example:
         >>> [s.size_px for s in discriminator_stages(NetworkConfig(resolution=32))]
@@ -79,31 +85,57 @@ def discriminator_stages(config: NetworkConfig) -> list[Stage]:
         strides = (2,) * len(multiples)
     else:
         multiples, strides = RESNET_D[side]
-    widths = [config.channels, *(m * config.d_width for m in multiples)]
-    sizes = [side // math.prod(strides[: i + 1]) for i in range(len(strides))]
-    return _stages("discriminator", widths, sizes, config.d_attention, config)
+    blocks = len(multiples)
+    if config.d_halvings:
+        most = min(blocks, side.bit_length() - 1)
+        if config.d_halvings > most:
+            raise ValueError(f"d_halvings must be at most {most}, not {config.d_halvings}")
+        strides = (2,) * config.d_halvings + (1,) * (blocks - config.d_halvings)
+    outputs = _instead("d_channels", config.d_channels, [m * config.d_width for m in multiples])
+    hidden = _instead("d_hidden", config.d_hidden, outputs)
+    sizes = [side // math.prod(strides[: i + 1]) for i in range(blocks)]
+    _check_sides("discriminator", sizes, config.d_attention, config)
+    behind = set(config.d_attention_blocks) or _first_of_each(sizes, config.d_attention)
+    if not behind <= set(range(blocks)) or {sizes[i] for i in behind} != set(config.d_attention):
+        raise ValueError(
+            f"d_attention_blocks {config.d_attention_blocks} are not of the sides in d_attention "
+            f"{config.d_attention}: the blocks' sides are {', '.join(map(str, sizes))}"
+        )
+    return _stages("discriminator", [config.channels, *outputs], hidden, sizes, behind)
 
 
-def _stages(
-    network: Literal["generator", "discriminator"],
-    widths: list[int],
-    sizes: list[int],
-    attention: tuple[int, ...],
-    config: NetworkConfig,
-) -> list[Stage]:
+def _instead(name: str, given: tuple[int, ...], table: list[int]) -> list[int]:
+    """Take a configuration's own widths where it has any."""
+    if given and len(given) != len(table):
+        raise ValueError(f"{name} must be {len(table)} widths, not {len(given)}")
+    return list(given) or table
+
+
+def _first_of_each(sizes: list[int], attention: tuple[int, ...]) -> set[int]:
+    return {sizes.index(size) for size in attention if size in sizes}
+
+
+def _check_sides(
+    network: str, sizes: list[int], attention: tuple[int, ...], config: NetworkConfig
+) -> None:
     missing = set(attention) - set(sizes)
     if missing:
         raise ValueError(
             f"the {network} at {config.resolution} px has no {min(missing)} px feature map for "
             f"attention; it has {', '.join(str(size) for size in sorted(set(sizes)))}"
         )
+
+
+def _stages(
+    network: str, widths: list[int], hidden: list[int], sizes: list[int], behind: set[int]
+) -> list[Stage]:
     stages = []
     for i, size in enumerate(sizes):
-        attends = size in attention and size not in sizes[:i]  # behind the first of that size
+        attends = i in behind
         if attends and widths[i + 1] % 8:
             raise ValueError(
                 f"attention at {size} px needs a multiple of 8 channels in the {network}, "
                 f"which has {widths[i + 1]} there; choose another base width"
             )
-        stages.append(Stage(widths[i], widths[i + 1], size, attends))
+        stages.append(Stage(widths[i], widths[i + 1], size, attends, hidden[i]))
     return stages

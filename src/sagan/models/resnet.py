@@ -15,12 +15,20 @@ from sagan.nn.norm import Labels
 from sagan.nn.spectral import SpectralNorm
 
 
-def attention_after(stages: list[Stage], config: NetworkConfig) -> nn.ModuleDict:
-    """Make the attention layers, keyed by the index of the block that each stands behind."""
+def attention_after(
+    stages: list[Stage], config: NetworkConfig, *, normalised: bool = True
+) -> nn.ModuleDict:
+    """Make the attention layers, keyed by the index of the block that each stands behind.
+
+    Without `normalised` they have no spectral norm, whatever their form.
+    """
     return nn.ModuleDict(
         {
             str(i): SelfAttention(
-                stage.c_out, form=config.attention_form, spectral_eps=config.spectral_eps
+                stage.c_out,
+                form=config.attention_form,
+                spectral_norm=None if normalised else False,
+                spectral_eps=config.spectral_eps,
             )
             for i, stage in enumerate(stages)
             if stage.attention
@@ -36,8 +44,9 @@ class ResNetGenerator(nn.Module):
         self.config = config
         stages = generator_stages(config)
         seed_width, last_width = stages[0].c_in, stages[-1].c_out
-        eps = config.spectral_eps
-        self.linear = SpectralNorm(nn.Linear(config.latent_dim, 16 * seed_width), eps=eps)
+        eps, normalised = config.spectral_eps, config.g_spectral_norm
+        linear = nn.Linear(config.latent_dim, 16 * seed_width)
+        self.linear = SpectralNorm(linear, eps=eps) if normalised else linear
         self.blocks = nn.ModuleList(
             GeneratorBlock(
                 stage.c_in,
@@ -46,14 +55,16 @@ class ResNetGenerator(nn.Module):
                 norm_eps=config.norm_eps,
                 norm_momentum=config.norm_momentum,
                 spectral_eps=eps,
+                upsampling=config.g_upsampling,
+                spectral_norm=normalised,
             )
             for stage in stages
         )
-        self.attention = attention_after(stages, config)
+        self.attention = attention_after(stages, config, normalised=normalised)
         self.norm = nn.BatchNorm2d(
             last_width, eps=config.norm_eps, momentum=config.final_norm_momentum
         )
-        self.to_image = sn_conv(last_width, config.channels, 3, eps=eps)
+        self.to_image = sn_conv(last_width, config.channels, 3, eps=eps, normalised=normalised)
 
     def forward(self, latents: Tensor, labels: Labels = None) -> Tensor:
         """Generate images; labels are class numbers `b`, or class weights `b k` to mix classes."""
@@ -81,6 +92,8 @@ class ResNetDiscriminator(nn.Module):
                 downsample=stage.size_px < size_before,
                 first=i == 0,
                 spectral_eps=eps,
+                c_hidden=stage.c_hidden,
+                shortcut_relu=config.d_shortcut_relu,
             )
             for i, (stage, size_before) in enumerate(
                 zip(stages, [config.resolution, *(s.size_px for s in stages)], strict=False)

@@ -6,13 +6,17 @@ Dimensions: b batch, c channels, h w the map's sides.
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sagan.config import Upsampling
 from sagan.nn.norm import ConditionalBatchNorm, Labels
 from sagan.nn.spectral import SpectralNorm
 
 
-def sn_conv(c_in: int, c_out: int, kernel_px: int, *, eps: float = 1e-12) -> SpectralNorm:
-    """Make a spectrally normalised convolution that keeps the map's size."""
-    return SpectralNorm(nn.Conv2d(c_in, c_out, kernel_px, padding=kernel_px // 2), eps=eps)
+def sn_conv(
+    c_in: int, c_out: int, kernel_px: int, *, eps: float = 1e-12, normalised: bool = True
+) -> nn.Module:
+    """Make a convolution that keeps the map's size, spectrally normalised unless told otherwise."""
+    conv = nn.Conv2d(c_in, c_out, kernel_px, padding=kernel_px // 2)
+    return SpectralNorm(conv, eps=eps) if normalised else conv
 
 
 class ClassNorm(nn.Module):
@@ -45,8 +49,15 @@ class ClassNorm(nn.Module):
 class GeneratorBlock(nn.Module):
     """Residual block that doubles the map: norm-ReLU-up-conv-norm-ReLU-conv, shortcut up-1x1.
 
-    The shortcut's 1x1 convolution runs before the nearest-neighbour upsampling: the same numbers
-    for a quarter of the work.
+    The shortcut's 1x1 convolution runs before the upsampling: the same numbers for a quarter of
+    the work.
+
+    Args:
+        c_in, c_out: widths in channels.
+        classes: k of the norms; 0 is unconditional.
+        norm_eps, norm_momentum, spectral_eps: constants of the norms.
+        upsampling: `nearest`, or `bilinear` as mimicry has it.
+        spectral_norm: whether the convolutions have it.
 
     Example:
         >>> import torch
@@ -64,20 +75,25 @@ class GeneratorBlock(nn.Module):
         norm_eps: float = 1e-5,
         norm_momentum: float = 0.1,
         spectral_eps: float = 1e-12,
+        upsampling: Upsampling = "nearest",
+        spectral_norm: bool = True,
     ) -> None:
         super().__init__()
+        self.upsampling: Upsampling = upsampling
         self.norm1 = ClassNorm(c_in, classes=classes, eps=norm_eps, momentum=norm_momentum)
         self.norm2 = ClassNorm(c_out, classes=classes, eps=norm_eps, momentum=norm_momentum)
-        self.conv1 = sn_conv(c_in, c_out, 3, eps=spectral_eps)
-        self.conv2 = sn_conv(c_out, c_out, 3, eps=spectral_eps)
-        self.shortcut = sn_conv(c_in, c_out, 1, eps=spectral_eps)
+        self.conv1 = sn_conv(c_in, c_out, 3, eps=spectral_eps, normalised=spectral_norm)
+        self.conv2 = sn_conv(c_out, c_out, 3, eps=spectral_eps, normalised=spectral_norm)
+        self.shortcut = sn_conv(c_in, c_out, 1, eps=spectral_eps, normalised=spectral_norm)
 
     def forward(self, x: Tensor, labels: Labels) -> Tensor:
         """Map `b c_in h w` to `b c_out 2h 2w`."""
-        hidden = F.interpolate(F.relu(self.norm1(x, labels)), scale_factor=2.0, mode="nearest")
+        hidden = self._double(F.relu(self.norm1(x, labels)))
         hidden = self.conv2(F.relu(self.norm2(self.conv1(hidden), labels)))
-        skip = F.interpolate(self.shortcut(x), scale_factor=2.0, mode="nearest")
-        return hidden + skip
+        return hidden + self._double(self.shortcut(x))
+
+    def _double(self, x: Tensor) -> Tensor:
+        return F.interpolate(x, scale_factor=2.0, mode=self.upsampling)
 
 
 class DiscriminatorBlock(nn.Module):
@@ -85,6 +101,15 @@ class DiscriminatorBlock(nn.Module):
 
     The first block of a network sees images and has no ReLU in front. Pooling runs before the
     shortcut's 1x1 convolution: the same numbers for a quarter of the work.
+
+    Args:
+        c_in, c_out: widths in channels.
+        downsample: halve the map.
+        first: of the network.
+        spectral_eps: see `SpectralNorm`.
+        c_hidden: the width between the 3x3 convolutions; by default c_out.
+        shortcut_relu: let the shortcut start behind the first ReLU, as it does wherever that ReLU
+            works in place (StudioGAN, mimicry). The first block has none.
 
     Example:
         >>> import torch
@@ -100,21 +125,25 @@ class DiscriminatorBlock(nn.Module):
         downsample: bool,
         first: bool = False,
         spectral_eps: float = 1e-12,
+        c_hidden: int | None = None,
+        shortcut_relu: bool = False,
     ) -> None:
         super().__init__()
+        c_hidden = c_hidden or c_out
         self.first = first
         self.downsample = downsample
-        self.conv1 = sn_conv(c_in, c_out, 3, eps=spectral_eps)
-        self.conv2 = sn_conv(c_out, c_out, 3, eps=spectral_eps)
+        self.shortcut_relu = shortcut_relu
+        self.conv1 = sn_conv(c_in, c_hidden, 3, eps=spectral_eps)
+        self.conv2 = sn_conv(c_hidden, c_out, 3, eps=spectral_eps)
         self.shortcut = (
             sn_conv(c_in, c_out, 1, eps=spectral_eps) if downsample or c_in != c_out else None
         )
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `b c_in h w` to `b c_out h/2 w/2`, or h w without downsampling."""
-        hidden = self.conv1(x if self.first else F.relu(x))
-        hidden = self.conv2(F.relu(hidden))
-        skip = x
+        activated = x if self.first else F.relu(x)
+        hidden = self.conv2(F.relu(self.conv1(activated)))
+        skip = activated if self.shortcut_relu else x
         if self.downsample:
             hidden, skip = F.avg_pool2d(hidden, 2), F.avg_pool2d(skip, 2)
         if self.shortcut is not None:

@@ -123,8 +123,8 @@ def restore(state: TrainState, checkpoint: Checkpoint) -> None:
         name: torch.tensor(value, device=device)
         for name, value in checkpoint.manifest.get("log_sums", {}).items()
     }
-    if state.augmentation is not None:
-        kept = checkpoint.manifest["augmentation"]
+    kept = checkpoint.manifest.get("augmentation")  # none in an imported run
+    if state.augmentation is not None and kept is not None:
         state.augmentation.p = torch.tensor(kept["p"], device=device)
 
 
