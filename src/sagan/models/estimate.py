@@ -104,7 +104,7 @@ def measure_flop_per_sec(device: str = "cpu", *, seconds: float = 0.3) -> float:
     matrix = torch.rand(1024, 1024, device=device)
     float((matrix @ matrix)[0, 0])  # warm up
     done, start = 0, time.perf_counter()
-    while time.perf_counter() - start < seconds:
+    while not done or time.perf_counter() - start < seconds:
         float((matrix @ matrix)[0, 0])  # waits for the device
         done += 1
     return done * 2 * 1024**3 / (time.perf_counter() - start)
