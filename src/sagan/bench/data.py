@@ -79,12 +79,15 @@ def _workplace() -> Path:
 
 @functools.cache
 def _pictures(form: Form, side: int, count: int) -> Path:
-    """A folder of crops, no two alike."""
+    """A folder of pictures, no two alike: crops of photographs, side by side."""
     folder = _workplace() / f"{form}-{side}-{count}"
     folder.mkdir()
-    crops = load_dataset("photographs", resolution=side).images.transpose(0, 2, 3, 1)
+    crops = load_dataset("photographs", resolution=_RESOLUTION_PX).images.transpose(0, 2, 3, 1)
+    tiles, px = side // _RESOLUTION_PX, _RESOLUTION_PX
     for i in range(count):
-        turned = np.roll(crops[i % len(crops)], i // len(crops), axis=1)
+        chosen = crops[(i * tiles**2 + np.arange(tiles**2)) % len(crops)]
+        picture = chosen.reshape(tiles, tiles, px, px, 3).swapaxes(1, 2).reshape(side, side, 3)
+        turned = np.roll(picture, i, axis=1)
         Image.fromarray(turned).save(folder / f"{i:06d}.{form.lower()}", form)
     return folder
 
