@@ -62,7 +62,6 @@ def data_case(scale: Scale) -> list[Comparison]:
             label=f"opening a cache of {many:,} images of 32 px",
             candidates=[Candidate(name="open", prepare=lambda: _opening(many))],
             items=many,
-            memory=True,
         ),
     ]
 
