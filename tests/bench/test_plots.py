@@ -20,9 +20,9 @@ def comparison(label, parameters):
 
 
 def write_result(folder, case, comparisons):
-    facts = {"threads": 1, "cpu": "some", "torch": "2", "date": "2026-01-01"}
+    facts = {"threads": 2, "cpu": "some", "torch": "2", "date": "2026-01-01"}
     content = {"case": case, "environment": facts, "comparisons": comparisons}
-    (folder / f"{case}-2026-01-01-some-1t.json").write_text(json.dumps(content))
+    (folder / f"{case}-2026-01-01-some-2t.json").write_text(json.dumps(content))
 
 
 def test_each_case_with_results_is_drawn(tmp_path):
@@ -62,7 +62,7 @@ def test_kept_results_say_when_and_on_what():
 
 def test_the_newest_result_is_taken(tmp_path):
     for date in ("2026-01-09", "2026-10-01", "2025-12-31"):
-        (tmp_path / f"step-{date}-cpu-1t.json").write_text(json.dumps({"date": date}))
-    (tmp_path / "step-2027-01-01-cpu-2t.json").write_text("{}")
+        (tmp_path / f"step-{date}-cpu-2t.json").write_text(json.dumps({"date": date}))
+    (tmp_path / "step-2027-01-01-cpu-1t.json").write_text("{}")
     assert newest(tmp_path, "step") == {"date": "2026-10-01"}
     assert newest(tmp_path, "attention") is None

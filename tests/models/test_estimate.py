@@ -193,7 +193,7 @@ def test_memory_grows_with_the_micro_batch_alone():
 
 
 def test_fused_attention_keeps_no_map():
-    network = dataclasses.replace(SMALL, resolution=64, g_attention=(64,), d_attention=(32,))
+    network = dataclasses.replace(SMALL, resolution=64, g_attention=(64,), d_attention=())
     training = TrainingConfig(batch_size=4)
     on = {
         device: estimate(network, training, device_type=device).activation_bytes

@@ -112,7 +112,7 @@ def test_forward_equals_the_reference_in_float32(form: str, path: str) -> None:
 @each_form
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_large_map_equals_the_reference(form: str, threads: int) -> None:
-    block, x = attention(form, 8, torch.float32), feature_map(3, 8, 36, 32, dtype=torch.float32)
+    block, x = attention(form, 8, torch.float32), feature_map(3, 8, 52, 40, dtype=torch.float32)
     query, key, _ = block.project(x)
     assert attention_path(query.shape[1], key.shape[1], "cpu") == "recomputed"
     torch.set_num_threads(threads)
@@ -123,9 +123,9 @@ def test_a_large_map_equals_the_reference(form: str, threads: int) -> None:
 
 
 def test_the_path_is_chosen_by_size_and_device() -> None:
-    from_n = int(RECOMPUTED_FROM_ENERGIES**0.5)
-    assert attention_path(from_n, from_n, "cpu") == "recomputed"
-    assert attention_path(from_n, from_n - 1, "cpu") == "plain"
+    m = RECOMPUTED_FROM_ENERGIES // 1024
+    assert attention_path(1024, m, "cpu") == "recomputed"
+    assert attention_path(1024, m - 1, "cpu") == "plain"
     for device_type in ("meta", "mps"):
         assert attention_path(4096, 4096, device_type) == "plain"
     assert attention_path(16, 16, "cuda") == "fused"

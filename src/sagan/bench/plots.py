@@ -12,7 +12,7 @@ from typing import Any
 _COLOURS = {"literal": "#9a6324", "sagan": "#0066aa", "sagan folded": "#3cb44b"}
 
 
-def newest(results: Path, case: str, threads: int = 1) -> dict[str, Any] | None:
+def newest(results: Path, case: str, threads: int = 2) -> dict[str, Any] | None:
     """The latest result of a case with so many threads, or None."""
     found = sorted(results.glob(f"{case}-2*-{threads}t.json"))  # dates sort as text
     if not found:

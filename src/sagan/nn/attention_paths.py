@@ -13,8 +13,8 @@ from torch import Tensor
 AttentionPath = Literal["recomputed", "fused", "plain"]
 
 # Energies (n * m) from which making the map anew, piece by piece in the cache, beats storing it.
-# Measured on two AVX-512 cores; docs/speed.md has the table.
-RECOMPUTED_FROM_ENERGIES = 512 * 512
+# Measured on two AVX-512 cores; docs/speed.md has the table: 1024 x 256 is still faster stored.
+RECOMPUTED_FROM_ENERGIES = 2**19
 
 # Energies of one piece and thread, 512 KB in float32: a piece and its gradient stay in a core's
 # second-level cache. Pieces of fewer queries than the second number make poor matrix products.
