@@ -89,7 +89,7 @@ def test_images_and_maps_are_those_of_the_run_at_any_batch(exported, batch):
     latents, labels = inputs(ours.config, batch)
     with record_attention(ours) as maps:
         images = ours(latents, labels)
-    assert images.std() > 0.1
+    assert images.std() > 0.02
     torch.testing.assert_close(theirs(latents, labels), images, rtol=0, atol=1e-5)
     found = theirs.attention(latents, labels)
     assert list(found) == list(maps)
@@ -184,7 +184,7 @@ def test_a_file_that_differs_is_not_written(tmp_path, monkeypatch, plain):
         weight.CopyFrom(onnx.numpy_helper.from_array(changed, weight.name))
         broken = model.SerializeToString()
         monkeypatch.setattr(exchange_onnx, "onnx_bytes", lambda *_, broken=broken, **__: broken)
-        with pytest.raises(ExportError, match="differ from PyTorch's by .* was not written"):
+        with pytest.raises(ExportError, match=r"differ from PyTorch's by .* was not written"):
             export_onnx(run.path, tmp_path / "model.onnx")
         assert not (tmp_path / "model.onnx").exists()
 

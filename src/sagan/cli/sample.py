@@ -167,9 +167,9 @@ def _class_part(config: "RunConfig", label: int) -> str:
 def _write_folder(out: Path, batches: "Iterable[Tensor]", plan: Plan) -> None:
     from sagan.sampling import array_to_image
 
-    out.mkdir(parents=True, exist_ok=True)
     names = iter(plan.names)
     for batch in batches:
+        out.mkdir(parents=True, exist_ok=True)  # not before there is something to write
         for image in batch.permute(0, 2, 3, 1).numpy():
             array_to_image(image).save(out / f"{next(names)}.png")
 
