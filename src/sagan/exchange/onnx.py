@@ -29,7 +29,7 @@ from sagan.sampling import load
 
 MOST_DIFFERENCE = 1e-4  # of an image in [-1, 1], from PyTorch's; measured ones are below 1e-6
 _PARITY_BATCHES = (1, 2, 7)
-_OPSET = 20  # as fast as newer ones, and readable by runtimes since early 2024
+_OPSET = 20  # newer ones have nothing for these networks, and fewer runtimes that read them
 _TRACED_BATCH = 3  # the exporter takes sizes of 0 and 1 for constants
 
 
