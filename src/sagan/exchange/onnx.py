@@ -72,6 +72,8 @@ class OnnxGenerator:
         options = runtime.SessionOptions()
         options.log_severity_level = 3  # errors
         options.intra_op_num_threads = torch.get_num_threads()
+        # Threads that spin between calls take the cores from PyTorch, and are no faster here.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             session = runtime.InferenceSession(content, options, ["CPUExecutionProvider"])
         except Exception as error:  # its errors have no base of their own
@@ -193,13 +195,14 @@ def onnx_bytes(generator: Generator, facts: Facts, *, attention: bool = False) -
         import onnxscript  # noqa: F401 - torch's exporter needs it, and says so in many lines
     except ImportError:
         _refuse_without_extra()
-    maps = _recorded(generator) if attention else {}
+    folded = fold(generator)
+    maps = _recorded(folded) if attention else {}
     latents, labels = _inputs(generator.config, _TRACED_BATCH)
     arguments = (latents,) if labels is None else (latents, labels)
     batch = torch.export.Dim("batch")
     with _quiet_exporter():
         program = torch.onnx.export(
-            _Literal(fold(generator), maps=attention).eval(),
+            _Literal(folded, maps=attention).eval(),
             arguments,
             input_names=["latents", "labels"][: len(arguments)],
             output_names=["images", *maps],

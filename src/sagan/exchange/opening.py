@@ -77,7 +77,7 @@ def open_generator(
 ) -> Opened:
     """Open a generator, as `load` does, with its run's configuration."""
     path = Path(path)
-    if not is_model_file(path):
+    if not _is_model_file(path):
         network = sampling.load(path, weights=weights, device=device, fold=fold)
         return Opened(network, find_checkpoint(path).config)
     if not path.is_file():
@@ -94,7 +94,7 @@ def open_generator(
     return Opened(folded(network) if fold else network, facts.config)
 
 
-def is_model_file(path: Path) -> bool:
+def _is_model_file(path: Path) -> bool:
     """Whether a path is named as a file of `sagan export`, and is no folder."""
     return path.suffix.lower() in (".onnx", ".safetensors") and not path.is_dir()
 
