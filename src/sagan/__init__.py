@@ -22,7 +22,7 @@ _NAMES = {
     "TrainingConfig": "sagan.config",
     "build_discriminator": "sagan.models",
     "build_generator": "sagan.models",
-    "load": "sagan.sampling",
+    "load": "sagan.exchange.opening",
     "load_discriminator": "sagan.sampling",
     "sample": "sagan.sampling",
 }
@@ -45,9 +45,10 @@ __all__ = [
 
 if TYPE_CHECKING:
     from sagan.config import NetworkConfig, RunConfig, TrainingConfig
+    from sagan.exchange.opening import load
     from sagan.models import build_discriminator, build_generator
     from sagan.nn import ConditionalBatchNorm, SelfAttention, SpectralNorm, power_iteration
-    from sagan.sampling import load, load_discriminator, sample
+    from sagan.sampling import load_discriminator, sample
 
 
 def __getattr__(name: str) -> Any:

@@ -5,8 +5,8 @@ Dimensions: b batch, c channels, h w the image's sides, z latent length, k class
 
 import math
 import os
-from collections.abc import Iterator, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -21,6 +21,17 @@ from sagan.randomness import generator_for, sample_latents
 from sagan.run import find_checkpoint
 
 _MIN_GRID_PX = 640  # grids narrower than this are enlarged to be looked at
+
+
+class Sampler(Protocol):
+    """What makes images of latents and labels: a network of ours, or a file in another's format."""
+
+    @property
+    def config(self) -> NetworkConfig:
+        """Of the network."""
+
+    def __call__(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Generate images."""
 
 
 def load(
@@ -84,7 +95,7 @@ def load_discriminator(
 
 
 def sample(
-    generator: Generator,
+    generator: Sampler,
     num: int,
     *,
     classes: Sequence[int] | None = None,
@@ -150,10 +161,16 @@ def spread_labels(
 
 @torch.no_grad()
 def generate(
-    generator: nn.Module, latents: Tensor, labels: Tensor | None, *, batch_size: int = 64
+    generator: Callable[..., Tensor],
+    latents: Tensor,
+    labels: Tensor | None,
+    *,
+    batch_size: int = 64,
 ) -> Iterator[Tensor]:
     """Yield uint8 batches `b c h w` on the CPU for latents `n z` and labels (`n` or `n k`)."""
-    device = next(generator.parameters()).device
+    device = torch.device("cpu")
+    if isinstance(generator, nn.Module):
+        device = next(generator.parameters()).device
     for start in range(0, len(latents), batch_size):
         z = latents[start : start + batch_size]
         y = None if labels is None else labels[start : start + batch_size].to(device)

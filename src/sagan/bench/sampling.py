@@ -1,5 +1,6 @@
-"""Sampling: a generator's forward pass in evaluation, literal, as trained, and folded."""
+"""Sampling: a generator's forward pass, literal, as trained, folded, and in ONNX Runtime."""
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -8,7 +9,9 @@ from torch import Tensor, nn
 
 from sagan.bench.harness import Candidate, Comparison, Scale
 from sagan.bench.literal import LiteralForm, LiteralGenerator
-from sagan.config import NetworkConfig
+from sagan.config import NetworkConfig, RunConfig
+from sagan.exchange.facts import Facts
+from sagan.exchange.onnx import OnnxGenerator, onnx_bytes
 from sagan.models import build_generator, fold
 from sagan.presets import preset
 
@@ -19,6 +22,7 @@ _SIZES: dict[Scale, list[tuple[str, int, int]]] = {
     "full": [
         ("digits", 8, 64),
         *(("article", 64, batch) for batch in (1, 16, 64)),
+        *(("small", 64, batch) for batch in (1, 16)),
         ("cifar", 32, 16),
         ("paper", 64, 4),
         ("paper", 128, 2),
@@ -47,11 +51,17 @@ def _comparison(name: str, side: int, batch: int, *, tiny: bool) -> Comparison:
     def channels_last() -> nn.Module:
         return build_generator(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    ways: dict[str, Callable[[], nn.Module]] = {
+    def in_onnx_runtime() -> OnnxGenerator:
+        facts = Facts(RunConfig(network=network), 0, "raw")
+        return OnnxGenerator(onnx_bytes(build_generator(network), facts), "the benchmark's model")
+
+    ways: dict[str, Callable[[], Callable[..., Tensor]]] = {
         "literal": literal,
         "sagan": channels_last,
         "sagan folded": lambda: fold(build_generator(network)),
     }
+    if all(importlib.util.find_spec(name) for name in ("onnxruntime", "onnxscript")):
+        ways["onnx runtime"] = in_onnx_runtime
 
     def candidate(way: str) -> Candidate:
         return Candidate(name=way, prepare=lambda: _forward(ways[way](), network, batch))
@@ -64,8 +74,11 @@ def _comparison(name: str, side: int, batch: int, *, tiny: bool) -> Comparison:
     )
 
 
-def _forward(generator: nn.Module, network: NetworkConfig, batch: int) -> Callable[[], object]:
-    generator.eval()
+def _forward(
+    generator: Callable[..., Tensor], network: NetworkConfig, batch: int
+) -> Callable[[], object]:
+    if isinstance(generator, nn.Module):
+        generator.eval()
     draw = torch.Generator().manual_seed(0)
     inputs: list[Tensor] = [torch.randn(batch, network.latent_dim, generator=draw)]
     if network.classes:

@@ -17,11 +17,12 @@ from sagan.cli.data import check, pack
 from sagan.cli.evaluate import evaluate
 from sagan.cli.explain import explain
 from sagan.cli.explore import explore
+from sagan.cli.export import export
 from sagan.cli.import_ import import_
 from sagan.cli.sample import sample
 from sagan.cli.train import train
 
-_EXPECTED = ("CheckpointError", "TrainingFailure")
+_EXPECTED = ("CheckpointError", "ExportError", "TrainingFailure")
 
 app = App(
     name="sagan",
@@ -37,6 +38,7 @@ app.command(explain)
 app.command(explore)
 app.command(bench)
 app.command(import_, name="import")
+app.command(export)
 _data = App(name="data", help="Check a data source, or pack it.", help_format="plaintext")
 _data.command(check)
 _data.command(pack)

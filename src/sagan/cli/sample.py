@@ -40,7 +40,7 @@ def sample(
     Parameters
     ----------
     run
-        A run's folder, or one of its checkpoints'.
+        A run's folder, one of its checkpoints', or a file of sagan export.
     num
         How many images in all, spread evenly over the classes; or frames of an interpolation.
     out
@@ -73,16 +73,17 @@ def sample(
     import torch
 
     from sagan.devices import pick_device
-    from sagan.run import find_checkpoint
-    from sagan.sampling import generate, load
+    from sagan.exchange.opening import open_generator
+    from sagan.sampling import generate
 
-    config = find_checkpoint(run).config
+    if run.suffix.lower() == ".onnx" and device == "auto":
+        device = "cpu"  # where ONNX Runtime is
+    generator, config = open_generator(run, weights=weights, device=pick_device(device))
     plan = (
         _walk(config, num, seed, classes, interpolate, interpolate_classes)
         if interpolate or interpolate_classes
         else _independent(config, num, seed, classes, truncation)
     )
-    generator = load(run, weights=weights, device=pick_device(device))
     images = generate(generator, plan.latents, plan.labels, batch_size=batch_size)
     if out.suffix.lower() == ".png":
         _write_grid(out, torch.cat(list(images)), plan)
@@ -166,9 +167,9 @@ def _class_part(config: "RunConfig", label: int) -> str:
 def _write_folder(out: Path, batches: "Iterable[Tensor]", plan: Plan) -> None:
     from sagan.sampling import array_to_image
 
-    out.mkdir(parents=True, exist_ok=True)
     names = iter(plan.names)
     for batch in batches:
+        out.mkdir(parents=True, exist_ok=True)  # not before there is something to write
         for image in batch.permute(0, 2, 3, 1).numpy():
             array_to_image(image).save(out / f"{next(names)}.png")
 

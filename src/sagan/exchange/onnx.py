@@ -1,0 +1,301 @@
+"""A generator as an ONNX file, and such a file as a generator: the only file that names ONNX.
+
+Dimensions: b batch, c channels, h w the image's sides, z latent length, n queries, m keys.
+"""
+
+import json
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+import torch
+from torch import Tensor, nn
+
+from sagan.config import NetworkConfig
+from sagan.exchange.facts import Facts, facts_of, read_facts
+from sagan.files import write_atomically
+from sagan.models import Generator, fold
+from sagan.models.resnet import check_labels
+from sagan.nn import SelfAttention
+from sagan.nn.attention import AttentionMap, record_attention
+from sagan.randomness import sample_latents
+from sagan.run import find_checkpoint
+from sagan.sampling import load
+
+MOST_DIFFERENCE = 1e-4  # of an image in [-1, 1], from PyTorch's; measured ones are below 1e-6
+_PARITY_BATCHES = (1, 2, 7)
+_OPSET = 20  # newer ones have nothing for these networks, and fewer runtimes that read them
+_TRACED_BATCH = 3  # the exporter takes sizes of 0 and 1 for constants
+
+
+class ExportError(Exception):
+    """What was exported is not what it should be; nothing was written."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file that was written.
+
+    Args:
+        path: of the file.
+        n_bytes: its size.
+        differences: by batch size, the largest difference from PyTorch's images and maps.
+    """
+
+    path: Path
+    n_bytes: int
+    differences: dict[int, float]
+
+
+class OnnxGenerator:
+    """A generator that ONNX Runtime runs on the CPU; called as any other.
+
+    Args:
+        content: the file's bytes.
+        where: its name, for messages.
+
+    Raises:
+        ValueError: they are no ONNX model, or none that this program wrote; or ONNX Runtime is not
+            installed.
+    """
+
+    def __init__(self, content: bytes, where: object) -> None:
+        try:
+            import onnxruntime as runtime
+        except ImportError:
+            _refuse_without_extra()
+        options = runtime.SessionOptions()
+        options.log_severity_level = 3  # errors
+        options.intra_op_num_threads = torch.get_num_threads()
+        # Threads that spin between calls take the cores from PyTorch, and are no faster here.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            session = runtime.InferenceSession(content, options, ["CPUExecutionProvider"])
+        except Exception as error:  # its errors have no base of their own
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ValueError(f"{where} is no ONNX model that can be run: {reason}") from None
+        self._session = session
+        self.facts = read_facts(session.get_modelmeta().custom_metadata_map, where)
+        self._map_names = [o.name for o in session.get_outputs() if o.name != "images"]
+
+    @property
+    def config(self) -> NetworkConfig:
+        """Of the network."""
+        return self.facts.config.network
+
+    def __call__(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Generate images.
+
+        Args:
+            latents: float `b z`.
+            labels: int64 `b`; none when unconditional.
+
+        Returns:
+            float32 `b c h w` in [-1, 1], on the CPU.
+
+        Raises:
+            ValueError: labels are missing, out of range or class weights; or a wrong length.
+        """
+        return self._run(["images"], latents, labels)[0]
+
+    def attention(self, latents: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
+        """Give the attention maps `b n m` by layer, named as in `sagan.nn.record_attention`.
+
+        Raises:
+            ValueError: the file has none; or as for images.
+        """
+        if not self._map_names:
+            raise ValueError("this file holds no attention maps: export with --attention")
+        maps = self._run(self._map_names, latents, labels)
+        return dict(zip(self._map_names, maps, strict=True))
+
+    def _run(self, names: list[str], latents: Tensor, labels: Tensor | None) -> list[Tensor]:
+        check_labels(labels, self.config.classes)
+        z = self.config.latent_dim
+        if latents.ndim != 2 or latents.shape[1] != z:
+            raise ValueError(f"latents must be b x {z}, not {tuple(latents.shape)}")
+        feed = {"latents": latents.float().numpy(force=True)}
+        if labels is not None:
+            if labels.is_floating_point():
+                raise ValueError("an ONNX file takes class numbers; mix classes with the run")
+            _check_range(labels, self.config.classes)
+            feed["labels"] = labels.long().numpy(force=True)
+        return [torch.from_numpy(array) for array in self._session.run(names, feed)]
+
+
+def _check_range(labels: Tensor, classes: int) -> None:
+    outside = labels[(labels < 0) | (labels >= classes)]
+    if len(outside):  # negative ones would count from the end there
+        raise ValueError(f"class {outside[0].item()} is not in 0 to {classes - 1}")
+
+
+def open_onnx(path: str | os.PathLike[str]) -> OnnxGenerator:
+    """Open an ONNX file that `export_onnx` wrote.
+
+    Raises:
+        ValueError: it is none, or ONNX Runtime is not installed.
+        OSError: it cannot be read.
+    """
+    return OnnxGenerator(Path(path).read_bytes(), path)
+
+
+def export_onnx(
+    run: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    weights: Literal["ema", "raw"] = "ema",
+    attention: bool = False,
+) -> Exported:
+    """Write a run's generator as an ONNX file, if ONNX Runtime makes the same images from it.
+
+    Inputs `latents` (float32 `b z`) and, with classes, `labels` (int64 `b`); output `images`
+    (float32 `b c h w` in [-1, 1]). The batch is free. Truncation is a way of drawing latents (see
+    `sagan.randomness.sample_latents`), so it is no input: no function of a drawn latent has the
+    same distribution.
+
+    Args:
+        run: a run's folder, or one of its checkpoints'.
+        out: the file.
+        weights: the averaged ones, or the raw.
+        attention: give the attention maps (`b n m`) as further outputs, named by layer; a reader
+            that asks for `images` alone makes nothing more.
+
+    Raises:
+        ValueError: there is no run, or what exporting needs is not installed.
+        ExportError: the images differ by more than 1e-4; nothing is written.
+    """
+    checkpoint = find_checkpoint(run)
+    network = load(checkpoint.path, weights=weights)
+    content = onnx_bytes(network, facts_of(checkpoint, weights), attention=attention)
+    exported = OnnxGenerator(content, out)
+    differences = {b: _difference(network, exported, b) for b in _PARITY_BATCHES}
+    worst = max(differences.values(), key=lambda d: d if d == d else float("inf"))
+    if not worst <= MOST_DIFFERENCE:
+        raise ExportError(
+            f"ONNX Runtime's images differ from PyTorch's by {worst:.2g}, more than "
+            f"{MOST_DIFFERENCE:g}: {out} was not written"
+        )
+    write_atomically(Path(out), content)
+    return Exported(Path(out), len(content), differences)
+
+
+def onnx_bytes(generator: Generator, facts: Facts, *, attention: bool = False) -> bytes:
+    """Make an ONNX file's content of a generator, folded on the way.
+
+    Raises:
+        ValueError: what exporting needs is not installed.
+    """
+    try:
+        import onnx
+        import onnxscript  # noqa: F401 - torch's exporter needs it, and says so in many lines
+    except ImportError:
+        _refuse_without_extra()
+    folded = fold(generator)
+    maps = _recorded(folded) if attention else {}
+    latents, labels = _inputs(generator.config, _TRACED_BATCH)
+    arguments = (latents,) if labels is None else (latents, labels)
+    batch = torch.export.Dim("batch")
+    with _quiet_exporter():
+        program = torch.onnx.export(
+            _Literal(folded, maps=attention).eval(),
+            arguments,
+            input_names=["latents", "labels"][: len(arguments)],
+            output_names=["images", *maps],
+            dynamic_shapes=tuple({0: batch} for _ in arguments),
+            opset_version=_OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    for node in model.graph.node:  # the exporter's stack traces, with this machine's paths
+        del node.metadata_props[:]
+    del model.graph.metadata_props[:]
+    onnx.helper.set_model_props(model, {**facts.to_strings(), **_map_strings(maps)})
+    onnx.checker.check_model(model)
+    content: bytes = model.SerializeToString()
+    return content
+
+
+class _Literal(nn.Module):
+    """A generator that gives its attention maps too, if asked to: a tuple, images first."""
+
+    def __init__(self, generator: Generator, *, maps: bool) -> None:
+        super().__init__()
+        self.generator = generator
+        self.maps = maps
+
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> tuple[Tensor, ...]:
+        maps: list[Tensor] = []
+
+        def literally(layer: SelfAttention, inputs: tuple[Tensor, ...], _output: Tensor) -> Tensor:
+            output, weights = layer.reference(*inputs)  # so that the map is made once for both
+            maps.append(weights)
+            return output
+
+        layers = [m for m in self.modules() if isinstance(m, SelfAttention) and self.maps]
+        handles = [layer.register_forward_hook(literally) for layer in layers]
+        images = self.generator(latents, labels)
+        for handle in handles:
+            handle.remove()
+        return images, *maps
+
+
+def _recorded(generator: Generator) -> dict[str, AttentionMap]:
+    with torch.no_grad(), record_attention(generator) as maps:
+        generator(*_inputs(generator.config, 1))
+    return maps
+
+
+def _map_strings(maps: dict[str, AttentionMap]) -> dict[str, str]:
+    """How to read the maps: query n is row n // width, column n % width; keys lie likewise."""
+    if not maps:
+        return {}
+    shapes: dict[str, Any] = {
+        name: {"height": m.height, "width": m.width, "key_stride": m.key_stride, "gamma": m.gamma}
+        for name, m in maps.items()
+    }
+    return {"sagan.attention": json.dumps(shapes)}
+
+
+@torch.no_grad()
+def _difference(network: Generator, exported: OnnxGenerator, batch: int) -> float:
+    """The largest one between two generators' images and maps; nan where either has one."""
+    inputs = _inputs(network.config, batch)
+    with record_attention(network) as maps:
+        images = network(*inputs)
+    found = [(images - exported(*inputs)).abs().max()]
+    if exported._map_names:
+        theirs = exported.attention(*inputs)
+        found += [(maps[name].weights - theirs[name]).abs().max() for name in maps]
+    return torch.stack(found).max().item()
+
+
+def _inputs(config: NetworkConfig, batch: int) -> tuple[Tensor, Tensor | None]:
+    """Latents and labels, from the first class to the last."""
+    labels = torch.linspace(0, config.classes - 1, batch).long() if config.classes else None
+    return sample_latents(range(batch), config.latent_dim), labels
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Hold back what the exporter says of its own code and of a library that is not needed."""
+    registration = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = registration.level
+    registration.setLevel(logging.ERROR)  # "torchvision is not installed"
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
+            warnings.filterwarnings("ignore", "# The axis name: batch will not be used")
+            yield
+    finally:
+        registration.setLevel(level)
+
+
+def _refuse_without_extra() -> NoReturn:
+    raise ValueError("ONNX needs packages that are not installed: pip install 'sagan[onnx]'")
