@@ -123,7 +123,7 @@ def profiled(call: Callable[[], object]) -> dict[str, Any]:
     times = [
         (event.self_device_time_total if on_gpu else event.self_cpu_time_total, event)
         for event in events
-        if not on_gpu or event.device_type == torch.autograd.DeviceType.CUDA
+        if not on_gpu or event.device_type.name == "CUDA"
     ]
     times.sort(key=lambda pair: -pair[0])
     total = sum(spent for spent, _ in times) or 1

@@ -139,7 +139,7 @@ def compare(comparison: Comparison, *, rounds: int, scale: Scale) -> dict[str, A
 class _Ready(NamedTuple):
     call: Callable[[], object]
     repeats: int
-    facts: Mapping[str, Any]
+    facts: dict[str, Any]
 
 
 def _prepare(candidate: Candidate, device: str, least_sec: float) -> _Ready | Skip:
