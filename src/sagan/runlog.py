@@ -101,7 +101,7 @@ class Meter:
     def say(self, line: str) -> None:
         """Print a line beside the bar."""
         if self._bar is not None:
-            self._bar.console.print(line, highlight=False)
+            self._bar.console.print(line, highlight=False, markup=False)
         elif self._enabled:
             print(line, file=sys.stderr, flush=True)
 

@@ -24,7 +24,7 @@ def clock(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(harness.time, "perf_counter", lambda: now[0])
     monkeypatch.setattr(harness.time, "process_time", lambda: now[0] / 2)
-    monkeypatch.setattr(harness, "measure_flop_per_sec", lambda seconds: 100.0)
+    monkeypatch.setattr(harness, "measure_flop_per_sec", lambda device, seconds, precision: 100.0)
     return now
 
 

@@ -2,6 +2,7 @@
 
 from sagan.bench.attention import attention_case
 from sagan.bench.data import data_case
+from sagan.bench.device import device_case
 from sagan.bench.harness import Case
 from sagan.bench.sampling import sampling_case
 from sagan.bench.scaling import scaling_case
@@ -15,4 +16,5 @@ CASES: dict[str, Case] = {
     "sampling": sampling_case,
     "data": data_case,
     "scaling": scaling_case,
+    "device": device_case,
 }

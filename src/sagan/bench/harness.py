@@ -22,12 +22,17 @@ import torch
 
 import sagan
 from sagan.bench.memory import peak_of_child
+from sagan.config import Precision
 from sagan.models.estimate import measure_flop_per_sec
 
 Scale = Literal["tiny", "quick", "full"]  # tiny: does it run at all? for tests
 
 _LEAST_SEC = {"tiny": 0.0, "quick": 0.05, "full": 0.2}  # of one turn; short calls are repeated
 _MATRIX_SEC = 0.05
+
+
+class Skip(Exception):
+    """Raised by `prepare` where a candidate cannot run here; the message says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +60,9 @@ class Comparison:
         items: images (or whatever is counted a second) of one call; 0 gives no rate.
         flop: of one call, what the work takes at least; 0 gives no utilisation.
         memory: measure each candidate's peak, in a process of its own.
+        device: `cpu` or `cuda`, where calls wait for it, and whose own memory is always measured.
+        precision: of the matrix product beside it.
+        look: looks at the baseline's call after the timing; what it gives is kept as `profile`.
     """
 
     label: str
@@ -63,6 +71,9 @@ class Comparison:
     items: int = 0
     flop: int = 0
     memory: bool = False
+    device: str = "cpu"
+    precision: Precision = "float32"
+    look: Callable[[Callable[[], object]], Mapping[str, Any]] | None = None
 
 
 Case = Callable[[Scale], list[Comparison]]  # cheap to call: the work is in `prepare`
@@ -70,6 +81,9 @@ Case = Callable[[Scale], list[Comparison]]  # cheap to call: the work is in `pre
 
 def compare(comparison: Comparison, *, rounds: int, scale: Scale) -> dict[str, Any]:
     """Time a comparison's candidates in turns.
+
+    Of one that cannot run here the result has `skipped`, the reason; the first that can is then
+    the baseline.
 
     Args:
         comparison: what to time.
@@ -89,25 +103,60 @@ def compare(comparison: Comparison, *, rounds: int, scale: Scale) -> dict[str, A
         >>> done["candidates"][0]["speedup"], done["candidates"][1]["speedup"] > 2
         (1.0, True)
     """
-    calls = [candidate.prepare() for candidate in comparison.candidates]
-    repeats = [_repeats(call, _LEAST_SEC[scale]) for call in calls]
-    times: list[list[_Time]] = [[] for _ in calls]
+    prepared = [_prepare(c, comparison.device, _LEAST_SEC[scale]) for c in comparison.candidates]
+    ready = [p for p in prepared if isinstance(p, _Ready)]
+    times: list[list[_Time]] = [[] for _ in ready]
     matrix: list[float] = []
-    for turn in range(rounds):
-        matrix.append(measure_flop_per_sec(seconds=_MATRIX_SEC if scale != "tiny" else 1e-6))
-        for i in range(len(calls)):
-            which = (turn + i) % len(calls)
-            times[which].append(_time(calls[which], repeats[which]))
-    peak = statistics.median(matrix)
-    return {
+    for turn in range(rounds if ready else 0):
+        matrix.append(
+            measure_flop_per_sec(
+                comparison.device,
+                seconds=_MATRIX_SEC if scale != "tiny" else 1e-6,
+                precision=comparison.precision,
+            )
+        )
+        for i in range(len(ready)):
+            which = (turn + i) % len(ready)
+            times[which].append(_time(ready[which].call, ready[which].repeats))
+    peak = statistics.median(matrix) if matrix else 0.0
+    mine = iter(times)
+    result: dict[str, Any] = {
         "label": comparison.label,
         "parameters": dict(comparison.parameters),
         "matrix_flop_per_sec": peak,
         "candidates": [
-            _summary(candidate.name, mine, times[0], comparison, peak)
-            for candidate, mine in zip(comparison.candidates, times, strict=True)
+            {"name": candidate.name, "skipped": str(p)}
+            if isinstance(p, Skip)
+            else _summary(candidate.name, next(mine), times[0], comparison, peak) | p.facts
+            for candidate, p in zip(comparison.candidates, prepared, strict=True)
         ],
     }
+    if ready and comparison.look is not None:
+        result["profile"] = dict(comparison.look(ready[0].call))
+    return result
+
+
+class _Ready(NamedTuple):
+    call: Callable[[], object]
+    repeats: int
+    facts: dict[str, Any]
+
+
+def _prepare(candidate: Candidate, device: str, least_sec: float) -> _Ready | Skip:
+    """Build a candidate and warm it up, watching a GPU's memory meanwhile."""
+    before = 0
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()  # what candidates before it hold
+    try:
+        call = candidate.prepare()
+    except Skip as skip:
+        return skip.with_traceback(None)  # which holds what was built
+    repeats = _repeats(call, least_sec)
+    if device == "cuda":
+        peak = torch.cuda.max_memory_allocated() - before
+        return _Ready(call, repeats, {"peak_bytes": peak})
+    return _Ready(call, repeats, {})
 
 
 class _Time(NamedTuple):
@@ -175,7 +224,7 @@ def run_case(name: str, case: Case, *, rounds: int, scale: Scale) -> Iterator[di
     for comparison in case(scale):
         result = compare(comparison, rounds=rounds, scale=scale)
         if comparison.memory:
-            for candidate in result["candidates"]:
+            for candidate in (c for c in result["candidates"] if "skipped" not in c):
                 candidate["peak_bytes"] = peak_of_child(
                     name, comparison.label, candidate["name"], scale, torch.get_num_threads()
                 )
@@ -188,6 +237,9 @@ def table(result: Mapping[str, Any]) -> str:
         f"{result['label']}  (matrix product: {result['matrix_flop_per_sec'] / 1e9:.0f} GFLOP/s)"
     ]
     for c in result["candidates"]:
+        if "skipped" in c:
+            lines.append(f"  {c['name']:<24} skipped: {c['skipped']}")
+            continue
         low, high = c["quartiles_sec"]
         line = (
             f"  {c['name']:<24} {1e3 * c['median_sec']:>10.2f} ms "
@@ -210,6 +262,7 @@ def environment() -> dict[str, Any]:
         "date": datetime.date.today().isoformat(),
         "cpu": _cpu_name(),
         "cpu_features": torch.backends.cpu.get_cpu_capability(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,

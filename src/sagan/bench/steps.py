@@ -94,7 +94,7 @@ def _literal(network: NetworkConfig, training: TrainingConfig) -> Callable[[], o
 def training_step(
     network: NetworkConfig, training: TrainingConfig, runtime: Runtime | None = None
 ) -> Callable[[], object]:
-    """Build both networks and give one step of each with the average's update.
+    """Build both networks and give one step of each with the average's update, waited for.
 
     Where a launcher has started several processes, each takes a batch of its own.
     """
@@ -103,6 +103,10 @@ def training_step(
     engine.launch()
     state = new_state(RunConfig(network=network, training=training), runtime, engine)
     (images, d_latents, g_latents), labels = _draws(network, training.batch_size)
+    images, d_latents, g_latents = (
+        tensor.to(engine.device) for tensor in (images, d_latents, g_latents)
+    )
+    labels = [tensor.to(engine.device) for tensor in labels]
     real_labels, d_labels, g_labels = labels or (None, None, None)
     reals = [RealBatch(images, real_labels, d_latents, d_labels, torch.empty(0))]
     fakes = [FakeBatch(g_latents, g_labels)]
@@ -111,6 +115,8 @@ def training_step(
         numbers = d_step(state.networks, reals, training, engine)
         numbers |= g_step(state.networks, fakes, training, engine)
         state.ema.update(state.generator)
+        if engine.device.type == "cuda":
+            torch.cuda.synchronize()
         return numbers
 
     return call

@@ -22,12 +22,13 @@ def bench(
     """Measure speed and memory side by side; JSON on stdout, tables on stderr.
 
     Each case runs the system beside the literal form of the code that the
-    article quotes, in turns, and gives medians and ratios.
+    article quotes, in turns, and gives medians and ratios. `device` measures
+    training on the GPU there is: rates, memory and kernels by size and precision.
 
     Parameters
     ----------
     names
-        Cases: attention, spectral, step, sampling, data, scaling; by default all.
+        Cases: attention, spectral, step, sampling, data, scaling, device; by default all.
     rounds
         Turns of each candidate; by default 7, with --quick 3.
     threads
@@ -48,6 +49,7 @@ def bench(
 
     from sagan.bench import environment, run_case, table
     from sagan.bench.cases import CASES
+    from sagan.bench.device import summary
 
     for name in names:
         if name not in CASES:
@@ -64,12 +66,15 @@ def bench(
             results[name].append(result)
             if out is not None:  # after each, so that an interrupted run is not lost
                 _write(out, name, facts, results[name])
+        if name == "device":
+            print(summary(results[name]), file=sys.stderr, flush=True)
     print(json.dumps({"environment": facts, "cases": results}))
 
 
 def _write(out: Path, name: str, facts: Mapping[str, Any], results: Any) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    hardware = re.sub(r"[^a-z0-9]+", "-", facts["cpu"].lower()).strip("-") or "cpu"
+    measured_on = (facts["gpu"] if name == "device" else None) or facts["cpu"]
+    hardware = re.sub(r"[^a-z0-9]+", "-", measured_on.lower()).strip("-") or "cpu"
     path = out / f"{name}-{facts['date']}-{hardware}-{facts['threads']}t.json"
     content = {"case": name, "environment": facts, "comparisons": results}
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

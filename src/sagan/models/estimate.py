@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from sagan.config import NetworkConfig, TrainingConfig
+from sagan.config import NetworkConfig, Precision, TrainingConfig
 from sagan.models import Discriminator, Generator, build_discriminator, build_generator
 from sagan.models.channels import Stage, discriminator_stages, generator_stages
 from sagan.nn.attention_paths import attention_path
@@ -94,20 +94,47 @@ def estimate(
     )
 
 
-def measure_flop_per_sec(device: str = "cpu", *, seconds: float = 0.3) -> float:
-    """Measure the rate of a float32 matrix product here: no training step runs faster than that.
+def estimate_peak_bytes(
+    network: NetworkConfig, training: TrainingConfig, *, device_type: str = "cpu"
+) -> int:
+    """Estimate the peak memory of training alone, in a fraction of a second.
+
+    Args and Raises: as `estimate`, whose `peak_bytes` it is.
+
+    Example:
+        >>> digits = NetworkConfig(resolution=8, channels=1, classes=10, g_width=8, d_width=8)
+        >>> training = TrainingConfig(batch_size=64)
+        >>> estimate_peak_bytes(digits, training) == estimate(digits, training).peak_bytes
+        True
+    """
+    with torch.device("meta"):
+        G, D = build_generator(network), build_discriminator(network)
+    return _state_bytes(G, D) + sum(_step_bytes(G, D, network, training, device_type))
+
+
+def measure_flop_per_sec(
+    device: str = "cpu", *, seconds: float = 0.3, precision: Precision = "float32"
+) -> float:
+    """Measure the rate of a matrix product here: no training step runs faster than that.
 
     Example:
         >>> measure_flop_per_sec(seconds=0.01) > 1e6
         True
     """
-    matrix = torch.rand(1024, 1024, device=device)
-    float((matrix @ matrix)[0, 0])  # warm up
-    done, start = 0, time.perf_counter()
-    while not done or time.perf_counter() - start < seconds:
-        float((matrix @ matrix)[0, 0])  # waits for the device
-        done += 1
-    return done * 2 * 1024**3 / (time.perf_counter() - start)
+    side = 8192 if device == "cuda" else 1024  # a GPU is not filled by less
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    matrix = torch.rand(side, side, device=device, dtype=dtype)
+    set_before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    try:
+        float((matrix @ matrix)[0, 0])  # warm up
+        done, start = 0, time.perf_counter()
+        while not done or time.perf_counter() - start < seconds:
+            float((matrix @ matrix)[0, 0])  # waits for the device
+            done += 1
+        return done * 2 * side**3 / (time.perf_counter() - start)
+    finally:
+        torch.set_float32_matmul_precision(set_before)
 
 
 def attention_flop(n: int, m: int, channels: int, form: str) -> int:

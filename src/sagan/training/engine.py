@@ -26,7 +26,8 @@ class Engine:
 
     Args:
         runtime: the device and how many.
-        precision: of the forward passes.
+        precision: of the forward passes; one that the device cannot do becomes float32, which
+            `precision` then says.
 
     Raises:
         ValueError: the device asked for is not there, or not so many of it.
@@ -42,6 +43,12 @@ class Engine:
         if device == "mps" and devices > 1:
             raise ValueError("mps has one device; leave --devices out")
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+        asked, precision = precision, usable_precision(precision, device)
+        self.precision: Precision = precision
+        self.fallback = ""  # what is done otherwise than asked, in one line
+        if precision != asked:
+            self.fallback = f"This {device} cannot compute in {asked}: going on in {precision}."
+        self.processes, self.processes_here = devices * machines, devices  # known before `launch`
         allow_tf32 = precision != "float32"  # PyTorch lets convolutions use it unless told
         torch.set_float32_matmul_precision("high" if allow_tf32 else "highest")
         torch.backends.cudnn.allow_tf32 = allow_tf32
@@ -118,6 +125,24 @@ class Engine:
     def barrier(self) -> None:
         """Wait for all processes."""
         self._fabric.barrier()
+
+
+def usable_precision(precision: Precision, device_type: str) -> Precision:
+    """The precision itself, or float32 where the device cannot do it.
+
+    tf32 is CUDA's alone, from compute capability 8.0; bf16 is wanted in hardware there.
+
+    Example:
+        >>> usable_precision("tf32", "cpu"), usable_precision("bf16", "cpu")
+        ('float32', 'bf16')
+    """
+    if precision == "tf32":
+        there = device_type == "cuda" and torch.cuda.is_tf32_supported()
+    elif precision == "bf16" and device_type == "cuda":
+        there = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        there = True
+    return precision if there else "float32"
 
 
 def launched(environment: Mapping[str, str]) -> tuple[int, int] | None:

@@ -9,13 +9,14 @@ same build and machine; so does a run that failed and was taken back, for its re
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 import sagan
+from sagan.checkpoint import Checkpoint
 from sagan.config import RunConfig, Runtime
 from sagan.data import ImageDataset
 from sagan.run import Run
@@ -24,8 +25,11 @@ from sagan.training.augment import UPDATE_STEPS
 from sagan.training.batches import BatchSource, Share
 from sagan.training.board import require_tensorboard
 from sagan.training.engine import Engine
+from sagan.training.failure import TrainingFailure, gave_up
+from sagan.training.fit import Fit, is_out_of_memory
 from sagan.training.journal import Journal
 from sagan.training.look import GRID_COLUMNS, Viewer
+from sagan.training.schedule import Schedule
 from sagan.training.scoring import Scorer
 from sagan.training.signals import StopSignals
 from sagan.training.state import new_state, restore, state_tensors, weights_and_gradients
@@ -33,11 +37,8 @@ from sagan.training.step import d_step, g_step, held_out_logits
 from sagan.training.vitals import not_finite
 
 _NOT_FINITE = "{what} is no longer finite"
+_REASON_CHARACTERS = 160  # of an error that is gone on from
 _STOP_ASKED_EVERY_STEPS = 10  # with several processes, where asking costs a message
-
-
-class TrainingFailure(Exception):
-    """Training cannot go on; the message says why and what would help."""
 
 
 @dataclass(frozen=True)
@@ -76,25 +77,29 @@ def train(
         How far it came, and whether a signal stopped it.
 
     Raises:
-        ValueError: the configuration differs from the run's, does not fit the data or the devices,
-            or asks for a metric or for TensorBoard that are not there.
-        TrainingFailure: a loss, gradient or weight became NaN or infinite, or another failure came
-            back more often than the runtime goes back; the checkpoints before stand.
+        ValueError: the configuration differs from the run's, does not fit the data, the devices or
+            their memory, or asks for a metric or for TensorBoard that are not there.
+        TrainingFailure: memory ran out, a loss, gradient or weight became NaN or infinite, or
+            another failure came back more often than the runtime goes back; the checkpoints before
+            stand.
         OSError: a checkpoint could not be written.
     """
     runtime = runtime or Runtime()
     if runtime.tensorboard:
         require_tensorboard()
     engine = Engine(runtime, config.training.precision)
+    fit = Fit.of(config, engine)
+    warning = fit.check()
     engine.launch()
-    trainer = _Trainer(config, runtime, run, engine, dataset)
     main = engine.rank == 0
-    with run.lock() if main else nullcontext(), StopSignals() as stop:
-        if main:
-            _prepare_folder(run, config, dataset)
-        engine.barrier()
-        with trainer.resume(progress=progress):
-            return trainer.train(stop)
+    with fit.explained():
+        trainer = _Trainer(config, runtime, run, engine, dataset)
+        with run.lock() if main else nullcontext(), StopSignals() as stop:
+            if main:
+                _prepare_folder(run, config, dataset)
+            engine.barrier()
+            with trainer.resume(warning, engine.fallback, progress=progress):
+                return trainer.train(stop)
 
 
 def _prepare_folder(run: Run, config: RunConfig, dataset: ImageDataset) -> None:
@@ -114,36 +119,35 @@ class _Trainer:
         self, config: RunConfig, runtime: Runtime, run: Run, engine: Engine, dataset: ImageDataset
     ) -> None:
         self.config, self.runtime, self.run, self.engine = config, runtime, run, engine
-        training = config.training
-        self.images_per_step = training.batch_size * training.d_steps
-        self.last_step = math.ceil(training.images / self.images_per_step)
-        self.log_steps = self._steps(training.log_every)
-        self.snapshot_steps = self._steps(training.snapshot_every)
+        self.schedule = Schedule(config.training)
         self.batches = BatchSource(
             dataset, config, Share(engine.rank, engine.world_size), engine.device
         )
         self.viewer = Viewer(config.network, dataset)
-        self.scorer = Scorer(config, dataset) if training.evaluate_every else None
+        self.scorer = Scorer(config, dataset) if config.training.evaluate_every else None
         self.state = new_state(config, runtime, engine)
 
     @contextmanager
-    def resume(self, *, progress: bool) -> Iterator[None]:
-        """Go to the newest sound checkpoint, and keep the journal open inside the block."""
+    def resume(self, *notes: str, progress: bool) -> Iterator[None]:
+        """Go to the newest sound checkpoint, and keep the journal open inside the block.
+
+        The notes are said at the start; an empty one is none.
+        """
         checkpoint, faults = self.run.newest_sound_checkpoint()
         if checkpoint is not None:
             restore(self.state, checkpoint)
         self.journal = Journal(
             self.run,
             self.config,
-            images_per_step=self.images_per_step,
+            images_per_step=self.schedule.images_per_step,
             step=self.state.step,
-            total=self.last_step * self.images_per_step,
+            total=self.schedule.images(self.schedule.last_step),
             progress=progress,
             tensorboard=self.runtime.tensorboard,
             writes=self.main,
         )
-        for fault in faults:
-            self.journal.meter.say(f"left out a checkpoint: {fault}")
+        for line in (*filter(None, notes), *(f"left out a checkpoint: {f}" for f in faults)):
+            self.journal.meter.say(line)
         # Killed between going back and the next checkpoint, only the first process's log knows.
         retries = torch.tensor(float(self.journal.retries), device=self.engine.device)
         self._set_retry(max(self.state.retry, int(self.engine.sum(retries).item())))
@@ -154,9 +158,6 @@ class _Trainer:
         finally:
             self.journal.close()
 
-    def _steps(self, images: int) -> int:
-        return max(1, images // self.images_per_step)
-
     def _set_retry(self, retry: int) -> None:
         self.state.retry = retry
         self.batches.reseed(retry)
@@ -164,7 +165,7 @@ class _Trainer:
     @property
     def images(self) -> int:
         """Real images shown to the discriminator so far."""
-        return self.state.step * self.images_per_step
+        return self.schedule.images(self.state.step)
 
     @property
     def main(self) -> bool:
@@ -173,46 +174,43 @@ class _Trainer:
 
     def train(self, stop: StopSignals) -> TrainResult:
         """Run steps until done or stopped; always end on a checkpoint."""
-        if self.state.step < self.last_step:
+        last_step = self.schedule.last_step
+        if self.state.step < last_step:
             self._record_start()
-        while self.state.step < self.last_step:
+        while self.state.step < last_step:
             try:
                 self._step()
-                if self.state.step % self.log_steps == 0:
+                if self.state.step % self.schedule.log_steps == 0:
                     self._log()
-                due = self._snapshot_due()
+                due = self.schedule.snapshot_due(self.state.step)
                 stopping = self._asked_to_stop(stop)
                 if due or stopping:
                     self._snapshot(with_pictures=due)
             except TrainingFailure as failure:
                 self._go_back(failure)
                 continue
-            if stopping or self.state.step == self.last_step:
+            if stopping or self.state.step == last_step:
                 self.journal.draw(now=True)
                 break
         self.engine.barrier()
         return TrainResult(self.images, stop.exit_code, self.engine.rank)
 
-    def _snapshot_due(self) -> bool:
-        step = self.state.step
-        due = step == self.last_step or step % self.snapshot_steps == 0
-        return due or self._evaluation_due()
-
-    def _evaluation_due(self) -> bool:
-        if self.scorer is None:
-            return False
-        every = self.config.training.evaluate_every
-        crossed = self.images // every > (self.images - self.images_per_step) // every
-        # at the end too, unless it is the only one: of one checkpoint there is no best
-        return crossed or (self.state.step == self.last_step and self.images > every)
-
     def _asked_to_stop(self, stop: StopSignals) -> bool:
         if self.engine.world_size > 1 and self.state.step % _STOP_ASKED_EVERY_STEPS:
             return False
         stopping = self.engine.any(stop.received is not None)
-        return stopping and self.state.step < self.last_step
+        return stopping and self.state.step < self.schedule.last_step
 
     def _step(self) -> None:
+        try:
+            self._update()
+        except Exception as error:  # a fault that is not the compiler's comes again without it
+            if not self.runtime.compile or is_out_of_memory(error):
+                raise
+            self._stop_compiling(error)
+            self._update()
+
+    def _update(self) -> None:
         state, training = self.state, self.config.training
         networks, engine, augmentation = state.networks, self.engine, state.augmentation
         numbers: dict[str, Tensor] = {}
@@ -227,7 +225,7 @@ class _Trainer:
         if augmentation is not None and augmentation.adapts_at(state.step):
             held_out = held_out_logits(networks, self.batches.held_out(state.step), augmentation)
             logits = torch.stack([numbers["real_logits"], held_out, numbers["fake_logits"]])
-            shown_nimg = UPDATE_STEPS * self.images_per_step
+            shown_nimg = UPDATE_STEPS * self.schedule.images_per_step
             augmentation.adapt(engine.sum(logits) / engine.world_size, shown_nimg)
         state.step += 1
         for name, value in numbers.items():
@@ -235,7 +233,8 @@ class _Trainer:
 
     def _log(self) -> None:
         """Read the numbers since the last record (the one place where the host waits for them)."""
-        means = {name: v.item() / self.log_steps for name, v in self.state.log_sums.items()}
+        steps = self.schedule.log_steps
+        means = {name: v.item() / steps for name, v in self.state.log_sums.items()}
         self.state.log_sums = {}
         bad = next((name for name, value in means.items() if not math.isfinite(value)), "")
         self._fail_if(bad or not_finite(weights_and_gradients(self.state)), _NOT_FINITE)
@@ -259,6 +258,7 @@ class _Trainer:
             "start",
             device=str(self.engine.device),
             processes=self.engine.world_size,
+            precision=self.engine.precision,
             torch=torch.__version__,
             sagan=sagan.__version__,
         )
@@ -275,7 +275,7 @@ class _Trainer:
         if not self.main:
             return
         facts: dict[str, Any] = {"alarms": [alarm.name for alarm in serious]}
-        if self.scorer is not None and self._evaluation_due():
+        if self.scorer is not None and self.schedule.evaluation_due(self.state.step):
             facts["score"] = self.scorer.score(self.state.ema.network, self.engine)
             self._record("score", **facts["score"], alarms=facts["alarms"])
         self._save(facts)
@@ -314,14 +314,8 @@ class _Trainer:
         failed, retry = self.images, self.state.retry + 1
         if retry > self.runtime.rollback:
             self.journal.draw(now=True)
-            raise TrainingFailure(self._gave_up(failure))
-        del self.state  # not two of them on the device
-        self.state = new_state(self.config, self.runtime, self.engine)
-        checkpoint, _ = self.run.newest_sound_checkpoint(without_alarms=True)
-        if checkpoint is not None:
-            restore(self.state, checkpoint)
-        self._set_retry(retry)
-        self.engine.barrier()  # all have read what is dropped now
+            raise gave_up(failure, images=self.images, retries=self.state.retry)
+        checkpoint = self._rebuild(retry, without_alarms=True)
         if self.main:
             self.run.drop_newer(checkpoint)
         self.journal.rewind(self.state.step)
@@ -331,11 +325,26 @@ class _Trainer:
             f"numbers (retry {retry} of {self.runtime.rollback})."
         )
 
-    def _gave_up(self, failure: TrainingFailure) -> str:
-        tries = self.state.retry
-        again = f", after {tries} {'retry' if tries == 1 else 'retries'}" if tries else ""
-        advice = "" if tries else ", or let it go back by itself with --rollback 3"
-        return (
-            f"{failure} at {self.images:,} images{again}; the last checkpoint stands. Lower the "
-            f"learning rates or try another seed{advice}"
+    def _rebuild(self, retry: int, *, without_alarms: bool) -> Checkpoint | None:
+        """Make the state anew and take it to the newest checkpoint, which is returned."""
+        del self.state  # not two of them on the device
+        self.state = new_state(self.config, self.runtime, self.engine)
+        checkpoint, _ = self.run.newest_sound_checkpoint(without_alarms=without_alarms)
+        if checkpoint is not None:
+            restore(self.state, checkpoint)
+        self._set_retry(retry)
+        self.engine.barrier()  # all have read what may be dropped now
+        return checkpoint
+
+    def _stop_compiling(self, error: Exception) -> None:
+        """Go back to the newest checkpoint, as resuming does, and on from there uncompiled.
+
+        The failed step may have changed a part of the state: it is not gone on from.
+        """
+        self.runtime = replace(self.runtime, compile=False)
+        self._rebuild(self.state.retry, without_alarms=False)
+        self.journal.rewind(self.state.step)
+        reason = " ".join(str(error).split())[:_REASON_CHARACTERS]
+        self.journal.meter.say(
+            f"torch.compile failed ({type(error).__name__}: {reason}); going on without it."
         )
