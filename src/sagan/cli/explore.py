@@ -81,12 +81,17 @@ def explore(
         if open_browser:
             threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
 
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    before = {
+        signal.SIGTERM: signal.signal(signal.SIGTERM, lambda *_: sys.exit(143)),
+        # a shell starts what is in the background with Ctrl-C ignored
+        signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
+    }
     try:
         with listening:
             serve(app, listening, started=started)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     if failure:
         raise failure[0]
 
