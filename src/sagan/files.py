@@ -31,3 +31,8 @@ def sync_folder(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def is_run_folder(path: Path) -> bool:
+    """Whether a run lies there, by its configuration; nothing is read."""
+    return (path / "config.json").is_file()

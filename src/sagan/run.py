@@ -19,7 +19,7 @@ from sagan.checkpoint import (
     write_checkpoint,
 )
 from sagan.config import RunConfig, differences, run_config_from_dict, to_dict
-from sagan.files import TEMPORARY, write_atomically
+from sagan.files import TEMPORARY, is_run_folder, write_atomically
 
 _DOOMED = ".removed-"
 
@@ -42,7 +42,7 @@ class Run:
 
     def exists(self) -> bool:
         """Whether a run is there."""
-        return (self.path / "config.json").is_file()
+        return is_run_folder(self.path)
 
     def config(self) -> RunConfig:
         """Read the run's configuration.

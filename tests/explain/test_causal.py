@@ -1,7 +1,9 @@
 """Interventions: each against the literal formula, and gone without a trace after its block."""
 
 import copy
+import dataclasses
 
+import attention_run
 import pytest
 import torch
 
@@ -11,16 +13,7 @@ from sagan.explain.causal import on_key_grid
 from sagan.models import build_discriminator, build_generator
 from sagan.nn.attention import SelfAttention, record_attention, reference_attention
 
-NETWORK = NetworkConfig(
-    resolution=16,
-    channels=1,
-    classes=3,
-    latent_dim=8,
-    g_width=8,
-    d_width=8,
-    g_attention=(8, 16),
-    d_attention=(8,),
-)
+NETWORK = dataclasses.replace(attention_run.NETWORK, channels=1)
 LEFT = torch.arange(16).expand(16, 16) < 8
 NAMES = {"G": ("attention.0", "attention.1"), "D": ("attention.0",)}
 

@@ -3,10 +3,11 @@
 import dataclasses
 import json
 
+import attention_run
 import pytest
 import torch
 
-from sagan.config import DataConfig, NetworkConfig, RunConfig
+from sagan.config import DataConfig, RunConfig
 from sagan.explain import (
     explain_subject,
     generated_subjects,
@@ -19,16 +20,7 @@ from sagan.models import build_discriminator, build_generator
 from sagan.randomness import sample_latents
 from sagan.sampling import to_uint8
 
-NETWORK = NetworkConfig(
-    resolution=16,
-    channels=1,
-    classes=3,
-    latent_dim=8,
-    g_width=8,
-    d_width=8,
-    g_attention=(8, 16),
-    d_attention=(8,),
-)
+NETWORK = dataclasses.replace(attention_run.NETWORK, channels=1)
 CONFIG = RunConfig(network=NETWORK, data=DataConfig(class_names=("a", "b", "c")))
 
 

@@ -1,22 +1,15 @@
 """Attention of one image at query points."""
 
+import dataclasses
+
+import attention_run
 import pytest
 import torch
 
-from sagan.config import NetworkConfig
 from sagan.explain import explain_image, query_points
 from sagan.models import build_discriminator, build_generator
 
-NETWORK = NetworkConfig(
-    resolution=16,
-    channels=1,
-    classes=3,
-    latent_dim=8,
-    g_width=8,
-    d_width=8,
-    g_attention=(8, 16),
-    d_attention=(8,),
-)
+NETWORK = dataclasses.replace(attention_run.NETWORK, channels=1)
 
 
 @pytest.fixture(scope="module")

@@ -103,7 +103,7 @@ def write_explanation(
     checkpoint = find_checkpoint(run)
     config = checkpoint.config
     network = config.network
-    judged = "discriminator.safetensors" in checkpoint.manifest["files"]  # imported: perhaps not
+    judged = checkpoint.has("discriminator")
     d_looks = judged and bool(network.d_attention)
     if not network.g_attention and not d_looks:
         raise ValueError(f"{run} was trained without attention: there is nothing to draw")

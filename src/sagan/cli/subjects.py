@@ -16,6 +16,7 @@ from sagan.data.bundled import BUNDLED
 from sagan.data.decode import Unreadable
 from sagan.data.reading import read_all
 from sagan.data.sources import open_source
+from sagan.files import is_run_folder
 from sagan.metrics import RealImages, Reference, Score, split_off_test, with_test_split
 
 Labels = NDArray[np.int64]
@@ -49,7 +50,7 @@ class Subject:
 
 def is_run(path: Path) -> bool:
     """Whether a path is a run's folder or a checkpoint's."""
-    return (path / "config.json").is_file() or (path / "manifest.json").is_file()
+    return is_run_folder(path) or (path / "manifest.json").is_file()
 
 
 def open_run(
@@ -98,7 +99,7 @@ def open_run(
             "weights": weights,
             "standing_batches": standing_batches,
         },
-        run=path if (path / "config.json").is_file() else path.parent.parent,
+        run=path if is_run_folder(path) else path.parent.parent,
     )
 
 

@@ -11,6 +11,7 @@ from cyclopts import Group, Parameter
 from sagan.cli.common import parse_augment, parse_probability, parse_sides
 from sagan.cli.start import DEFAULT_DATA, DEFAULT_PRESET, start
 from sagan.config import AttentionForm, Loss, Precision, Runtime
+from sagan.files import is_run_folder
 from sagan.presets import OWN_DATA_RESOLUTION_PX, default_preset
 
 if TYPE_CHECKING:
@@ -208,12 +209,12 @@ def train(
     own = (data or DEFAULT_DATA) != DEFAULT_DATA
     reason = ""
     opened = None
-    if preset_name is None and not (run and _is_run(run)):
+    if preset_name is None and not (run and is_run_folder(run)):
         preset_name, reason, opened = choose_preset(
             data or DEFAULT_DATA, resolution, channels or 0, background or "white", strict
         )
     path = run or Path("runs") / f"{_stem(data or DEFAULT_DATA)}-{preset_name or DEFAULT_PRESET}"
-    if own and reason and not _is_run(path):
+    if own and reason and not is_run_folder(path):
         resolution = resolution or OWN_DATA_RESOLUTION_PX
         if "LOCAL_RANK" not in os.environ:  # not in the processes that this one starts
             print(f"Preset {preset_name}: {reason}.", file=sys.stderr)
@@ -230,10 +231,6 @@ def train(
         runtime=runtime,
         opened=opened,
     )
-
-
-def _is_run(path: Path) -> bool:
-    return (path / "config.json").is_file()
 
 
 def choose_preset(

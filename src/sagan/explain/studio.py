@@ -69,7 +69,7 @@ class Studio:
         checkpoint = find_checkpoint(path)
         self.config = checkpoint.config
         network = self.config.network
-        self._judged = "discriminator.safetensors" in checkpoint.manifest["files"]
+        self._judged = checkpoint.has("discriminator")
         if not network.g_attention and not (network.d_attention and self._judged):
             raise ValueError(f"{path} was trained without attention: there is nothing to explore")
         self._device = device
