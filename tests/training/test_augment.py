@@ -1,18 +1,17 @@
 """Augmentation: what it does to images, to gradients, and how its strength adapts and resumes."""
 
-import dataclasses
 import itertools
 import math
 import subprocess
 import sys
 
+import digits_run
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sagan.config import DataConfig, NetworkConfig, RunConfig, Runtime, TrainingConfig
-from sagan.data import load_dataset
+from sagan.config import NetworkConfig, Runtime, TrainingConfig
 from sagan.run import Run, find_checkpoint
 from sagan.runlog import read_records
 from sagan.sampling import to_float
@@ -224,17 +223,8 @@ TRAINING = TrainingConfig(
 )
 
 
-@pytest.fixture(scope="module")
-def digits():
-    return load_dataset("digits", resolution=8)
-
-
 def configure(**training):
-    return RunConfig(
-        network=NETWORK,
-        training=dataclasses.replace(TRAINING, **training),
-        data=DataConfig(class_names=tuple("0123456789")),
-    )
+    return digits_run.configure(NETWORK, TRAINING, **training)
 
 
 def source(digits, rank=0, world_size=1, **training):

@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from sagan.config import NetworkConfig, RunConfig, Runtime, TrainingConfig
-from sagan.data import load_dataset
 from sagan.run import Run
 from sagan.runlog import read_records
 from sagan.training import curves as curves_module
@@ -22,11 +21,6 @@ CONFIG = RunConfig(
     ),
     training=TrainingConfig(images=64, batch_size=16, log_every=16, snapshot_every=32),
 )
-
-
-@pytest.fixture(scope="module")
-def digits():
-    return load_dataset("digits", resolution=8)
 
 
 def log(steps=40, **extra):

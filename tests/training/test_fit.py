@@ -11,7 +11,6 @@ from torch import nn
 
 from sagan.cli import app, run_safely
 from sagan.config import DataConfig, NetworkConfig, RunConfig, Runtime, TrainingConfig
-from sagan.data import load_dataset
 from sagan.models.estimate import estimate_peak_bytes
 from sagan.run import Run
 from sagan.runlog import read_records
@@ -40,11 +39,6 @@ CONFIG = RunConfig(
 LARGE = NetworkConfig(
     resolution=32, g_width=16, d_width=16, g_attention=(32,), d_attention=(16,), classes=0
 )
-
-
-@pytest.fixture(scope="module")
-def digits():
-    return load_dataset("digits", resolution=8)
 
 
 @pytest.fixture(autouse=True)

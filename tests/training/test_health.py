@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from sagan.config import DataConfig, NetworkConfig, RunConfig, TrainingConfig
-from sagan.data import ImageDataset, load_dataset
+from sagan.data import ImageDataset
 from sagan.models import build_discriminator, build_generator
 from sagan.nn import SpectralNorm, power_iteration
 from sagan.training.health import Watch
@@ -133,11 +133,6 @@ def test_read_again_from_the_log_the_watch_is_where_it_was():
 
 
 # The numbers
-
-
-@pytest.fixture(scope="module")
-def digits():
-    return load_dataset("digits", resolution=8)
 
 
 def drawn(digits, labels, seed):

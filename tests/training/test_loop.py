@@ -1,15 +1,14 @@
 """The loop: what a run leaves behind, that it resumes exactly, and how it stops."""
 
-import dataclasses
-import hashlib
 import json
 import signal
 
+import digits_run
 import pytest
 import torch
+from digits_run import fingerprint, stable_log
 
-from sagan.config import DataConfig, NetworkConfig, RunConfig, Runtime, TrainingConfig
-from sagan.data import load_dataset
+from sagan.config import NetworkConfig, Runtime, TrainingConfig
 from sagan.run import Run, find_checkpoint
 from sagan.runlog import read_records
 from sagan.training import TrainingFailure, train
@@ -31,36 +30,12 @@ TRAINING = TrainingConfig(
 )
 
 
-@pytest.fixture(scope="module")
-def digits():
-    return load_dataset("digits", resolution=8)
-
-
 def configure(**training):
-    return RunConfig(
-        network=NETWORK,
-        training=dataclasses.replace(TRAINING, **training),
-        data=DataConfig(class_names=tuple("0123456789")),
-    )
+    return digits_run.configure(NETWORK, TRAINING, **training)
 
 
 def run_to(path, digits, **training):
     return train(configure(**training), Run(path), digits, runtime=CPU, progress=False)
-
-
-def fingerprint(path):
-    """The SHA-256 of every file of the newest checkpoint."""
-    folder = Run(path).pointed_to("latest")
-    return {
-        file.name: hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in sorted(folder.glob("*.safetensors"))
-    }
-
-
-def stable_log(path):
-    """The log without what depends on the clock or on where a run was cut."""
-    records = [r for r in read_records(Run(path).log_path) if r["kind"] != "start"]
-    return [{k: v for k, v in r.items() if k != "images_per_sec"} for r in records]
 
 
 def test_a_run_leaves_what_the_interface_promises(tmp_path, digits):

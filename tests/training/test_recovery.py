@@ -1,15 +1,13 @@
 """Failures planted in a run: seen at once, never saved as good, gone back from so many times."""
 
-import dataclasses
-import hashlib
-
+import digits_run
 import pytest
 import torch
+from digits_run import fingerprint, stable_log
 from torch import nn
 
 from sagan.checkpoint import open_checkpoint
-from sagan.config import DataConfig, NetworkConfig, RunConfig, Runtime, TrainingConfig
-from sagan.data import load_dataset
+from sagan.config import NetworkConfig, Runtime, TrainingConfig
 from sagan.run import Run
 from sagan.runlog import read_records
 from sagan.training import TrainingFailure, train
@@ -25,11 +23,6 @@ TRAINING = TrainingConfig(
 STEPS = 12  # a record every 2, a snapshot every 4
 
 
-@pytest.fixture(scope="module")
-def digits():
-    return load_dataset("digits", resolution=8)
-
-
 @pytest.fixture(autouse=True)
 def undrawn(monkeypatch):
     """Without pictures; there are tests of theirs."""
@@ -37,11 +30,7 @@ def undrawn(monkeypatch):
 
 
 def run_to(path, digits, *, rollback=0, progress=False, **training):
-    config = RunConfig(
-        network=NETWORK,
-        training=dataclasses.replace(TRAINING, **training),
-        data=DataConfig(class_names=tuple("0123456789")),
-    )
+    config = digits_run.configure(NETWORK, TRAINING, **training)
     runtime = Runtime(device="cpu", rollback=rollback)
     return train(config, Run(path), digits, runtime=runtime, progress=progress)
 
@@ -94,19 +83,6 @@ def collapse(state):
 
 def blow_up(state):
     next(p for p in state.discriminator.parameters() if p.ndim > 1).mul_(50)
-
-
-def fingerprint(path):
-    folder = Run(path).pointed_to("latest")
-    return {
-        file.name: hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in sorted(folder.glob("*.safetensors"))
-    }
-
-
-def stable_log(path):
-    records = [r for r in read_records(Run(path).log_path) if r["kind"] != "start"]
-    return [{k: v for k, v in r.items() if k != "images_per_sec"} for r in records]
 
 
 def of_kind(path, kind):

@@ -4,11 +4,11 @@ import dataclasses
 import hashlib
 import json
 
+import digits_run
 import pytest
 import torch
 
-from sagan.config import DataConfig, NetworkConfig, RunConfig, Runtime, TrainingConfig
-from sagan.data import load_dataset
+from sagan.config import NetworkConfig, Runtime, TrainingConfig
 from sagan.run import Run
 from sagan.runlog import read_records
 from sagan.training import loop as loop_module
@@ -27,11 +27,6 @@ TRAINING = TrainingConfig(
 )
 
 
-@pytest.fixture(scope="module")
-def digits():
-    return load_dataset("digits", resolution=8)
-
-
 @pytest.fixture(autouse=True)
 def undrawn(monkeypatch):
     """Without pictures; there are tests of theirs."""
@@ -39,12 +34,7 @@ def undrawn(monkeypatch):
 
 
 def configure(network=NETWORK, **training):
-    names = tuple("0123456789") if network.classes else ()
-    return RunConfig(
-        network=network,
-        training=dataclasses.replace(TRAINING, **training),
-        data=DataConfig(class_names=names),
-    )
+    return digits_run.configure(network, TRAINING, **training)
 
 
 def run_to(path, digits, *, progress=False, **training):

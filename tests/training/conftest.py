@@ -1,0 +1,11 @@
+"""What the tests of training share."""
+
+import pytest
+
+from sagan.data import load_dataset
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """The training digits at 8 px; nobody may change them."""
+    return load_dataset("digits", resolution=8)
