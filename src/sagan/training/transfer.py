@@ -136,10 +136,10 @@ def transferred(
         ("discriminator", discriminator, d_names),
     ):
         weights = _renamed(reclassed(files[name], classes), fitting)
-        tensors[name] = {**_copied(network), **weights}
-    if g_part.fresh:
-        for name in ("generator", "ema"):
-            tensors[name] = _with_statistics(generator, tensors[name], config)
+        fresh = _copied(network)
+        if network is generator and g_part.fresh:
+            fresh = _with_statistics(generator, {**fresh, **weights}, config)
+        tensors[name] = {**fresh, **weights}
     for name, network, fitting in (
         ("g_optimizer", generator, g_names),
         ("d_optimizer", discriminator, d_names),
@@ -159,7 +159,8 @@ def _fit(
     letter: str, network: nn.Module, old: State, classes: Classes, added: int
 ) -> tuple[dict[str, str], Part]:
     """Find the old name for each of a network's tensors that has one, module by module."""
-    new, old = network.state_dict(), reclassed(old, classes)
+    new, modules = network.state_dict(), map(_module, old)
+    old = reclassed(old, classes)
     by_module: dict[str, list[str]] = {}
     for name in new:
         by_module.setdefault(_module(name), []).append(name)
@@ -176,7 +177,7 @@ def _fit(
     sizes = {name: p.numel() for name, p in network.named_parameters()}
     share = sum(sizes[name] for name in names if name in sizes) / sum(sizes.values())
     fresh = tuple(module for module in by_module if module not in kept)
-    left = tuple(dict.fromkeys(m for m in map(_module, old) if m not in used))
+    left = tuple(dict.fromkeys(module for module in modules if module not in used))
     return names, Part(letter, tuple(kept), fresh, left, share)
 
 
@@ -226,7 +227,7 @@ def _copied(network: nn.Module) -> State:
 
 
 def _with_statistics(generator: Generator, state: State, config: RunConfig) -> State:
-    """Let batch norm know the maps that come out of fresh modules."""
+    """Work out the batch-norm statistics, of which those of fresh modules are wanted."""
     generator.load_state_dict(state)
     standing_statistics(
         generator,
