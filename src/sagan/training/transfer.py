@@ -148,7 +148,28 @@ def transferred(
         parameters = {key for key, _ in network.named_parameters()} & fitting.keys()
         wanted = {f"{new}.{k}": f"{fitting[new]}.{k}" for new in parameters for k in _ADAM}
         tensors[name] = _renamed(moments, {n: o for n, o in wanted.items() if o in moments})
+    for letter, network, average in (("g", generator, ["ema"]), ("d", discriminator, [])):
+        raw = "generator" if letter == "g" else "discriminator"
+        shrunk = _excess(network, tensors[raw])
+        for weight, excess in shrunk.items():
+            for name in (raw, *average):
+                tensors[name][weight] = tensors[name][weight] / excess
+            moments = tensors[f"{letter}_optimizer"]
+            for key, factor in (("exp_avg", excess), ("exp_avg_sq", excess**2)):
+                if f"{weight}.{key}" in moments:
+                    moments[f"{weight}.{key}"] = moments[f"{weight}.{key}"] * factor
     return tensors, [g_part, d_part], classes
+
+
+def _excess(network: nn.Module, state: Mapping[str, Tensor]) -> dict[str, float]:
+    fresh = dict(network.named_parameters())
+    return {
+        f"{name}.layer.weight": (
+            state[f"{name}.layer.weight"].norm() / fresh[f"{name}.layer.weight"].norm()
+        ).item()
+        for name, module in network.named_modules()
+        if isinstance(module, SpectralNorm)
+    }
 
 
 def _read(source: Checkpoint, name: str) -> State:
