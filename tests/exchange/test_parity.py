@@ -38,6 +38,8 @@ def files(peer, case, folder):
         options = case["options"]
         notes = f"init_cfg = dict(type='{options['init_cfg']}')\n"
         notes += f"act_cfg=dict(type='ReLU', inplace={options['act_cfg'].get('inplace', False)})"
+        for constant in {"norm_eps", "sn_eps"} & options.keys():
+            notes += f"\n{constant}={options[constant]},"
         torch.save({"meta": {"config": notes}, "state_dict": both}, folder / "iter_7.pth")
         return [folder / "iter_7.pth"]
     for name, content in (("G", G), ("D", D)):

@@ -103,6 +103,9 @@ class Tensors:
             if weight_name in self.left and u_name in self.left:
                 weight = self.matrix(weight_name)
                 self.drop(unread)
+                for i in range(1, self.count(f"{name}.u{{}}")):  # BigGAN-PyTorch only reports these
+                    self.drop(f"{name}.u{i}")
+                    self.drop(f"{name}.sv{i}")
                 return weight, *self._step(weight, self._vector(u_name, weight))
         return self.matrix(f"{name}.weight"), None, None
 
