@@ -54,7 +54,7 @@ def run(tmp_path_factory):
         (["--channels", "2"], "choose from 1, 3, 4"),
         (["--loss", "nonsense"], "hinge"),
         (["--devices", "0"], "devices must be at least 1"),
-        (["--g-width", "5"], "another base width"),
+        (["--g-width", "1"], "a larger base width"),
         (["--augment", "colour"], "choose from color, translation, cutout"),
         (["--augment-p", "often"], "neither a number from 0 to 1 nor adaptive"),
         (["--augment-p", "2"], "augment_p must be in [0, 1], not 2.0"),

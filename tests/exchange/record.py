@@ -65,6 +65,7 @@ def biggan(checkout):
     sys.path.insert(0, checkout)
     import BigGAN as peer
 
+    several = {f"num_{net}_{count}": 2 for net in "GD" for count in ("SVs", "SV_itrs")}
     common = {"SN_eps": 1e-8, "G_shared": False, "G_init": "xavier", "D_init": "xavier"}
     for name, px, ch, g_attn, d_attn, classes, more in (
         ("128px", 128, 8, "64", "64", 7, {"D_ch": 16}),
@@ -74,10 +75,19 @@ def biggan(checkout):
         ("32px", 32, 8, "16", "0", 10, {}),
         ("32px-attention-everywhere", 32, 8, "8_16_32", "16", 10, {}),
         ("32px-without", 32, 6, "0", "0", 1, {"dim_z": 20}),
+        ("256px", 256, 4, "64", "64", 3, {}),
+        ("128px-thin", 128, 5, "64", "32_64", 6, {"D_wide": False, "D_ch": 13}),
+        ("64px-thin", 64, 8, "32", "16", 5, {"D_wide": False, "G_param": "None"}),
+        ("32px-thin", 32, 3, "16", "16", 4, {"D_wide": False}),
+        ("32px-vectors", 32, 5, "16", "0", 2, {**several, "G_activation": torch.nn.ReLU(True)}),
     ):
         options = {"G_ch": ch, "D_ch": ch, "G_attn": g_attn, "D_attn": d_attn, **common, **more}
         options |= {"resolution": px, "n_classes": classes}
         G, D = peer.Generator(**options), peer.Discriminator(**options)
+        if "mybn" in options:  # summed statistics, as its `--accumulate_stats` saves them
+            for module in G.modules():
+                module.accumulate_standing = True
+        options.pop("G_activation", None)
         yield name, options, Case(G, D, options.get("dim_z", 128), classes, px)
 
 
@@ -88,13 +98,19 @@ def studiogan(checkout):
     import config
     import models.resnet as peer
 
-    for name, px, ch, g_loc, d_loc, g_cond, d_cond, classes, g_sn in (
+    for name, px, ch, g_loc, d_loc, g_cond, d_cond, classes, g_sn, *z_dim in (
         ("128px", 128, 8, [4], [1], "cBN", "PD", 7, True),
         ("64px", 64, 8, [3], [1], "cBN", "PD", 5, True),
         ("32px", 32, 8, [2], [1], "cBN", "PD", 10, True),
         ("32px-unconditional", 32, 8, [1, 3], [3], "W/O", "W/O", 10, True),
         ("32px-without", 32, 8, [], [], "cBN", "PD", 4, False),
+        ("256px", 256, 4, [4], [2], "cBN", "PD", 3, True),
+        ("128px-unconditional", 128, 5, [3, 4], [1, 2], "W/O", "W/O", 9, True, 80),
+        ("64px-unconditional", 64, 8, [2, 3], [1, 5], "W/O", "W/O", 9, True),
+        ("64px-g-sn-off", 64, 9, [3], [2], "cBN", "PD", 2, False),
+        ("32px-g-sn-off", 32, 5, [2], [1, 2], "W/O", "W/O", 2, False, 20),
     ):
+        z_dim = z_dim[0] if z_dim else 128
         made = config.Configurations.__new__(config.Configurations)
         model = SimpleNamespace(
             apply_g_sn=g_sn, apply_d_sn=True, g_cond_mtd=g_cond, d_cond_mtd=d_cond,
@@ -105,7 +121,7 @@ def studiogan(checkout):
         made.STYLEGAN = SimpleNamespace(cond_type=[])
         modules = made.define_modules()
         G = peer.Generator(
-            z_dim=128, g_shared_dim="N/A", img_size=px, g_conv_dim=ch, apply_attn=bool(g_loc),
+            z_dim=z_dim, g_shared_dim="N/A", img_size=px, g_conv_dim=ch, apply_attn=bool(g_loc),
             attn_g_loc=g_loc, g_cond_mtd=g_cond, num_classes=classes, g_init="ortho", g_depth=None,
             mixed_precision=False, MODULES=modules, MODEL=model,
         )  # fmt: skip
@@ -118,7 +134,7 @@ def studiogan(checkout):
         options = {"attn_g_loc": g_loc, "attn_d_loc": d_loc, "apply_g_sn": g_sn, "g_conv_dim": ch}
         options |= {"img_size": px, "g_cond_mtd": g_cond, "d_cond_mtd": d_cond}
         conditional = classes if g_cond != "W/O" else 0
-        case = Case(G, D, 128, conditional, px, needs_labels=classes)
+        case = Case(G, D, z_dim, conditional, px, needs_labels=classes)
         case.logits = lambda D, x, y: D(x, y)["adv_output"]
         yield name, options, case
 
@@ -130,12 +146,15 @@ def studiogan_legacy(checkout):
     )
     import models.resnet as peer
 
-    for name, px, ch, g_after, d_after, strategy, classes in (
-        ("legacy-64px", 64, 8, 3, 2, "ProjGAN", 5),
-        ("legacy-32px-unconditional", 32, 8, 2, 1, "no", 0),
+    for name, px, ch, g_after, d_after, strategy, classes, g_sn in (
+        ("legacy-64px", 64, 8, 3, 2, "ProjGAN", 5, True),
+        ("legacy-32px-unconditional", 32, 8, 2, 1, "no", 0, True),
+        ("legacy-128px", 128, 5, 4, 2, "ProjGAN", 4, True),
+        ("legacy-64px-unconditional", 64, 8, 2, 4, "no", 0, False),
+        ("legacy-32px", 32, 5, 3, 4, "ProjGAN", 6, False),
     ):
         G = peer.Generator(
-            z_dim=128, shared_dim=None, img_size=px, g_conv_dim=ch, g_spectral_norm=True,
+            z_dim=128, shared_dim=None, img_size=px, g_conv_dim=ch, g_spectral_norm=g_sn,
             attention=True, attention_after_nth_gen_block=g_after, activation_fn="ReLU",
             conditional_strategy=strategy, num_classes=classes, initialize="ortho", G_depth=None,
             mixed_precision=False,
@@ -155,7 +174,7 @@ def studiogan_legacy(checkout):
 def mimicry(checkout):
     sys.path.insert(0, checkout)
     sys.meta_path.append(Stand("torchvision", "tensorflow", "tensorboard", "cv2", "skimage"))
-    from torch_mimicry.nets.cgan_pd import cgan_pd_32
+    from torch_mimicry.nets.cgan_pd import cgan_pd_32, cgan_pd_128
     from torch_mimicry.nets.sagan import sagan_32, sagan_128
     from torch_mimicry.nets.sngan import sngan_32, sngan_64, sngan_128
 
@@ -172,6 +191,12 @@ def mimicry(checkout):
          30, 31, 0, 128),
         ("cgan-pd-32px", 32, cgan_pd_32.CGANPDGenerator32, cgan_pd_32.CGANPDDiscriminator32,
          24, 24, 6, 128),
+        ("cgan-pd-128px", 128, cgan_pd_128.CGANPDGenerator128, cgan_pd_128.CGANPDDiscriminator128,
+         64, 64, 3, 128),
+        ("sagan-128px-odd", 128, sagan_128.SAGANGenerator128, sagan_128.SAGANDiscriminator128,
+         76, 83, 3, 50),
+        ("sagan-32px-odd", 32, sagan_32.SAGANGenerator32, sagan_32.SAGANDiscriminator32,
+         21, 9, 1, 128),
     ):  # fmt: skip
         options = {"num_classes": classes} if classes else {}
         G, D = g(nz=nz, ngf=ngf, **options), d(ndf=ndf, **options)
@@ -197,18 +222,27 @@ def mmgen(checkout):
         ("32px", 32, 32, 16, 2, 1, 10, "studio", "torch", {}),
         ("32px-in-place", 32, 32, 16, 2, 1, 10, "SAGAN", "torch", {"inplace": True}),
         ("32px-ajbrock", 32, 32, 16, 2, 1, 10, "BigGAN", "ajbrock", {}),
+        ("128px-as-biggan", 128, 8, 8, 4, 1, 4, "BigGAN", "torch", {}),
+        ("128px-unconditional", 128, 5, 9, [3, 4], [1, 2], 0, "studio", "torch", {}),
+        ("64px-unconditional", 64, 8, 9, 3, [2, 4], 0, "studio", "ajbrock", {}),
+        ("32px-unconditional", 32, 20, 9, [1, 2], 4, 0, "SAGAN", "torch", {"inplace": True}),
+        ("32px-without", 32, 6, 7, 0, 0, 1, "SNGAN-PROJ", "torch", {}),
     ):
         common = {"num_classes": classes, "with_spectral_norm": True, "init_cfg": {"type": init}}
         common |= {"act_cfg": {"type": "ReLU", **relu}, "sn_style": style}
         common |= {"attention_cfg": {"type": "SelfAttentionBlock"}}
+        more = {"use_cbn": classes > 0}
+        if name == "128px-as-biggan":  # as in the configuration of its best published SAGAN
+            more |= {"norm_eps": 1e-5, "with_embedding_spectral_norm": False}
+            common["sn_eps"] = more["sn_eps"] = 1e-8
         G = peer.SNGANGenerator(
-            px, base_channels=g_base, attention_after_nth_block=g_after, **common
+            px, base_channels=g_base, attention_after_nth_block=g_after, **(common | more)
         )
         D = peer.ProjDiscriminator(
             px, base_channels=d_base, attention_after_nth_block=d_after, **common
         )
         options = {"output_scale": px, "attention_after": [g_after, d_after], "sn_style": style}
-        options |= {"init_cfg": init, "act_cfg": relu}
+        options |= {"init_cfg": init, "act_cfg": relu, **more}
         case = Case(G, D, 128, classes, px)
         case.images = lambda G, z, y: G(z, label=y)
         yield name, options, case

@@ -1,5 +1,6 @@
 """`sagan import`."""
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +35,8 @@ def import_(*files: str, out: Path) -> None:
     for path in paths:
         if not path.is_file():
             raise ValueError(f"{path} is neither a file nor one of {', '.join(PEERS)}")
+        if not os.access(path, os.R_OK):
+            raise ValueError(f"{path} may not be read by you: ask for the permission")
     made = import_run(paths, out, peer=peer)
     print("\n".join(_report(made, out)), file=sys.stderr)
 

@@ -1,8 +1,11 @@
 """ajbrock/BigGAN-PyTorch as its SAGAN script configures it: `G.pth`, `G_ema.pth`, `D.pth`.
 
 Class tables are plain embeddings `classes c`, used as 1 + gain; evaluation takes one power step
-from the stored u. What that repository makes without the SAGAN script, a shared embedding or
-chunks of the latent, is another network.
+from the stored u, the first where it keeps several. What that repository makes without the SAGAN
+script, a shared embedding or chunks of the latent, is another network.
+
+Its `cross_replica` norm multiplies by the gain in training on several devices, and adds it wherever
+else it runs, a slip; read here is the network that was trained.
 
 Source: `BigGAN.py`, `layers.py` and `scripts/launch_SAGAN_bs128x2_ema.sh` at 9845943 (2019-07-18).
 """
@@ -16,7 +19,7 @@ MARKS = {
 }
 NETWORK = {"spectral_eps": 1e-8, "norm_eps": 1e-5}
 PRESET = "best"
-ASSUMED = "batch norm's eps 1e-5, ReLU"
+ASSUMED = "batch norm's eps 1e-5"
 
 _ATTENTION = {"query": "theta", "key": "phi", "value": "g", "output": "o"}
 
@@ -69,11 +72,17 @@ def _convolutions(tensors: Tensors, theirs: str, ours: str) -> State:
 
 
 def _statistics(tensors: Tensors, name: str) -> State:
-    """With its option `mybn` they lie one level deeper, with a counter for standing statistics."""
-    if tensors.has(f"{name}.bn.stored_mean"):
-        tensors.drop(f"{name}.bn.accumulation_counter")
-        return tensors.statistics(f"{name}.bn", "stored")
-    return tensors.statistics(name, "stored")
+    """With its options `mybn` and `cross_replica` they lie one level deeper.
+
+    `mybn` saves sums and their number after `accumulate_stats`, and averages with 0 otherwise.
+    """
+    if tensors.has(f"{name}.bn.running_mean"):
+        return tensors.statistics(f"{name}.bn")
+    if not tensors.has(f"{name}.bn.stored_mean"):
+        return tensors.statistics(name, "stored")
+    summed = tensors.take(f"{name}.bn.accumulation_counter").sum().clamp(min=1)
+    found = tensors.statistics(f"{name}.bn", "stored")
+    return found | {key: found[key] / summed for key in ("running_mean", "running_var")}
 
 
 def _attention(tensors: Tensors, blocks: list[int]) -> State:

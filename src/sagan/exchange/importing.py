@@ -141,7 +141,8 @@ def _only(found: Sequence[Found], role: Role, *, average: bool) -> Found | None:
 
 def _config(generator: Found, average: Found | None, discriminator: Found | None) -> RunConfig:
     """Join what the networks are, and how such a one is trained as published."""
-    fields = {**generator.part.network, **(discriminator.part.network if discriminator else {})}
+    # The generator last: where both say something, constants of norms, a file may tell its own.
+    fields = {**(discriminator.part.network if discriminator else {}), **generator.part.network}
     try:
         network = NetworkConfig(**_with_tables(fields))
     except ValueError as error:

@@ -1,8 +1,9 @@
 """open-mmlab/mmgeneration: one file with `generator.`, `discriminator.` and `generator_ema.`.
 
 The file's `meta` holds its configuration as text; what weights do not tell is read there if it is
-there, and otherwise taken as published: ReLU not in place, gain 1 + embedding. Class tables are
-spectrally normalised embeddings and are baked here. Images are in BGR order, turned to RGB here;
+there, and otherwise taken as published: ReLU not in place, gain 1 + embedding, batch norm's eps
+1e-4. Class tables are embeddings, spectrally normalised unless it was configured as BigGAN-PyTorch,
+and are baked here. Images are in BGR order, turned to RGB here;
 but the published files that were converted from StudioGAN's, and say so in their name, are in RGB
 order and of networks with ReLU in place.
 
@@ -23,10 +24,15 @@ MARKS = {
 }
 NETWORK = {"spectral_eps": 1e-12, "norm_eps": 1e-4}
 PRESET = "best"
-ASSUMED = "channels in BGR order unless converted from StudioGAN, batch norm's eps 1e-4"
+ASSUMED = (
+    "channels in BGR order unless converted from StudioGAN; and where a file lacks its "
+    "configuration, batch norm's eps 1e-4, ReLU not in place, gains of 1 + embedding"
+)
 
 _ATTENTION = {"query": "theta.conv", "key": "phi.conv", "value": "g.conv", "output": "o.conv"}
 _GAIN_ITSELF = r"init_cfg\s*=\s*dict\(\s*type\s*=\s*['\"](sngan|sngan-proj|gan-proj|sagan)['\"]"
+_NUMBER = r"\b{}\s*=\s*([\d.]+(?:[eE]-?\d+)?)"
+_TOLD = {"norm_eps": "norm_eps", "spectral_eps": "sn_eps"}  # ours -> theirs
 _CONVERTED = "convert-studio-rgb"  # in the names of such files
 _IN_PLACE = r"type\s*=\s*['\"]ReLU['\"]\s*,\s*inplace\s*=\s*True"
 
@@ -51,7 +57,9 @@ def read_generator(tensors: Tensors) -> Part:
     state |= tensors.batch_norm("to_rgb.bn", "norm")
     image = tensors.layer("to_rgb.conv", "to_image")
     state |= image if _CONVERTED in tensors.where else _rows_reversed(image)
-    return Part(generator_fields(state, attention), state)
+    told = {ours: re.search(_NUMBER.format(name), tensors.notes) for ours, name in _TOLD.items()}
+    constants = {ours: float(match[1]) for ours, match in told.items() if match}
+    return Part(generator_fields(state, attention) | constants, state)
 
 
 def read_discriminator(tensors: Tensors) -> Part:

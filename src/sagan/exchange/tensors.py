@@ -14,6 +14,7 @@ State = dict[str, Tensor]
 
 _MIMICRY = ("weight", "sn_u", "sn_sigma")  # its own spectral norm, beside PyTorch's
 _NAMED = 3  # of what is missing or left over, in a message
+_LONGEST = 100  # characters of a name there
 
 
 @dataclass(frozen=True)
@@ -63,16 +64,27 @@ class Tensors:
         """
         if name not in self.left:
             raise ValueError(f"{self.where} is not complete: it has no {name}")
-        tensor = self.left.pop(name)
-        self.taken.add(name)
-        if tensor.layout != torch.strided or not tensor.is_floating_point():
+        tensor = self._dense(name)
+        if not tensor.is_floating_point():
             raise ValueError(f"{self.where}: {name} is {tensor.dtype}, not a dense float")
         if not tensor.numel():
             raise ValueError(f"{self.where}: {name} is empty")
-        tensor = tensor.detach().float()
+        try:
+            tensor = tensor.detach().float()
+        except RuntimeError:  # no conversion from formats of less than a byte
+            raise ValueError(f"{self.where}: {name} is {tensor.dtype}, not a dense float") from None
         if not tensor.isfinite().all():
             raise ValueError(f"{self.where}: {name} is not finite: its training had diverged")
         return tensor.contiguous()
+
+    def _dense(self, name: str) -> Tensor:
+        tensor = self.left.pop(name)
+        self.taken.add(name)
+        if tensor.is_nested or tensor.is_meta or tensor.layout != torch.strided:
+            raise ValueError(
+                f"{self.where}: {name} is no dense tensor with its numbers in the file"
+            )
+        return tensor
 
     def matrix(self, name: str) -> Tensor:
         """Give a weight of at least two dimensions."""
@@ -91,7 +103,16 @@ class Tensors:
 
         PyTorch's own spectral norm evaluates with the stored u and v. BigGAN-PyTorch's, heykeetae's
         and mimicry's own take one more power step from the stored u first, which is taken here.
+
+        Raises:
+            ValueError: one of them is missing or unfit, or sigma, which divides, is 0.
         """
+        weight, u, v = self._vectors(name)
+        if u is not None and v is not None and not torch.dot(u, weight.flatten(1) @ v):
+            raise ValueError(f"{self.where}: {name} is spectrally normalised with a sigma of 0")
+        return weight, u, v
+
+    def _vectors(self, name: str) -> tuple[Tensor, Tensor | None, Tensor | None]:
         if f"{name}.weight_orig" in self.left:
             weight = self.matrix(f"{name}.weight_orig")
             u, v = self._vector(f"{name}.weight_u", weight), self.take(f"{name}.weight_v")
@@ -103,6 +124,9 @@ class Tensors:
             if weight_name in self.left and u_name in self.left:
                 weight = self.matrix(weight_name)
                 self.drop(unread)
+                for i in range(1, self.count(f"{name}.u{{}}")):  # BigGAN-PyTorch only reports these
+                    self.drop(f"{name}.u{i}")
+                    self.drop(f"{name}.sv{i}")
                 return weight, *self._step(weight, self._vector(u_name, weight))
         return self.matrix(f"{name}.weight"), None, None
 
@@ -136,18 +160,20 @@ class Tensors:
             raise ValueError(f"{self.where}: {name} is {_shape(weight)}, not a table")
         if u is None or v is None:
             return weight
-        sigma = torch.dot(u, weight @ v)
-        if not sigma:
-            raise ValueError(f"{self.where}: {name} is spectrally normalised and all zero")
-        return weight / sigma
+        return weight / torch.dot(u, weight @ v)
 
     def statistics(self, name: str, stem: str = "running") -> State:
         """Give batch-norm statistics by our names: `{name}.{stem}_mean` and `_var`."""
-        batches = self.left.pop(f"{name}.num_batches_tracked", torch.tensor(0))
+        counter = f"{name}.num_batches_tracked"
+        variances = self.take(f"{name}.{stem}_var")
+        if (variances < 0).any():
+            raise ValueError(f"{self.where}: {name}.{stem}_var has negative variances")
         return {
             "running_mean": self.take(f"{name}.{stem}_mean"),
-            "running_var": self.take(f"{name}.{stem}_var"),
-            "num_batches_tracked": batches.long(),
+            "running_var": variances,
+            "num_batches_tracked": (
+                self._dense(counter).long() if counter in self.left else torch.tensor(0)
+            ),
         }
 
     def batch_norm(self, name: str, ours: str) -> State:
@@ -175,9 +201,9 @@ class Tensors:
             raise ValueError(f"{self.where} holds weights that its kind does not have: {self}")
 
     def __str__(self) -> str:
-        names = sorted(self.left)
-        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        return ", ".join(names[:_NAMED]) + more
+        shown = [_printable(name) for name in sorted(self.left)[:_NAMED]]
+        more = f" and {len(self.left) - _NAMED} more" if len(self.left) > _NAMED else ""
+        return ", ".join(shown) + more
 
 
 def begins(names: Collection[str], start: str) -> bool:
@@ -199,6 +225,12 @@ def conditional_norm(gain: Tensor, bias: Tensor, statistics: State, ours: str) -
     """Give a conditional batch norm under our name, from tables `classes c` used as 1 + gain."""
     tables = {"gain.weight": gain.contiguous(), "bias.weight": bias.contiguous()}
     return prefixed(ours, prefixed("norm", statistics) | tables)
+
+
+def _printable(name: str) -> str:
+    """A name from a file, in which there may be anything, fit for a terminal's line."""
+    clean = "".join(c if c.isprintable() else "?" for c in name[:_LONGEST])
+    return clean + "..." * (len(name) > _LONGEST)
 
 
 def _unfit(where: str, name: str, vector: Tensor, weight: Tensor) -> str:

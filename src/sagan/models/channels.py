@@ -132,10 +132,10 @@ def _stages(
     stages = []
     for i, size in enumerate(sizes):
         attends = i in behind
-        if attends and widths[i + 1] % 8:
+        if attends and widths[i + 1] < 8:
             raise ValueError(
-                f"attention at {size} px needs a multiple of 8 channels in the {network}, "
-                f"which has {widths[i + 1]} there; choose another base width"
+                f"attention at {size} px needs at least 8 channels in the {network}, "
+                f"which has {widths[i + 1]} there; choose a larger base width"
             )
         stages.append(Stage(widths[i], widths[i + 1], size, attends, hidden[i]))
     return stages

@@ -1,7 +1,7 @@
 """Self-attention over feature maps, in both published forms, and the numbers of its maps.
 
 Dimensions: b batch, c channels, h w the map's sides, n = h*w queries, m keys (n, or n/4 after 2x2
-pooling), e query and key width (c/8), d value width (c or c/2).
+pooling), e query and key width (c/8), d value width (c or c/2), both rounded down.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,13 +27,13 @@ class SelfAttention(nn.Module):
     gamma starts at 0, so that a new block passes its input through unchanged.
 
     Args:
-        channels: C, a multiple of 8.
+        channels: C, at least 8.
         form: which of the two published forms.
         spectral_norm: normalise the convolutions; by default as published (paper: yes, article:
         no). spectral_eps: see `SpectralNorm`.
 
     Raises:
-        ValueError: channels is not a positive multiple of 8, or the form is unknown.
+        ValueError: there are fewer than 8 channels, or the form is unknown.
 
     Source:
         Zhang et al. 2019, section 3, and the released code's `non_local.py` for the pooled form.
@@ -56,8 +56,8 @@ class SelfAttention(nn.Module):
         spectral_eps: float = 1e-12,
     ) -> None:
         super().__init__()
-        if channels < 8 or channels % 8:
-            raise ValueError(f"attention needs channels in multiples of 8, not {channels}")
+        if channels < 8:
+            raise ValueError(f"attention needs at least 8 channels, not {channels}")
         if form not in ("article", "paper"):
             raise ValueError(f"unknown attention form {form!r}: article or paper")
         paper = form == "paper"
