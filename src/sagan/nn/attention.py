@@ -6,7 +6,7 @@ pooling), e query and key width (c/8), d value width (c or c/2).
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -29,8 +29,9 @@ class SelfAttention(nn.Module):
     Args:
         channels: C, a multiple of 8.
         form: which of the two published forms.
-        spectral_norm: normalise the convolutions; by default as published (paper: yes, article:
-        no). spectral_eps: see `SpectralNorm`.
+        spectral_norm: normalise the convolutions; by default as published (`paper`: yes,
+            `article`: no).
+        spectral_eps: see `SpectralNorm`.
 
     Raises:
         ValueError: channels is not a positive multiple of 8, or the form is unknown.
@@ -99,6 +100,9 @@ class SelfAttention(nn.Module):
         """Map `b c h w` to the same shape."""
         return self._residual(x, attend(*self.project(x)))
 
+    if TYPE_CHECKING:  # nn.Module's own returns Any
+        __call__ = forward
+
     def reference(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Compute the same output literally, and with it the map `b n m`, as the quoted code."""
         attended, weights = reference_attention(*self.project(x))
@@ -110,7 +114,7 @@ class SelfAttention(nn.Module):
         return torch.bmm(query, key.transpose(1, 2)).softmax(dim=-1)
 
     def _residual(self, x: Tensor, attended: Tensor) -> Tensor:
-        features = attended.transpose(1, 2).unflatten(2, x.shape[2:])
+        features: Tensor = attended.transpose(1, 2).unflatten(2, x.shape[2:])
         if self.output is not None:
             features = self.output(features)
         return x + self.gamma * features
@@ -128,9 +132,9 @@ class AttentionMap(NamedTuple):
     def grid(self) -> Tensor:
         """Reshape the map to `b h w kh kw`: the keys that each query position attends to."""
         s = self.key_stride
-        return self.weights.unflatten(2, (self.height // s, self.width // s)).unflatten(
-            1, (self.height, self.width)
-        )
+        by_key: Tensor = self.weights.unflatten(2, (self.height // s, self.width // s))
+        by_query: Tensor = by_key.unflatten(1, (self.height, self.width))
+        return by_query
 
 
 @contextmanager
@@ -139,6 +143,13 @@ def record_attention(network: nn.Module) -> Iterator[dict[str, AttentionMap]]:
 
     The forward itself stays as fast and as it is; each layer's map is made from the same input by
     the same projections. Layers appear in the order in which they run.
+
+    Args:
+        network: any module with `SelfAttention` layers in it.
+
+    Returns:
+        A context manager whose value is filled as the network runs: `AttentionMap`s by the layers'
+        names.
 
     Example:
         >>> net = nn.Sequential(SelfAttention(8, form="article"))
@@ -187,6 +198,13 @@ def attention_numbers(attention: AttentionMap) -> AttentionNumbers:
     less the mean entropy of the rows. It is what one learns of the key from knowing the query
     (their mutual information, queries alike), and costs one pass over the map where the mean over
     pairs of rows would cost n^2 of them.
+
+    Args:
+        attention: one layer's map, from `record_attention`.
+
+    Returns:
+        Entropy and query dependence in nats, distance in pixels of the layer's feature map, far
+        mass in [0, 1].
 
     Example:
         >>> uniform = AttentionMap(torch.full((1, 16, 16), 1 / 16), 4, 4, key_stride=1, gamma=0.0)
