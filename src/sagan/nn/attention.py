@@ -121,12 +121,24 @@ class SelfAttention(nn.Module):
 
 
 class AttentionMap(NamedTuple):
-    """One layer's attention over one batch, with what is needed to read its coordinates."""
+    """One layer's attention over one batch, with what is needed to read its coordinates.
 
-    weights: Tensor  # b n m
-    height: int  # of the query grid; n = height * width
+    Args:
+        weights: `b n m`; each row sums to 1.
+        height: of the grid of queries; n = height * width.
+        width: of that grid.
+        key_stride: query pixels per key along each side.
+        gamma: the layer's.
+
+    Example:
+        >>> AttentionMap(torch.eye(16)[None], 4, 4, key_stride=1, gamma=0.0).grid().shape
+        torch.Size([1, 4, 4, 4, 4])
+    """
+
+    weights: Tensor
+    height: int
     width: int
-    key_stride: int  # query pixels per key along each side
+    key_stride: int
     gamma: float
 
     def grid(self) -> Tensor:
@@ -182,12 +194,24 @@ def record_attention(network: nn.Module) -> Iterator[dict[str, AttentionMap]]:
 
 
 class AttentionNumbers(NamedTuple):
-    """What one map is like, averaged over images and queries."""
+    """What one map is like, averaged over images and queries.
 
-    entropy: float  # nats; log m when uniform
-    distance: float  # mean attention distance, in pixels of the layer's feature map
-    far_mass: float  # share of attention farther away than half the map's height
-    query_dependence: float  # nats; 0 when every query looks at the same keys, at most log m
+    Args:
+        entropy: nats; log m when uniform.
+        distance: mean attention distance, in pixels of the layer's feature map.
+        far_mass: share of attention farther away than half the map's height.
+        query_dependence: nats; 0 when every query looks at the same keys, at most log m.
+
+    Example:
+        >>> uniform = AttentionMap(torch.full((1, 16, 16), 1 / 16), 4, 4, key_stride=1, gamma=0.0)
+        >>> attention_numbers(uniform)._asdict().keys()
+        dict_keys(['entropy', 'distance', 'far_mass', 'query_dependence'])
+    """
+
+    entropy: float
+    distance: float
+    far_mass: float
+    query_dependence: float
 
 
 def attention_numbers(attention: AttentionMap) -> AttentionNumbers:

@@ -18,7 +18,7 @@ class ConditionalBatchNorm(nn.Module):
     `BatchNorm2d` inside, so that it can be swapped for a synchronised one.
 
     Args:
-        channels: c.
+        channels: c, of the maps.
         classes: k, at least 1.
         eps: added to the variance.
         momentum: weight of the new batch in the running statistics.
