@@ -16,7 +16,7 @@ import pytest
 import sagan
 
 ROOT = Path(__file__).parent.parent
-reference = runpy.run_path(str(ROOT / "tools/reference.py"))
+reference = runpy.run_path(str(ROOT / "docs/reference.py"))
 DOCUMENTED = dict(reference["documented"]())
 FORMULAS = reference["SECTIONS"]["Formulas of the metrics, for features of your own"]
 HEAVY = "cyclopts datasets fastapi lightning_fabric matplotlib onnx onnxruntime sklearn tensorboard"

@@ -75,28 +75,25 @@ def evaluate(
     if made.shape[1:] != originals.shape[1:]:
         raise ValueError(
             f"generated images are {_size(made)} and real ones {_size(originals)}; bring them to "
-            "one size first, the generated one's"
+            "one size first"
         )
     made_labels = _as_labels(labels, len(made), "labels")
     original_labels = _as_labels(real_labels, len(originals), "real_labels")
     labelled = made_labels is not None and original_labels is not None
-    class_names: tuple[str, ...] = ()
-    if original_labels is not None:
-        class_names = tuple(str(k) for k in range(int(original_labels.max()) + 1))
-        if made_labels is not None and made_labels.max() >= len(class_names):
-            raise ValueError(
-                f"generated images are of class {made_labels.max()}, and the real ones' end at "
-                f"{len(class_names) - 1}"
-            )
+    named = made_labels if original_labels is None else original_labels
+    classes = 0 if named is None else int(named.max()) + 1
+    if made_labels is not None and made_labels.max() >= classes:
+        raise ValueError(
+            f"generated images are of class {made_labels.max()}, and the real ones' end at "
+            f"{classes - 1}"
+        )
     kind = "own" if inception is None else inception.name
     if metrics is None:
-        specs = default_metrics(
-            labelled=labelled and len(class_names) > 1, held_out=False, features=kind
-        )
+        specs = default_metrics(labelled=labelled and classes > 1, held_out=False, features=kind)
     else:
         specs = parse_metrics(metrics, kind)
     reference = prepare(
-        split_off_test(originals, original_labels, class_names, seed=seed),
+        split_off_test(originals, original_labels, tuple(map(str, range(classes))), seed=seed),
         specs,
         num=len(made),
         seed=seed,
@@ -109,15 +106,14 @@ def evaluate(
 
 def _as_array(images: Images, side: Literal["generated", "real"]) -> NDArray[np.uint8]:
     """Check images, and join their batches."""
-    if isinstance(images, np.ndarray | Tensor):
-        return _checked(images, side)
-    parts = [_checked(batch, side) for batch in images]
+    batches = [images] if isinstance(images, np.ndarray | Tensor) else images
+    parts = [_checked(batch, side) for batch in batches]
     if len({part.shape[1:] for part in parts}) > 1:
         sizes = ", ".join(sorted({_size(part) for part in parts}))
         raise ValueError(f"batches of {side} images differ in size: {sizes}")
-    if not parts:
+    if not sum(map(len, parts)):
         raise ValueError(f"there are no {side} images")
-    return np.concatenate(parts)
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _checked(images: Batch, side: str) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""Write docs/reference.md from the docstrings of the public names: `./dev docs`."""
+"""Write reference.md from the docstrings of the public names: `./dev docs`."""
 
 import logging
 import re
