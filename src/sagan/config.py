@@ -20,6 +20,7 @@ __all__ = [
     "DataConfig",
     "Family",
     "Init",
+    "InitConfig",
     "Loss",
     "NetworkConfig",
     "Precision",
@@ -73,6 +74,8 @@ class TrainingConfig:
         augment_ramp: images over which an adaptive probability can go from 0 to 1.
         holdout: share of the images that are never trained on; an adaptive augmentation needs some.
         mirror: show each real image flipped left to right half of the time.
+        freeze_d: blocks of the discriminator, from the image on, that are not trained, with the
+            attention behind them; for fine-tuning on few images (Mo et al. 2020, "FreezeD").
         seed: of weights, order, latents, labels and split.
         log_every, snapshot_every: images between log records, and between snapshots (checkpoint,
             grid, attention numbers, health).
@@ -110,6 +113,7 @@ class TrainingConfig:
     augment_ramp: int = 100_000
     holdout: float = 0.0
     mirror: bool = False
+    freeze_d: int = 0
     seed: int = 0
     log_every: int = 1_280
     snapshot_every: int = 12_800
@@ -128,6 +132,7 @@ class TrainingConfig:
             require_at_least(name, getattr(self, name), 1)
         for name in ("seed", "ema_start", "standing_batches", "gradient_penalty", "evaluate_every"):
             require_at_least(name, getattr(self, name), 0)
+        require_at_least("freeze_d", self.freeze_d, 0)
         for name in ("g_lr", "d_lr"):
             value = getattr(self, name)
             require(0 < value < math.inf, f"{name} must be positive, not {value}")
@@ -181,6 +186,19 @@ class DataConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class InitConfig:
+    """What a run begins from, if not from random weights.
+
+    Args:
+        source: a run's folder, or one of its checkpoints', as given to `--init`.
+        sha256: of the checkpoint's manifest.
+    """
+
+    source: str = ""
+    sha256: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """Everything that makes a run what it is, kept as `config.json` in its folder.
 
@@ -189,6 +207,7 @@ class RunConfig:
         network: both networks.
         training: how they are trained.
         data: where the images come from, and their classes' names.
+        init: the run that this one began from, if any.
 
     Example:
         >>> RunConfig(network=NetworkConfig(resolution=64)).network.resolution
@@ -199,6 +218,7 @@ class RunConfig:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     data: DataConfig = field(default_factory=DataConfig)
+    init: InitConfig = field(default_factory=InitConfig)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,7 +271,12 @@ def run_config_from_dict(values: Mapping[str, Any]) -> RunConfig:
         True
     """
     require(isinstance(values, Mapping), f"a configuration must be an object, not {values!r}")
-    sections = {"network": NetworkConfig, "training": TrainingConfig, "data": DataConfig}
+    sections = {
+        "network": NetworkConfig,
+        "training": TrainingConfig,
+        "data": DataConfig,
+        "init": InitConfig,
+    }
     unknown = set(values) - {"preset", *sections}
     require(not unknown, f"unknown configuration section: {', '.join(sorted(unknown))}")
     built = {name: _section(cls, values.get(name, {}), name) for name, cls in sections.items()}

@@ -93,7 +93,8 @@ class Run:
         if found:
             raise ValueError(
                 f"{self.path} was started with other settings ({'; '.join(found)}); name another "
-                "run folder, or leave these options out to go on with the run's own"
+                f"run folder (--init {self.path} begins it from this one), or leave these options "
+                "out to go on with the run's own"
             )
         if images < old.training.images:
             raise ValueError(

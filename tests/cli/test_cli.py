@@ -265,8 +265,8 @@ SURFACE = {  # others rely on it: add to it, never take away
     "train": """data background strict preset resolution channels unconditional
         no-unconditional images batch-size seed loss g-lr d-lr d-steps accumulate ema-decay g-width
         d-width g-attention d-attention attention-form standing-batches fake-labels augment
-        augment-p holdout mirror precision log-every snapshot-every keep evaluate-every
-        evaluate-num metric rollback tensorboard device devices compile channels-last
+        augment-p holdout mirror freeze-d init precision log-every snapshot-every keep
+        evaluate-every evaluate-num metric rollback tensorboard device devices compile channels-last
         no-channels-last""",
     "sample": """num out classes seed truncation interpolate interpolate-classes weights batch-size
         device""",

@@ -25,6 +25,7 @@ def start(
     background: str | None = None,
     strict: bool = False,
     preset_name: str | None = None,
+    init: Path | None = None,
     resolution: int | None = None,
     unconditional: bool | None = None,
     network_options: dict[str, Any] | None = None,
@@ -57,10 +58,21 @@ def start(
                 source=data or old.data.source,
                 background=background or old.data.background,
             ),
+            init=replace(old.init, source=str(init)) if init else old.init,
         )
         network_given.setdefault("channels", old.network.channels)
         conditional = old.network.classes > 0 if unconditional is None else not unconditional
+    elif init is not None:
+        base = _base_from(init, preset_name, resolution, network_given)
+        source = replace(base.data, background=background or base.data.background)
+        base = replace(base, data=replace(source, source=data or source.source))
+        if not base.data.source:
+            raise ValueError(f"{init} was imported and has no data: name some with --data")
+        network_given.setdefault("channels", base.network.channels)
+        conditional = base.network.family != "dcgan" and not unconditional
     else:
+        if training_given.get("freeze_d"):
+            raise ValueError("--freeze-d keeps what was trained before: it needs --init")
         name = preset_name or DEFAULT_PRESET
         network, training = preset(name, resolution)
         source = DataConfig(source=data or DEFAULT_DATA, background=background or "white")
@@ -99,6 +111,32 @@ def start(
     if result.rank == 0:
         _say_how_it_ended(path, result.images, result.exit_code)
     return result.exit_code
+
+
+def _base_from(
+    init: Path, preset_name: str | None, resolution: int | None, network_given: dict[str, Any]
+) -> RunConfig:
+    """The configuration of a run that begins from another's networks, before its own options."""
+    from sagan.models.resized import resized
+    from sagan.run import find_checkpoint
+    from sagan.training import init_from
+
+    for name in ("g_width", "d_width"):
+        if name in network_given:
+            option = name.replace("_", "-")
+            raise ValueError(f"--{option} cannot be chosen with --init: widths are those of {init}")
+    if "d_attention" in network_given:  # an imported network may say which blocks it stands behind
+        network_given["d_attention_blocks"] = ()
+    old = find_checkpoint(init).config
+    training = preset(preset_name)[1] if preset_name else replace(old.training, freeze_d=0)
+    return replace(
+        old,
+        preset=preset_name or old.preset,
+        network=resized(old.network, resolution or old.network.resolution),
+        training=replace(training, ema_start=0),
+        data=replace(old.data, fingerprint=""),
+        init=init_from(str(init)),
+    )
 
 
 def _check_unchanged(run: "Run", fingerprint: str) -> str:

@@ -35,6 +35,7 @@ def train(
     background: Annotated[str | None, Parameter(group=_PICTURES)] = None,
     strict: Annotated[bool, Parameter(negative=(), group=_PICTURES)] = False,
     preset_name: Annotated[str | None, Parameter(name="--preset", group=_BASICS)] = None,
+    init: Annotated[Path | None, Parameter(group=_BASICS)] = None,
     resolution: Annotated[int | None, Parameter(group=_BASICS)] = None,
     channels: Annotated[int | None, Parameter(group=_PICTURES)] = None,
     unconditional: Annotated[bool | None, Parameter(group=_PICTURES)] = None,
@@ -58,6 +59,7 @@ def train(
     augment_p: Annotated[str | None, Parameter(group=_PICTURES)] = None,
     holdout: Annotated[float | None, Parameter(group=_PICTURES)] = None,
     mirror: Annotated[bool | None, Parameter(group=_PICTURES)] = None,
+    freeze_d: Annotated[int | None, Parameter(group=_OPTIMISATION)] = None,
     precision: Annotated[Precision | None, Parameter(group=_OPTIMISATION)] = None,
     log_every: Annotated[int | None, Parameter(group=_FOLLOWING)] = None,
     snapshot_every: Annotated[int | None, Parameter(group=_FOLLOWING)] = None,
@@ -93,6 +95,8 @@ def train(
         Stop if a picture cannot be read, instead of leaving it out.
     preset_name
         The recipe: digits, article, paper, best, cifar or small; by default what suits the data.
+    init
+        Fine-tune: begin from the networks of this run, or checkpoint, and take its recipe.
     resolution
         Image side in pixels: 8, 16, 32, 64, 128 or 256.
     channels
@@ -139,6 +143,8 @@ def train(
         Share of the images never to train on; 0.1 with --augment-p adaptive, which needs some.
     mirror
         Show real images flipped left to right half of the time.
+    freeze_d
+        With --init: leave so many blocks of the discriminator, from the image on, as they are.
     precision
         Of the forward passes.
     log_every
@@ -190,6 +196,7 @@ def train(
         **parse_probability(augment_p),
         "holdout": holdout,
         "mirror": mirror,
+        "freeze_d": freeze_d,
         "precision": precision,
         "log_every": log_every,
         "snapshot_every": snapshot_every,
@@ -209,11 +216,12 @@ def train(
     own = (data or DEFAULT_DATA) != DEFAULT_DATA
     reason = ""
     opened = None
-    if preset_name is None and not (run and is_run_folder(run)):
+    if init is None and preset_name is None and not (run and is_run_folder(run)):
         preset_name, reason, opened = choose_preset(
             data or DEFAULT_DATA, resolution, channels or 0, background or "white", strict
         )
-    path = run or Path("runs") / f"{_stem(data or DEFAULT_DATA)}-{preset_name or DEFAULT_PRESET}"
+    kind = f"from-{_run_name(init)}" if init else preset_name or DEFAULT_PRESET
+    path = run or Path("runs") / f"{_stem(data or DEFAULT_DATA)}-{kind}"
     if own and reason and not is_run_folder(path):
         resolution = resolution or OWN_DATA_RESOLUTION_PX
         if "LOCAL_RANK" not in os.environ:  # not in the processes that this one starts
@@ -224,6 +232,7 @@ def train(
         background=background,
         strict=strict,
         preset_name=preset_name,
+        init=init,
         resolution=resolution,
         unconditional=unconditional,
         network_options=network_options,
@@ -253,6 +262,17 @@ def choose_preset(
         progress=True,
     )
     return *default_preset(len(dataset), data), dataset
+
+
+def _run_name(path: Path) -> str:
+    """The name of a run's folder, also where one of its checkpoints is named.
+
+    Example:
+        >>> _run_name(Path("runs/cats")), _run_name(Path("runs/cats/checkpoints/step-00000100"))
+        ('cats', 'cats')
+    """
+    whole = path.resolve()
+    return (whole.parents[1] if whole.parent.name == "checkpoints" else whole).name
 
 
 def _stem(source: str) -> str:

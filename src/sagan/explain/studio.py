@@ -25,6 +25,7 @@ from sagan.models import Discriminator, Generator, build_discriminator, build_ge
 from sagan.nn.attention import record_attention
 from sagan.randomness import sample_latents
 from sagan.run import Run, find_checkpoint
+from sagan.runlog import read_records
 from sagan.sampling import load, load_discriminator, slerp, to_uint8
 
 _KEPT_NETWORKS = 4  # checkpoints whose networks stay in memory
@@ -269,7 +270,8 @@ class Studio:
 
 def _stops(run: Run, chosen: Path) -> Iterator[Stop]:
     """The places in training to go to: before it, and each sound checkpoint that was kept."""
-    if run.log_path.is_file():  # an imported run has none, and began elsewhere
+    first = next(read_records(run.log_path), None)
+    if first is not None and first["kind"] not in ("import", "init"):  # those began elsewhere
         yield Stop(0, 0, None)
     for path in sorted({*run.checkpoint_paths(), chosen}):
         try:

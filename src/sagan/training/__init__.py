@@ -13,6 +13,7 @@ __all__ = [
     "discriminator_loss",
     "generator_loss",
     "gradient_penalty",
+    "init_from",
     "train",
 ]
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from sagan.training.failure import TrainingFailure
     from sagan.training.loop import TrainResult, train
     from sagan.training.losses import discriminator_loss, generator_loss, gradient_penalty
+    from sagan.training.transfer import init_from
 else:
     _MODULES = {
         "EMA": "ema",
@@ -29,6 +31,7 @@ else:
         "discriminator_loss": "losses",
         "generator_loss": "losses",
         "gradient_penalty": "losses",
+        "init_from": "transfer",
         "train": "loop",
     }
 

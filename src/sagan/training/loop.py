@@ -34,6 +34,7 @@ from sagan.training.scoring import Scorer
 from sagan.training.signals import StopSignals
 from sagan.training.state import new_state, restore, state_tensors, weights_and_gradients
 from sagan.training.step import d_step, g_step, held_out_logits
+from sagan.training.transfer import begin
 from sagan.training.vitals import not_finite
 
 _NOT_FINITE = "{what} is no longer finite"
@@ -77,8 +78,8 @@ def train(
         How far it came, and whether a signal stopped it.
 
     Raises:
-        ValueError: the configuration differs from the run's, does not fit the data, the devices or
-            their memory, or asks for a metric or for TensorBoard that are not there.
+        ValueError: the configuration differs from the run's, does not fit data, devices or memory,
+            or asks for a metric, TensorBoard or a checkpoint that are not there.
         TrainingFailure: memory ran out, a loss, gradient or weight became NaN or infinite, or
             another failure came back more often than the runtime goes back; the checkpoints before
             stand.
@@ -95,19 +96,19 @@ def train(
     with fit.explained():
         trainer = _Trainer(config, runtime, run, engine, dataset)
         with run.lock() if main else nullcontext(), StopSignals() as stop:
-            if main:
-                _prepare_folder(run, config, dataset)
+            began = _prepare_folder(run, config, dataset) if main else []
             engine.barrier()
-            with trainer.resume(warning, engine.fallback, progress=progress):
+            with trainer.resume(warning, engine.fallback, *began, progress=progress):
                 return trainer.train(stop)
 
 
-def _prepare_folder(run: Run, config: RunConfig, dataset: ImageDataset) -> None:
+def _prepare_folder(run: Run, config: RunConfig, dataset: ImageDataset) -> list[str]:
     run.check_continues(config)
     run.write_config(config)
     run.write_excluded(dataset.excluded)
     run.samples_path.mkdir(exist_ok=True)
     run.remove_leftovers()
+    return begin(run, config)
 
 
 class _Trainer:
@@ -337,10 +338,8 @@ class _Trainer:
         return checkpoint
 
     def _stop_compiling(self, error: Exception) -> None:
-        """Go back to the newest checkpoint, as resuming does, and on from there uncompiled.
-
-        The failed step may have changed a part of the state: it is not gone on from.
-        """
+        """Go back to the newest checkpoint, as resuming does, and on from there uncompiled."""
+        # not from the failed step: it may have changed a part of the state
         self.runtime = replace(self.runtime, compile=False)
         self._rebuild(self.state.retry, without_alarms=False)
         self.journal.rewind(self.state.step)

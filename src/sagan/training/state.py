@@ -50,10 +50,15 @@ class TrainState:
 
 
 def new_state(config: RunConfig, runtime: Runtime, engine: Engine) -> TrainState:
-    """Build networks, average and optimisers on the engine's device, at step 0."""
+    """Build networks, average and optimisers on the engine's device, at step 0.
+
+    Raises:
+        ValueError: more blocks of the discriminator are to be frozen than it has.
+    """
     training = config.training
     generator = build_generator(config.network, seed=training.seed)
     discriminator = build_discriminator(config.network, seed=training.seed)
+    _freeze(discriminator, training.freeze_d)  # before it is wrapped, which notes what is trained
     layout = torch.channels_last if runtime.channels_last else torch.contiguous_format
     for network in (generator, discriminator):
         network.to(engine.device, memory_format=layout)  # type: ignore[call-overload]
@@ -77,6 +82,19 @@ def new_state(config: RunConfig, runtime: Runtime, engine: Engine) -> TrainState
             ramp_nimg=training.augment_ramp,
         )
     return TrainState(generator, discriminator, networks, ema, augmentation)
+
+
+def _freeze(discriminator: Discriminator, blocks: int) -> None:
+    """Take the first blocks, and the attention behind them, out of training."""
+    if blocks > len(discriminator.blocks):
+        raise ValueError(
+            f"freeze_d must be at most {len(discriminator.blocks)}, the discriminator's blocks, "
+            f"not {blocks}"
+        )
+    for i in range(blocks):
+        discriminator.blocks[i].requires_grad_(False)
+        if str(i) in discriminator.attention:
+            discriminator.attention[str(i)].requires_grad_(False)
 
 
 def state_tensors(state: TrainState) -> dict[str, dict[str, Tensor]]:

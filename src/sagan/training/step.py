@@ -64,11 +64,13 @@ class Networks:
 @contextmanager
 def frozen(network: nn.Module) -> Iterator[None]:
     """Take a network's parameters out of the gradient inside the block."""
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     network.requires_grad_(False)
     try:
         yield
     finally:
-        network.requires_grad_(True)
+        for parameter in trained:
+            parameter.requires_grad_(True)
 
 
 def d_step(
