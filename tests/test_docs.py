@@ -1,5 +1,6 @@
 """The README and the docs do what they say: commands and Python run, the trainings shortened."""
 
+import pkgutil
 import re
 import runpy
 import shlex
@@ -7,7 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+import sagan
 from sagan.cli import app, run_safely
 from sagan.cli.demo import demo
 
@@ -54,14 +57,40 @@ def test_every_command_runs(place, monkeypatch, capfd):
             assert (place / arguments[arguments.index("--out") + 1]).exists()
 
 
-def test_the_python_runs(place, monkeypatch):
+def test_the_python_runs_and_its_loop_learns(place, monkeypatch):
     monkeypatch.chdir(place)
-    (code,) = blocks("python")
+    monkeypatch.setattr("sagan.metrics.reference._SPLITS", 1)  # sooner
+    sampling, networks, loop, scoring = blocks("python")
+    shorter = loop.replace("num_samples=32_000", "num_samples=640")
+    assert shorter != loop
     names = {}
-    exec(code, names)
+    torch.manual_seed(0)
+    exec(sampling, names)
     assert names["images"].shape == (16, 1, 8, 8)
+    exec(networks, names)
     assert names["logits"].shape == (4,)
-    assert names["maps"].shape == (2, 256, 64)
+    assert names["maps"]["2"].weights.shape == (2, 256, 64)
+    exec(shorter, names)
+    untrained = sagan.sample(sagan.build_generator(names["network"]).eval(), 600)
+    exec(scoring, names)
+    before, after = (
+        pixel_distance(images, names["test"].images) for images in (untrained, names["made"])
+    )
+    assert after < 0.95 * before
+    assert names["ema"].network.attention["0"].gamma.item() != 0
+    assert names["scores"]["cas"].real_vs_real.value > 0.9
+    for picture in ("threes.png", "digits.png"):
+        assert (place / picture).stat().st_size > 1000
+
+
+def pixel_distance(generated, real):
+    return sagan.evaluate(generated, real, metrics="fd:pixel")["fd:pixel"].value
+
+
+def test_the_training_loop_has_ten_lines():
+    (loop,) = (block for block in blocks("python") if "for images, labels in batches:" in block)
+    body = loop[loop.index("for images, labels in batches:") :].split("\n")
+    assert sum(line.startswith(("for ", " ")) for line in body) == 10
 
 
 @pytest.mark.parametrize("file", [f for f in DOCS if blocks("python", f)], ids=lambda f: f.name)
@@ -88,7 +117,32 @@ def test_the_figures_of_the_walk_can_be_made_again(place, tmp_path, monkeypatch)
 def test_every_path_that_is_named_exists(file):
     for target in re.findall(r"\]\(([^)]+)\)", file.read_text()):
         if "://" not in target:
-            assert (file.parent / target).exists(), target
+            path, _, anchor = target.partition("#")
+            named = file.parent / path if path else file
+            assert named.exists(), target
+            assert not anchor or anchor in anchors(named), target
+
+
+def anchors(file):
+    """Where a link into a page can go, as GitHub names the headings."""
+    headings = re.findall(r"^#+ (.*)", file.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in headings}
+
+
+@pytest.mark.parametrize("file", [README, *DOCS], ids=lambda f: f.name)
+def test_every_name_of_the_package_exists(file):
+    """Of `sagan.a.b` in text and in code; TensorBoard's and exports' facts are no names of it."""
+    facts = {"sagan.step", "sagan.version", "sagan.weights", "sagan.attention"}
+    for name in set(re.findall(r"\bsagan(?:\.[A-Za-z_]\w*)+", file.read_text())) - facts:
+        assert resolve(name) is not None, name
+
+
+def resolve(name):
+    """What a dotted name means; None where it means nothing."""
+    try:
+        return pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        return None
 
 
 def test_every_preset_is_in_the_readme():

@@ -4,7 +4,8 @@
     generator = sagan.load("runs/demo")
     images = sagan.sample(generator, 16, classes=[3], seed=0)  # uint8 n c h w
 
-Importing the package imports nothing heavy; each name does on first use.
+Importing the package imports nothing heavy; each name brings what it needs on first use.
+docs/reference.md has them all.
 """
 
 import importlib
@@ -12,48 +13,92 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-_NAMES = {
-    "SelfAttention": "sagan.nn",
-    "SpectralNorm": "sagan.nn",
-    "ConditionalBatchNorm": "sagan.nn",
-    "power_iteration": "sagan.nn",
-    "NetworkConfig": "sagan.config",
-    "RunConfig": "sagan.config",
-    "TrainingConfig": "sagan.config",
-    "build_discriminator": "sagan.models",
-    "build_generator": "sagan.models",
-    "load": "sagan.exchange.opening",
-    "load_discriminator": "sagan.sampling",
-    "sample": "sagan.sampling",
-}
-
 __all__ = [
+    "EMA",
     "ConditionalBatchNorm",
+    "DiscriminatorBlock",
+    "GeneratorBlock",
     "NetworkConfig",
     "RunConfig",
     "SelfAttention",
     "SpectralNorm",
     "TrainingConfig",
     "__version__",
+    "attention_numbers",
     "build_discriminator",
     "build_generator",
+    "discriminator_loss",
+    "evaluate",
+    "generator_loss",
+    "gradient_penalty",
+    "image_grid",
     "load",
+    "load_dataset",
     "load_discriminator",
     "power_iteration",
+    "preset",
+    "record_attention",
     "sample",
+    "to_float",
+    "to_uint8",
 ]
 
 if TYPE_CHECKING:
     from sagan.config import NetworkConfig, RunConfig, TrainingConfig
+    from sagan.data import load_dataset
     from sagan.exchange.opening import load
+    from sagan.metrics import evaluate
     from sagan.models import build_discriminator, build_generator
-    from sagan.nn import ConditionalBatchNorm, SelfAttention, SpectralNorm, power_iteration
-    from sagan.sampling import load_discriminator, sample
+    from sagan.nn import (
+        ConditionalBatchNorm,
+        DiscriminatorBlock,
+        GeneratorBlock,
+        SelfAttention,
+        SpectralNorm,
+        attention_numbers,
+        power_iteration,
+        record_attention,
+    )
+    from sagan.presets import preset
+    from sagan.sampling import image_grid, load_discriminator, sample, to_float, to_uint8
+    from sagan.training import EMA, discriminator_loss, generator_loss, gradient_penalty
+else:  # hidden from type checkers, to whom any name would do otherwise
+    _MODULES = {
+        "EMA": "sagan.training",
+        "ConditionalBatchNorm": "sagan.nn",
+        "DiscriminatorBlock": "sagan.nn",
+        "GeneratorBlock": "sagan.nn",
+        "NetworkConfig": "sagan.config",
+        "RunConfig": "sagan.config",
+        "SelfAttention": "sagan.nn",
+        "SpectralNorm": "sagan.nn",
+        "TrainingConfig": "sagan.config",
+        "attention_numbers": "sagan.nn",
+        "build_discriminator": "sagan.models",
+        "build_generator": "sagan.models",
+        "discriminator_loss": "sagan.training",
+        "evaluate": "sagan.metrics",
+        "generator_loss": "sagan.training",
+        "gradient_penalty": "sagan.training",
+        "image_grid": "sagan.sampling",
+        "load": "sagan.exchange.opening",
+        "load_dataset": "sagan.data",
+        "load_discriminator": "sagan.sampling",
+        "power_iteration": "sagan.nn",
+        "preset": "sagan.presets",
+        "record_attention": "sagan.nn",
+        "sample": "sagan.sampling",
+        "to_float": "sagan.sampling",
+        "to_uint8": "sagan.sampling",
+    }
+
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULES:
+            raise AttributeError(f"module 'sagan' has no attribute {name!r}")
+        value = getattr(importlib.import_module(_MODULES[name]), name)
+        globals()[name] = value
+        return value
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _NAMES:
-        raise AttributeError(f"module 'sagan' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_NAMES[name]), name)
-    globals()[name] = value
-    return value
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -83,6 +83,13 @@ class TrainingConfig:
         evaluate_every: images between evaluations, each of which makes a snapshot; 0 for none.
         evaluate_metric: by which the best checkpoint is chosen, as `sagan evaluate` names it.
         evaluate_num: images generated for an evaluation.
+
+    Raises:
+        ValueError: a value is out of range; the message names it and what would do.
+
+    Example:
+        >>> TrainingConfig(loss="wgan-gp", d_steps=5).gradient_penalty
+        10.0
     """
 
     images: int = 96_000
@@ -193,7 +200,19 @@ class InitConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """Everything that makes a run what it is."""
+    """Everything that makes a run what it is, kept as `config.json` in its folder.
+
+    Args:
+        preset: the name of the recipe that it follows.
+        network: both networks.
+        training: how they are trained.
+        data: where the images come from, and their classes' names.
+        init: the run that this one began from, if any.
+
+    Example:
+        >>> RunConfig(network=NetworkConfig(resolution=64)).network.resolution
+        64
+    """
 
     preset: str = "digits"
     network: NetworkConfig = field(default_factory=NetworkConfig)

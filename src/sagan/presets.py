@@ -170,6 +170,14 @@ def default_preset(num_images: int, source: str) -> tuple[str, str]:
 def preset(name: str, resolution: int | None = None) -> tuple[NetworkConfig, TrainingConfig]:
     """Look a preset up, at another resolution than its own if one is given.
 
+    Args:
+        name: one of `PRESETS`.
+        resolution: side of the images in pixels; None takes the preset's own.
+
+    Returns:
+        The networks' configuration and that of the training. Channels and classes are the data's:
+        `dataclasses.replace` sets them.
+
     Raises:
         ValueError: there is no such preset, or its family has no such resolution.
 

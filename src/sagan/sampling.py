@@ -82,11 +82,31 @@ def load(
 def load_discriminator(
     path: str | os.PathLike[str], *, device: str | torch.device = "cpu"
 ) -> Discriminator:
-    """Open the discriminator of a run or checkpoint: images and labels to logits `b`.
+    """Open the discriminator of a run or checkpoint, in eval mode.
+
+    Args:
+        path: a run folder (its best checkpoint, else its latest) or a checkpoint folder.
+        device: where to put it.
+
+    Returns:
+        A module: images `b c h w` in [-1, 1] and labels `b` (none when unconditional) to logits
+        `b`, the higher the more real.
 
     Raises:
         ValueError: there is no run at the path.
-        CheckpointError: the checkpoint is damaged.
+        CheckpointError: the checkpoint is damaged, or has no discriminator.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from sagan.config import RunConfig
+        >>> from sagan.run import Run
+        >>> config = RunConfig(network=NetworkConfig(resolution=8, d_width=4))
+        >>> weights = build_discriminator(config.network).state_dict()
+        >>> run = Run(Path(tempfile.mkdtemp()))
+        >>> _ = run.save(1, {"discriminator": weights}, config=config, keep=1)
+        >>> load_discriminator(run.path)(torch.randn(2, 3, 8, 8)).shape
+        torch.Size([2])
     """
     checkpoint = find_checkpoint(path)
     network = build_discriminator(checkpoint.config.network)
@@ -180,6 +200,9 @@ def generate(
 def to_uint8(images: Tensor) -> Tensor:
     """Turn images in [-1, 1] into uint8 in [0, 255], rounding.
 
+    Args:
+        images: float, of any shape; what is outside of [-1, 1] is cut off.
+
     Example:
         >>> to_uint8(torch.tensor([-1.0, 0.0, 1.0])).tolist()
         [0, 128, 255]
@@ -188,7 +211,15 @@ def to_uint8(images: Tensor) -> Tensor:
 
 
 def to_float(images: Tensor) -> Tensor:
-    """Turn uint8 images in [0, 255] into float32 in [-1, 1]; `to_uint8` undoes it exactly."""
+    """Turn uint8 images in [0, 255] into float32 in [-1, 1]; `to_uint8` undoes it exactly.
+
+    Args:
+        images: of any shape.
+
+    Example:
+        >>> to_float(torch.tensor([0, 255], dtype=torch.uint8)).tolist()
+        [-1.0, 1.0]
+    """
     return images.float() / 127.5 - 1
 
 
@@ -229,8 +260,8 @@ def interpolation_labels(ends: tuple[int, int], frames: int, config: NetworkConf
     labels = spread_labels(2, config, ends)
     if labels is None:
         raise ValueError("this generator is unconditional: it has no classes to go between")
-    a, b = torch.nn.functional.one_hot(labels, config.classes).float()
-    return a.lerp(b, torch.linspace(0, 1, frames)[:, None])
+    rows: Tensor = torch.nn.functional.one_hot(labels, config.classes).float()
+    return rows[0].lerp(rows[1], torch.linspace(0, 1, frames)[:, None])
 
 
 @torch.no_grad()

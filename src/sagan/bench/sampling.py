@@ -49,7 +49,8 @@ def _comparison(name: str, side: int, batch: int, *, tiny: bool) -> Comparison:
         return LiteralForm(build_generator(network))
 
     def channels_last() -> nn.Module:
-        return build_generator(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        generator: nn.Module = build_generator(network)
+        return generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     def in_onnx_runtime() -> OnnxGenerator:
         facts = Facts(RunConfig(network=network), 0, "raw")

@@ -25,6 +25,11 @@ class ImageDataset:
         class_names: one a class, in label order.
         fingerprint: SHA-256 of images, labels and class names; empty where not computed.
         excluded: what was left out, as (name, reason).
+
+    Example:
+        >>> images, labels = np.zeros((2, 3, 8, 8), np.uint8), np.array([0, 1])
+        >>> len(ImageDataset(images, labels, ("cat", "dog")))
+        2
     """
 
     images: NDArray[np.uint8]

@@ -218,7 +218,7 @@ def _class_of(
         return label_name(value)
     if not 0 <= value < len(names):
         raise ValueError(f"label {value} is out of range: there are {len(names)} class names")
-    return names[value]
+    return str(names[value])
 
 
 def _content(value: Any) -> bytes | NDArray[np.uint8]:

@@ -119,7 +119,8 @@ def _inputs_reversed(state: State, layer: str) -> State:
         if key.endswith(".weight"):
             return tensor.flip(1)
         pixels = tensor.numel() // channels
-        return tensor.unflatten(0, (channels, pixels)).flip(0).flatten()
+        grid: Tensor = tensor.unflatten(0, (channels, pixels))
+        return grid.flip(0).flatten()
 
     weight = next(
         key for key in state if re.fullmatch(rf"{re.escape(layer)}(\.layer)?\.weight", key)

@@ -116,5 +116,5 @@ def _identify(tensors: Tensors, peer: str | None) -> tuple[str, Role]:
 
 
 def _first_missing(tensors: Tensors, module: ModuleType) -> str:
-    marks = [mark for role in module.MARKS.values() for mark in role]
+    marks: list[str] = [mark for role in module.MARKS.values() for mark in role]
     return next(mark for mark in marks if not begins(tensors.left, mark)).rstrip(".")

@@ -146,9 +146,11 @@ def walk(
 def _first_features(generator: Generator, latents: Tensor, labels: Tensor | None) -> Tensor:
     """What the first block puts out, `b c h w`, as in the generators' own forward."""
     if isinstance(generator, DCGANGenerator):
-        return generator.blocks[0](latents[:, :, None, None])
+        features: Tensor = generator.blocks[0](latents[:, :, None, None])
+        return features
     seed = generator.linear(latents).unflatten(1, (-1, 4, 4))
-    return generator.blocks[0](seed, labels)
+    features = generator.blocks[0](seed, labels)
+    return features
 
 
 def _strongest_first(kind: str, values: Tensor, vectors: Tensor, count: int) -> list[Direction]:

@@ -29,6 +29,9 @@ def near_duplicate_rate(features: NDArray[np.floating], distance: float) -> floa
     Raises:
         ValueError: fewer than 2 images.
 
+    Source:
+        Ours, see docs/metrics.md for what it sees.
+
     Example:
         >>> x = np.random.default_rng(0).normal(size=(100, 16))
         >>> distance = near_duplicate_distance(x)

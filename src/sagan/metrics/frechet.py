@@ -130,8 +130,20 @@ def frechet_distance_of(x: Features, y: Features) -> float:
     With fewer samples than features the singular values are those of the `i j` product of the
     centred features themselves: exact, and much faster for the classes of intra-FID.
 
+    Args:
+        x: features of the one set, `i d`.
+        y: features of the other, `j d`.
+
     Raises:
         ValueError: fewer than 2 samples, or different numbers of features.
+
+    Source:
+        As `frechet_distance`.
+
+    Example:
+        >>> x = np.random.default_rng(0).normal(size=(100, 4))
+        >>> round(frechet_distance_of(x, x + 2), 6)  # 4 features, each 2^2
+        16.0
     """
     if min(len(x), len(y)) < 2 or max(len(x), len(y)) >= x.shape[1] or x.shape[1] != y.shape[1]:
         return frechet_distance(_moments_of(x), _moments_of(y))

@@ -120,9 +120,20 @@ def load_inception(
         cache: folder for the downloaded file.
         device: where to compute.
 
+    Returns:
+        The extractor that `sagan.evaluate` and `prepare` take.
+
     Raises:
         ValueError: there is no such file, or it does not hold these weights.
         OSError: it could not be downloaded.
+
+    Source:
+        Heusel et al. 2017; Parmar et al. 2022 for the clean protocol.
+
+    Example:
+        >>> load_inception("inception", "weights.pth", cache=Path())
+        Traceback (most recent call last):
+        ValueError: there is no file weights.pth; ...
     """
     path = download_weights(cache) if source == DOWNLOAD else Path(source)
     if not path.is_file():

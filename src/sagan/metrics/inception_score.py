@@ -15,6 +15,10 @@ class InceptionScore:
     Images are dealt to the splits in turn, so that images in the order of their classes do not
     leave a split with some classes only (the references cut a shuffled sequence instead).
 
+    Args:
+        classes: k, of the logits.
+        splits: into which the images are dealt; papers take 10.
+
     Source:
         Salimans et al. 2016.
 

@@ -35,7 +35,8 @@ def kernel_distance(
     value with more variance, and depends on the draw; here the subsets give the spread only.
 
     Args:
-        x, y: `i d` and `j d`, at least 4 of each.
+        x: features of the one set, `i d`, at least 4.
+        y: features of the other, `j d`, at least 4.
         subsets: for the spread; 0 for none.
         subset_size: at most so many, and at most half of the smaller side.
         seed: of the subsets.

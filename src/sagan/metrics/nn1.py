@@ -30,7 +30,8 @@ def nn1(real: NDArray[np.floating], generated: NDArray[np.floating]) -> NN1:
     An image with its nearest real and its nearest generated one equally far counts half.
 
     Args:
-        real, generated: `i d`, as many of both: the accuracy depends on the ratio.
+        real: `i d`.
+        generated: `i d`, as many: the accuracy depends on the ratio.
 
     Raises:
         ValueError: they are not as many, or fewer than 2.

@@ -44,6 +44,14 @@ class Score:
         per_class: by class name, of metrics that have it.
         details: further numbers.
         seconds: spent on this metric, the floor included and the features not.
+
+    Example:
+        >>> import numpy as np
+        >>> from sagan.metrics import evaluate
+        >>> images = np.random.default_rng(0).integers(0, 256, (100, 1, 8, 8), np.uint8)
+        >>> score = evaluate(images, images, metrics="fd:pixel")["fd:pixel"]
+        >>> score.value, score.better, score.n_generated, score.n_real
+        (0.0, 'lower', 100, 100)
     """
 
     metric: str

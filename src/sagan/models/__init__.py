@@ -17,10 +17,21 @@ __all__ = ["Discriminator", "Generator", "build_discriminator", "build_generator
 
 
 def build_generator(config: NetworkConfig, *, seed: int = 0) -> Generator:
-    """Build a generator; the same seed gives the same weights.
+    """Build a generator, in train mode; the same seed gives the same weights.
+
+    Args:
+        config: the network's sizes; `sagan.preset` has the published ones.
+        seed: of the weights; PyTorch's own generator is left as it is.
+
+    Returns:
+        A module: latents `b z` and labels `b` (none when unconditional) to images `b c h w` in
+        [-1, 1].
 
     Raises:
         ValueError: attention is wanted on a feature map that it does not have.
+
+    Source:
+        Zhang et al. 2019, by family: the released code, or the code that the article quotes.
 
     Example:
         >>> import torch
@@ -37,10 +48,21 @@ def build_generator(config: NetworkConfig, *, seed: int = 0) -> Generator:
 
 
 def build_discriminator(config: NetworkConfig, *, seed: int = 0) -> Discriminator:
-    """Build a discriminator; the same seed gives the same weights.
+    """Build a discriminator, in train mode; the same seed gives the same weights.
+
+    Args:
+        config: the network's sizes, the same as the generator's.
+        seed: of the weights; PyTorch's own generator is left as it is.
+
+    Returns:
+        A module: images `b c h w` in [-1, 1] and labels `b` (none when unconditional) to logits
+        `b`, the higher the more real.
 
     Raises:
         ValueError: attention is wanted on a feature map that it does not have.
+
+    Source:
+        As `build_generator`.
 
     Example:
         >>> import torch

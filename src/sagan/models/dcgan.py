@@ -7,6 +7,8 @@ in the generator only; LeakyReLU with slope 0.1 in the discriminator. Spectral n
 Source: heykeetae/Self-Attention-GAN, `sagan_models.py` and `spectral.py`.
 """
 
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -50,6 +52,9 @@ class DCGANGenerator(nn.Module):
                 x = self.attention[str(i)](x)
         return torch.tanh(self.to_image(x))
 
+    if TYPE_CHECKING:  # nn.Module's own returns Any
+        __call__ = forward
+
 
 class DCGANDiscriminator(nn.Module):
     """Images `b c h w` in [-1, 1] to logits `b`; unconditional."""
@@ -75,3 +80,6 @@ class DCGANDiscriminator(nn.Module):
                 x = self.attention[str(i)](x)
         logits: Tensor = self.to_logit(x).flatten()
         return logits
+
+    if TYPE_CHECKING:  # nn.Module's own returns Any
+        __call__ = forward

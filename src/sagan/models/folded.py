@@ -55,7 +55,7 @@ def fold(generator: _Generator) -> _Generator:
             up, norm, activation = block
             _fold_norm_into(up, norm, rows=1)
             folded.blocks[i] = nn.Sequential(up, activation)
-    return folded.requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return folded.requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 def _divided(layer: SpectralNorm) -> nn.Module:

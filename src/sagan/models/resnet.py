@@ -3,6 +3,8 @@
 Dimensions: b batch, c channels, h w the map's sides, z latent length, k classes.
 """
 
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -76,6 +78,9 @@ class ResNetGenerator(nn.Module):
                 x = self.attention[str(i)](x)
         return torch.tanh(self.to_image(F.relu(self.norm(x))))
 
+    if TYPE_CHECKING:  # nn.Module's own returns Any
+        __call__ = forward
+
 
 class ResNetDiscriminator(nn.Module):
     """Images `b c h w` in [-1, 1] and labels to logits `b`, by projection."""
@@ -124,6 +129,9 @@ class ResNetDiscriminator(nn.Module):
                 rows = self.embedding(labels)
             logits = logits + (rows * features).sum(1)
         return logits
+
+    if TYPE_CHECKING:  # nn.Module's own returns Any
+        __call__ = forward
 
 
 def check_labels(labels: Labels, classes: int) -> None:

@@ -6,7 +6,7 @@ pooling), e query and key width (c/8), d value width (c or c/2), both rounded do
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -29,8 +29,9 @@ class SelfAttention(nn.Module):
     Args:
         channels: C, at least 8.
         form: which of the two published forms.
-        spectral_norm: normalise the convolutions; by default as published (paper: yes, article:
-        no). spectral_eps: see `SpectralNorm`.
+        spectral_norm: normalise the convolutions; by default as published (`paper`: yes,
+            `article`: no).
+        spectral_eps: see `SpectralNorm`.
 
     Raises:
         ValueError: there are fewer than 8 channels, or the form is unknown.
@@ -99,6 +100,9 @@ class SelfAttention(nn.Module):
         """Map `b c h w` to the same shape."""
         return self._residual(x, attend(*self.project(x)))
 
+    if TYPE_CHECKING:  # nn.Module's own returns Any
+        __call__ = forward
+
     def reference(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Compute the same output literally, and with it the map `b n m`, as the quoted code."""
         attended, weights = reference_attention(*self.project(x))
@@ -110,27 +114,39 @@ class SelfAttention(nn.Module):
         return torch.bmm(query, key.transpose(1, 2)).softmax(dim=-1)
 
     def _residual(self, x: Tensor, attended: Tensor) -> Tensor:
-        features = attended.transpose(1, 2).unflatten(2, x.shape[2:])
+        features: Tensor = attended.transpose(1, 2).unflatten(2, x.shape[2:])
         if self.output is not None:
             features = self.output(features)
         return x + self.gamma * features
 
 
 class AttentionMap(NamedTuple):
-    """One layer's attention over one batch, with what is needed to read its coordinates."""
+    """One layer's attention over one batch, with what is needed to read its coordinates.
 
-    weights: Tensor  # b n m
-    height: int  # of the query grid; n = height * width
+    Args:
+        weights: `b n m`; each row sums to 1.
+        height: of the grid of queries; n = height * width.
+        width: of that grid.
+        key_stride: query pixels per key along each side.
+        gamma: the layer's.
+
+    Example:
+        >>> AttentionMap(torch.eye(16)[None], 4, 4, key_stride=1, gamma=0.0).grid().shape
+        torch.Size([1, 4, 4, 4, 4])
+    """
+
+    weights: Tensor
+    height: int
     width: int
-    key_stride: int  # query pixels per key along each side
+    key_stride: int
     gamma: float
 
     def grid(self) -> Tensor:
         """Reshape the map to `b h w kh kw`: the keys that each query position attends to."""
         s = self.key_stride
-        return self.weights.unflatten(2, (self.height // s, self.width // s)).unflatten(
-            1, (self.height, self.width)
-        )
+        by_key: Tensor = self.weights.unflatten(2, (self.height // s, self.width // s))
+        by_query: Tensor = by_key.unflatten(1, (self.height, self.width))
+        return by_query
 
 
 @contextmanager
@@ -139,6 +155,13 @@ def record_attention(network: nn.Module) -> Iterator[dict[str, AttentionMap]]:
 
     The forward itself stays as fast and as it is; each layer's map is made from the same input by
     the same projections. Layers appear in the order in which they run.
+
+    Args:
+        network: any module with `SelfAttention` layers in it.
+
+    Returns:
+        A context manager whose value is filled as the network runs: `AttentionMap`s by the layers'
+        names.
 
     Example:
         >>> net = nn.Sequential(SelfAttention(8, form="article"))
@@ -171,12 +194,24 @@ def record_attention(network: nn.Module) -> Iterator[dict[str, AttentionMap]]:
 
 
 class AttentionNumbers(NamedTuple):
-    """What one map is like, averaged over images and queries."""
+    """What one map is like, averaged over images and queries.
 
-    entropy: float  # nats; log m when uniform
-    distance: float  # mean attention distance, in pixels of the layer's feature map
-    far_mass: float  # share of attention farther away than half the map's height
-    query_dependence: float  # nats; 0 when every query looks at the same keys, at most log m
+    Args:
+        entropy: nats; log m when uniform.
+        distance: mean attention distance, in pixels of the layer's feature map.
+        far_mass: share of attention farther away than half the map's height.
+        query_dependence: nats; 0 when every query looks at the same keys, at most log m.
+
+    Example:
+        >>> uniform = AttentionMap(torch.full((1, 16, 16), 1 / 16), 4, 4, key_stride=1, gamma=0.0)
+        >>> attention_numbers(uniform)._asdict().keys()
+        dict_keys(['entropy', 'distance', 'far_mass', 'query_dependence'])
+    """
+
+    entropy: float
+    distance: float
+    far_mass: float
+    query_dependence: float
 
 
 def attention_numbers(attention: AttentionMap) -> AttentionNumbers:
@@ -187,6 +222,13 @@ def attention_numbers(attention: AttentionMap) -> AttentionNumbers:
     less the mean entropy of the rows. It is what one learns of the key from knowing the query
     (their mutual information, queries alike), and costs one pass over the map where the mean over
     pairs of rows would cost n^2 of them.
+
+    Args:
+        attention: one layer's map, from `record_attention`.
+
+    Returns:
+        Entropy and query dependence in nats, distance in pixels of the layer's feature map, far
+        mass in [0, 1].
 
     Example:
         >>> uniform = AttentionMap(torch.full((1, 16, 16), 1 / 16), 4, 4, key_stride=1, gamma=0.0)

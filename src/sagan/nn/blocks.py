@@ -3,6 +3,8 @@
 Dimensions: b batch, c channels, h w the map's sides.
 """
 
+from typing import TYPE_CHECKING
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -43,7 +45,11 @@ class ClassNorm(nn.Module):
         if isinstance(self.norm, ConditionalBatchNorm):
             assert labels is not None
             return self.norm(x, labels)
-        return self.norm(x)
+        normalised: Tensor = self.norm(x)
+        return normalised
+
+    if TYPE_CHECKING:  # nn.Module's own returns Any
+        __call__ = forward
 
 
 class GeneratorBlock(nn.Module):
@@ -53,11 +59,17 @@ class GeneratorBlock(nn.Module):
     the work.
 
     Args:
-        c_in, c_out: widths in channels.
+        c_in: width of the input in channels.
+        c_out: width of the output.
         classes: k of the norms; 0 is unconditional.
-        norm_eps, norm_momentum, spectral_eps: constants of the norms.
+        norm_eps: added to the batch norms' variance.
+        norm_momentum: weight of the new batch in their running statistics.
+        spectral_eps: see `SpectralNorm`.
         upsampling: `nearest`, or `bilinear` as mimicry has it.
         spectral_norm: whether the convolutions have it.
+
+    Source:
+        Miyato & Koyama 2018; as in the released code of Zhang et al. 2019.
 
     Example:
         >>> import torch
@@ -88,9 +100,12 @@ class GeneratorBlock(nn.Module):
 
     def forward(self, x: Tensor, labels: Labels) -> Tensor:
         """Map `b c_in h w` to `b c_out 2h 2w`."""
-        hidden = self._double(F.relu(self.norm1(x, labels)))
+        hidden: Tensor = self._double(F.relu(self.norm1(x, labels)))
         hidden = self.conv2(F.relu(self.norm2(self.conv1(hidden), labels)))
         return hidden + self._double(self.shortcut(x))
+
+    if TYPE_CHECKING:  # nn.Module's own returns Any
+        __call__ = forward
 
     def _double(self, x: Tensor) -> Tensor:
         return F.interpolate(x, scale_factor=2.0, mode=self.upsampling)
@@ -103,13 +118,17 @@ class DiscriminatorBlock(nn.Module):
     shortcut's 1x1 convolution: the same numbers for a quarter of the work.
 
     Args:
-        c_in, c_out: widths in channels.
+        c_in: width of the input in channels.
+        c_out: width of the output.
         downsample: halve the map.
         first: of the network.
         spectral_eps: see `SpectralNorm`.
         c_hidden: the width between the 3x3 convolutions; by default c_out.
         shortcut_relu: let the shortcut start behind the first ReLU, as it does wherever that ReLU
             works in place (StudioGAN, mimicry). The first block has none.
+
+    Source:
+        Miyato & Koyama 2018; as in the released code of Zhang et al. 2019.
 
     Example:
         >>> import torch
@@ -142,10 +161,13 @@ class DiscriminatorBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map `b c_in h w` to `b c_out h/2 w/2`, or h w without downsampling."""
         activated = x if self.first else F.relu(x)
-        hidden = self.conv2(F.relu(self.conv1(activated)))
+        hidden: Tensor = self.conv2(F.relu(self.conv1(activated)))
         skip = activated if self.shortcut_relu else x
         if self.downsample:
             hidden, skip = F.avg_pool2d(hidden, 2), F.avg_pool2d(skip, 2)
         if self.shortcut is not None:
             skip = self.shortcut(skip)
         return hidden + skip
+
+    if TYPE_CHECKING:  # nn.Module's own returns Any
+        __call__ = forward

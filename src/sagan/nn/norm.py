@@ -3,6 +3,8 @@
 Dimensions: b batch, c channels, h w the map's sides, k classes.
 """
 
+from typing import TYPE_CHECKING
+
 from torch import Tensor, nn
 
 Labels = Tensor | None  # int64 `b`, or class weights float `b k` (for mixtures of classes)
@@ -16,7 +18,7 @@ class ConditionalBatchNorm(nn.Module):
     `BatchNorm2d` inside, so that it can be swapped for a synchronised one.
 
     Args:
-        channels: c.
+        channels: c, of the maps.
         classes: k, at least 1.
         eps: added to the variance.
         momentum: weight of the new batch in the running statistics.
@@ -47,6 +49,9 @@ class ConditionalBatchNorm(nn.Module):
         bias = lookup(self.bias, labels)[:, :, None, None]
         normalised: Tensor = self.norm(x)
         return normalised + normalised * gain + bias
+
+    if TYPE_CHECKING:  # nn.Module's own returns Any
+        __call__ = forward
 
 
 def lookup(table: nn.Embedding, labels: Tensor) -> Tensor:

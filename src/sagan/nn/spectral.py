@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -79,13 +79,18 @@ class SpectralNorm(nn.Module):
         if weight.is_meta or torch.compiler.is_compiling():  # these take the formula as it is
             return weight / self.sigma()
         with _full_precision(weight):
-            normalised: Tensor = _Normalised.apply(weight, self.u, self.v, self.dim)
+            normalised: Tensor = _Normalised.apply(  # type: ignore[no-untyped-call]
+                weight, self.u, self.v, self.dim
+            )
         return normalised
 
     def forward(self, x: Tensor) -> Tensor:
         """Run the layer with the normalised weight."""
         output: Tensor = functional_call(self.layer, {"weight": self.normalized_weight()}, (x,))
         return output
+
+    if TYPE_CHECKING:  # nn.Module's own returns Any
+        __call__ = forward
 
 
 class _Order:
@@ -162,6 +167,13 @@ def _full_precision(tensor: Tensor) -> AbstractContextManager[None]:
 
 def power_iteration(network: nn.Module, steps: int = 1) -> None:
     """Advance every spectral norm of a network; call once per optimiser step of that network.
+
+    Args:
+        network: any module with `SpectralNorm` layers in it; their vectors change in place.
+        steps: of the iteration.
+
+    Source:
+        Miyato et al. 2018, algorithm 1.
 
     Example:
         >>> net = nn.Sequential(SpectralNorm(nn.Conv2d(3, 8, 3)), nn.ReLU())

@@ -1,10 +1,10 @@
-"""Training: losses, the averaged generator, one step, the loop, and the engine under it."""
+"""Training: losses, the averaged generator, one step, the loop, and the engine under it.
 
-from sagan.training.ema import EMA
-from sagan.training.failure import TrainingFailure
-from sagan.training.loop import TrainResult, train
-from sagan.training.losses import discriminator_loss, generator_loss, gradient_penalty
-from sagan.training.transfer import init_from
+Each name is imported on first use: losses and averages of other people's loops need no engine.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __all__ = [
     "EMA",
@@ -16,3 +16,26 @@ __all__ = [
     "init_from",
     "train",
 ]
+
+if TYPE_CHECKING:
+    from sagan.training.ema import EMA
+    from sagan.training.failure import TrainingFailure
+    from sagan.training.loop import TrainResult, train
+    from sagan.training.losses import discriminator_loss, generator_loss, gradient_penalty
+    from sagan.training.transfer import init_from
+else:
+    _MODULES = {
+        "EMA": "ema",
+        "TrainResult": "loop",
+        "TrainingFailure": "failure",
+        "discriminator_loss": "losses",
+        "generator_loss": "losses",
+        "gradient_penalty": "losses",
+        "init_from": "transfer",
+        "train": "loop",
+    }
+
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULES:
+            raise AttributeError(f"module 'sagan.training' has no attribute {name!r}")
+        return getattr(importlib.import_module(f"sagan.training.{_MODULES[name]}"), name)

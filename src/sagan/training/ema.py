@@ -1,17 +1,31 @@
 """The averaged generator."""
 
 import copy
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from sagan.checks import require
 
-class EMA:
+Network = TypeVar("Network", bound=nn.Module)
+
+
+class EMA(Generic[Network]):
     """Keep an exponential moving average of a network's parameters, and a copy of its buffers.
+
+    The average is `network`, in eval mode and without gradients. Call `update` after each step of
+    the network's optimiser.
 
     Args:
         network: the network to follow; deep-copied before it is wrapped or compiled.
-        decay: weight of the old average at each update; 0 copies.
+        decay: weight of the old average at each update, in [0, 1); 0 copies.
+
+    Raises:
+        ValueError: the decay is out of range.
+
+    Source:
+        Polyak & Juditsky 1992; Yazıcı et al. 2019 for GANs.
 
     Example:
         >>> layer = nn.Linear(1, 1, bias=False)
@@ -24,7 +38,8 @@ class EMA:
         0.1
     """
 
-    def __init__(self, network: nn.Module, *, decay: float) -> None:
+    def __init__(self, network: Network, *, decay: float) -> None:
+        require(0 <= decay < 1, f"decay must be in [0, 1), not {decay}")
         self.decay = decay
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
 

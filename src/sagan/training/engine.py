@@ -81,7 +81,8 @@ class Engine:
 
     def setup(self, module: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[Any, Any]:
         """Wrap a network and its optimiser; call the wrapped network, never the inner one."""
-        return self._fabric.setup(module, optimizer)
+        wrapped, its_optimizer = self._fabric.setup(module, optimizer)
+        return wrapped, its_optimizer
 
     def backward(self, loss: Tensor) -> None:
         """Run the backward pass."""

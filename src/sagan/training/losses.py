@@ -4,12 +4,14 @@ Dimensions: b batch.
 """
 
 from collections.abc import Callable
+from typing import get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from sagan.checks import require_choice
 from sagan.config import Loss
 
 
@@ -17,17 +19,25 @@ def discriminator_loss(loss: Loss, real_logits: Tensor, fake_logits: Tensor) -> 
     """The loss that the discriminator minimises, without the gradient penalty.
 
     Args:
-        loss: `hinge` (Lim & Ye 2017), `wgan-gp` (Gulrajani et al. 2017) or `non-saturating`
-            (Goodfellow et al. 2014).
-        real_logits, fake_logits: `b` each, of any two batch sizes.
+        loss: `hinge`, `wgan-gp` or `non-saturating`.
+        real_logits: `b`, what the discriminator says of real images.
+        fake_logits: `b`, likewise of generated ones, of as many or another number.
 
     Returns:
         A scalar.
+
+    Raises:
+        ValueError: the loss is unknown.
+
+    Source:
+        Lim & Ye 2017 (hinge); Gulrajani et al. 2017 (wgan-gp); Goodfellow et al. 2014
+        (non-saturating).
 
     Example:
         >>> discriminator_loss("hinge", torch.tensor([2.0, 0.5]), torch.tensor([-2.0])).item()
         0.25
     """
+    require_choice("loss", loss, get_args(Loss))
     if loss == "hinge":
         return F.relu(1 - real_logits).mean() + F.relu(1 + fake_logits).mean()
     if loss == "wgan-gp":
@@ -38,10 +48,24 @@ def discriminator_loss(loss: Loss, real_logits: Tensor, fake_logits: Tensor) -> 
 def generator_loss(loss: Loss, fake_logits: Tensor) -> Tensor:
     """The loss that the generator minimises.
 
+    Args:
+        loss: `hinge`, `wgan-gp` or `non-saturating`.
+        fake_logits: `b`, what the discriminator says of generated images.
+
+    Returns:
+        A scalar.
+
+    Raises:
+        ValueError: the loss is unknown.
+
+    Source:
+        As `discriminator_loss`; that of `hinge` and of `wgan-gp` is the same.
+
     Example:
         >>> generator_loss("hinge", torch.tensor([1.0, 3.0])).item()
         -2.0
     """
+    require_choice("loss", loss, get_args(Loss))
     return F.softplus(-fake_logits).mean() if loss == "non-saturating" else -fake_logits.mean()
 
 
@@ -59,7 +83,8 @@ def gradient_penalty(
 
     Args:
         discriminator: images and labels to logits.
-        real, fake: `b c h w`.
+        real: images `b c h w`.
+        fake: as many generated ones.
         labels: `b`, or None.
         mix: `b` in [0, 1], the share of `real` in each mixture.
 
@@ -80,4 +105,5 @@ def gradient_penalty(
     with sdpa_kernel(SDPBackend.MATH):
         logits = discriminator(between, labels)
         (gradient,) = torch.autograd.grad(logits.sum(), between, create_graph=True)
-    return ((gradient.flatten(1).norm(dim=1) - 1) ** 2).mean()
+    norms: Tensor = gradient.flatten(1).norm(dim=1)
+    return ((norms - 1) ** 2).mean()

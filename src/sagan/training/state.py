@@ -37,7 +37,7 @@ class TrainState:
     generator: Generator
     discriminator: Discriminator
     networks: Networks
-    ema: EMA
+    ema: EMA[Generator]
     augmentation: Augmentation | None = None
     step: int = 0
     log_sums: dict[str, Tensor] = field(default_factory=dict)

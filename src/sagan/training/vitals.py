@@ -83,7 +83,8 @@ def _largest(weight: Tensor) -> Tensor:
     v = start.to(matrix.device)
     for _ in range(_POWER_ITERATIONS):
         v = F.normalize(matrix.t() @ (matrix @ v), dim=0)
-    return (matrix @ v).norm()
+    largest: Tensor = (matrix @ v).norm()
+    return largest
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,9 @@ def _distances(images: Tensor) -> Tensor:
     """Root mean square differences of each pair of uint8 images `b c h w`, made small."""
     factor = -(-images.shape[-1] // _COMPARED_AT_PX)
     small = F.avg_pool2d(images.float(), factor).flatten(1)  # b d
-    return F.pdist(small) / small.shape[1] ** 0.5
+    distances: Tensor = F.pdist(small)
+    scale: float = small.shape[1] ** 0.5
+    return distances / scale
 
 
 def _square(distances: Tensor) -> Tensor:
