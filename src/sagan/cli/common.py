@@ -2,12 +2,31 @@
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sagan.facts import is_shared_folder
+from sagan.hub import is_hub_name
 
 if TYPE_CHECKING:
     from sagan.config import RunConfig
 
 _NAMED = 10  # files left out that are named on the terminal
+
+
+def refuse_shared(run: Path | None = None, **_: Any) -> None:
+    """Check a command's RUN where more is needed than a generator that was passed on alone.
+
+    Raises:
+        ValueError: it is one.
+    """
+    if run is None:
+        return
+    if is_hub_name(run) or is_shared_folder(run):
+        raise ValueError(
+            f"{run} is a generator alone: a run's folder is needed here; sagan sample and "
+            "sagan evaluate take either"
+        )
 
 
 def parse_classes(text: str | None, config: "RunConfig") -> list[int] | None:
