@@ -5,6 +5,7 @@ reads them back, and all that is not the network's under `sagan`. No torch here.
 """
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 from sagan import __version__
 from sagan.config import RunConfig, run_config_from_dict, to_dict
+from sagan.hub import is_hub_name
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -136,12 +138,11 @@ def read_config(content: bytes, where: object) -> Facts:
     if "family" not in values:
         raise ValueError(f"{where} is not of a network of sagan's: {_kind_of(values)}")
     own = values.pop("sagan", {})
+    if not isinstance(own, dict):
+        raise ValueError(f"{where} cannot be read: sagan must be an object, not {own!r}")
+    own.setdefault("data", {"source": ""})
+    version, step, weights = own.pop("version", ""), own.pop("step", 0), own.pop("weights", "")
     try:
-        if not isinstance(own, dict):
-            raise ValueError(f"sagan must be an object, not {own!r}")
-        own.setdefault("data", {"source": ""})
-        version, step = own.pop("version", None), own.pop("step", 0)
-        weights = own.pop("weights", "")
         if type(step) is not int or weights not in ("ema", "raw", ""):
             raise ValueError(f"step {step!r} and weights {weights!r}")
         config = run_config_from_dict({**own, "network": values})
@@ -198,3 +199,13 @@ def is_shared_folder(path: Path) -> bool:
             return "network" not in parse_config(file.read(MOST_CONFIG_BYTES), path)
     except (OSError, ValueError):
         return False
+
+
+def is_shared(path: str | os.PathLike[str]) -> bool:
+    """Whether a name is of a PyTorch generator that was passed on alone, not of a run."""
+    place = Path(path)
+    if is_hub_name(path):
+        return True
+    if place.is_dir():
+        return is_shared_folder(place)
+    return place.suffix.lower() == ".safetensors"

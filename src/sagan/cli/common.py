@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sagan.facts import is_shared_folder
-from sagan.hub import is_hub_name
+from sagan.facts import is_shared
 
 if TYPE_CHECKING:
     from sagan.config import RunConfig
@@ -22,7 +21,7 @@ def refuse_shared(run: Path | None = None, **_: Any) -> None:
     """
     if run is None:
         return
-    if is_hub_name(run) or is_shared_folder(run):
+    if is_shared(run):
         raise ValueError(
             f"{run} is a generator alone: a run's folder is needed here; sagan sample and "
             "sagan evaluate take either"

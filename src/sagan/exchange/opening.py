@@ -11,7 +11,7 @@ from sagan.config import RunConfig
 from sagan.exchange.folder import open_folder, open_hub
 from sagan.exchange.onnx import OnnxGenerator, open_onnx
 from sagan.exchange.weights_file import open_weights
-from sagan.facts import Facts, is_shared_folder
+from sagan.facts import Facts, is_shared
 from sagan.hub import is_hub_name, parse
 from sagan.models import Generator
 from sagan.models import fold as folded
@@ -99,16 +99,6 @@ def open_generator(
     _check_weights(facts, weights, path)
     network.to(device)
     return Opened(folded(network) if fold else network, facts)
-
-
-def is_shared(path: str | os.PathLike[str]) -> bool:
-    """Whether a name is of a PyTorch generator that was passed on alone, not of a run."""
-    place = Path(path)
-    if is_hub_name(path):
-        return True
-    if place.is_dir():
-        return is_shared_folder(place)
-    return place.suffix.lower() == ".safetensors"
 
 
 def _is_onnx(path: Path) -> bool:

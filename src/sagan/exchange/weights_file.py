@@ -10,7 +10,7 @@ import safetensors.torch
 from torch import Tensor
 
 from sagan.config import NetworkConfig
-from sagan.facts import Facts, read_facts
+from sagan.facts import Facts, is_shared_folder, read_facts
 from sagan.files import write_atomically
 from sagan.models import Generator, build_generator
 from sagan.models.channels import generator_stages
@@ -55,6 +55,9 @@ def open_weights(path: str | os.PathLike[str]) -> tuple[Generator, Facts]:
         OSError: it cannot be read.
     """
     strings, tensors = read_tensors(path, path)
+    folder = Path(path).parent
+    if "sagan.config" not in strings and is_shared_folder(folder):
+        raise ValueError(f"{path} has its configuration beside it: open the folder, {folder}")
     facts = read_facts(strings, path)
     return generator_of(facts, tensors, path), facts
 

@@ -103,14 +103,10 @@ class Pretrained(nn.Module):
         """
         if self.is_folded:
             raise ValueError("a folded generator cannot be passed on: open it without fold")
-        facts = self._published()
         tensors = {name: value.cpu().contiguous() for name, value in self.state_dict().items()}
-        strings = {"format": "pt"}  # which some programs ask for
-        if facts.weights:  # else nobody knows where they are from
-            strings |= facts.to_strings()
         return {
-            CONFIG_FILE: facts.to_config(),
-            WEIGHTS_FILE: safetensors.torch.save(tensors, strings),
+            CONFIG_FILE: self._published().to_config(),
+            WEIGHTS_FILE: safetensors.torch.save(tensors, {"format": "pt"}),  # as the hub has them
         }
 
     def _card(self, *, title: str, address: str) -> bytes:
