@@ -188,9 +188,9 @@ def _is_reachable() -> bool:
 
     if _constants().HF_HUB_OFFLINE:
         return False
-    if getproxies():
-        return True  # which is for them to say
     endpoint = urlsplit(_constants().ENDPOINT)
+    if {endpoint.scheme, "all"} & set(getproxies()):
+        return True  # which is for the proxy to say
     port = endpoint.port or {"http": 80}.get(endpoint.scheme, 443)
     try:
         socket.create_connection((endpoint.hostname or "", port), _KNOCK_SEC).close()
