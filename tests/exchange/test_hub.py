@@ -446,6 +446,9 @@ def test_the_command_line_writes_pushes_and_samples(run, served, tmp_path, capfd
     there = served.repositories["me/cats"]["main"]
     assert there["README.md"] == b"mine"
     assert set(there) == {*LAYOUT, "samples.png", ".gitattributes"}
+    Path("shared/README.md").write_text("mine, and changed")
+    assert command("export", run, "--out", "shared", "--push", "me/cats") == 0
+    assert there["README.md"] == b"mine, and changed"
     assert command("export", run, "--push", "me/dogs") == 0
     assert b"hub:me/dogs" in served.repositories["me/dogs"]["main"]["README.md"]
     for source, out in ((run, "a"), ("shared", "b"), ("hub:me/cats", "c"), ("hub:me/dogs", "d")):
@@ -466,7 +469,7 @@ def test_the_command_line_writes_pushes_and_samples(run, served, tmp_path, capfd
         (["explain", "SHARED", "--out", "o"], "is a generator alone"),
         (["explain", "hub:me/cats", "--out", "o"], "is a generator alone"),
         (["explore", "hub:me/cats"], "is a generator alone"),
-        (["train", "hub:me/cats"], "is a generator alone"),
+        (["train", "hub:me/cats", "--images", "64"], "is a generator alone"),
         (["sample", "hub:cats", "--num", "1", "--out", "o"], "names no model of the hub"),
         (["evaluate", "hub:cats"], "names no model of the hub"),
     ],
@@ -505,3 +508,17 @@ def test_folders_need_no_library_of_the_hub(run, tmp_path, monkeypatch):
     assert torch.equal(images(sagan.load(tmp_path / "mine")), images(generator))
     with pytest.raises(ValueError, match=r"pip install 'sagan\[hub\]'"):
         generator.push_to_hub("me/cats")
+
+
+def test_both_files_are_of_one_commit_whatever_is_pushed_meanwhile(folder, served, monkeypatch):
+    fetch, files = hub.fetch, contents(folder)
+    served.put("me/cats", files)
+    served.put("me/cats", files, "before")  # a commit that was is there for good
+
+    def pushed_meanwhile(*arguments, **options):
+        got = fetch(*arguments, **options)
+        served.put("me/cats", {"model.safetensors": b"new"})
+        return got
+
+    monkeypatch.setattr(hub, "fetch", pushed_meanwhile)
+    assert torch.equal(images(sagan.load("hub:me/cats")), images(sagan.load(folder)))
