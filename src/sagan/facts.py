@@ -4,6 +4,7 @@
 reads them back, and all that is not the network's under `sagan`. No torch here.
 """
 
+import dataclasses
 import json
 import os
 from collections.abc import Mapping
@@ -76,20 +77,16 @@ class Facts:
 
         Example:
             >>> from sagan.config import DataConfig
-        >>> config = RunConfig(data=DataConfig(source="/home/me/pets"))
+            >>> config = RunConfig(data=DataConfig(source="/home/me/pets"))
             >>> Facts(config, 7, "ema").published().config.data.source
             'pets'
         """
-        data, training = self.config.data, self.config.training
-        texts: dict[str, Any] = {
-            k: last_name(v) for k, v in vars(training).items() if isinstance(v, str)
-        }
-        config = replace(
-            self.config,
-            data=replace(data, source=last_name(data.source)),
-            training=replace(training, **texts),
-        )
-        return replace(self, config=config)
+        sections: dict[str, Any] = {}
+        for name, section in vars(self.config).items():
+            if dataclasses.is_dataclass(section) and name != "network":  # which names no files
+                texts = {k: last_name(v) for k, v in vars(section).items() if isinstance(v, str)}
+                sections[name] = replace(section, **texts)  # type: ignore[type-var]
+        return replace(self, config=replace(self.config, **sections))
 
 
 def last_name(source: str) -> str:
