@@ -199,10 +199,5 @@ def is_shared_folder(path: Path) -> bool:
 
 
 def is_shared(path: str | os.PathLike[str]) -> bool:
-    """Whether a name is of a PyTorch generator that was passed on alone, not of a run."""
-    place = Path(path)
-    if is_hub_name(path):
-        return True
-    if place.is_dir():
-        return is_shared_folder(place)
-    return place.suffix.lower() == ".safetensors"
+    """Whether a name is of a generator's folder that was passed on, here or on the hub."""
+    return is_hub_name(path) or (Path(path).is_dir() and is_shared_folder(Path(path)))

@@ -49,8 +49,8 @@ def evaluate(
     Parameters
     ----------
     images
-        A run's folder, one of its checkpoints', what sagan export wrote (but ONNX), or
-        hub:OWNER/NAME; or images: a folder, zip or array.
+        A run's folder, one of its checkpoints', a folder of sagan export, or hub:OWNER/NAME;
+        or images: a folder, zip or array.
     data
         Source of the real images, or a .npz of saved statistics; by default the run's own.
     metrics

@@ -66,7 +66,7 @@ def open_maker(
     """Open a generator that makes the images, from seeds.
 
     Args:
-        path: of a run or a checkpoint, or what `sagan.load` opens but for ONNX files.
+        path: of a run, a checkpoint or a folder that was passed on, or `hub:OWNER/NAME`.
         weights: ema or raw.
         device: where to make them.
         seed: of the first image, and of standing statistics.

@@ -83,9 +83,10 @@ def open_generator(
     fold: bool = False,
 ) -> Opened:
     """Open a generator, as `load` does, with what is known of its training."""
-    if not is_hub_name(path) and _is_onnx(Path(path)):
+    ending = "" if is_shared(path) or Path(path).is_dir() else Path(path).suffix.lower()
+    if ending == ".onnx":
         return _open_onnx(Path(path), weights, device)
-    if not is_shared(path):
+    if ending != ".safetensors" and not is_shared(path):
         network = sampling.load(path, weights=weights, device=device, fold=fold)
         assert network.facts is not None
         return Opened(network, network.facts)
@@ -99,10 +100,6 @@ def open_generator(
     _check_weights(facts, weights, path)
     network.to(device)
     return Opened(folded(network) if fold else network, facts)
-
-
-def _is_onnx(path: Path) -> bool:
-    return path.suffix.lower() == ".onnx" and not path.is_dir()
 
 
 def _open_onnx(path: Path, weights: str, device: str | torch.device) -> Opened:
