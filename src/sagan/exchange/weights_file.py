@@ -10,7 +10,7 @@ import safetensors.torch
 from torch import Tensor
 
 from sagan.config import NetworkConfig
-from sagan.facts import Facts, is_shared_folder, read_facts
+from sagan.facts import CONFIG_FILE, Facts, is_shared_folder, read_facts
 from sagan.files import write_atomically
 from sagan.models import Generator, build_generator
 from sagan.models.channels import generator_stages
@@ -56,7 +56,8 @@ def open_weights(path: str | os.PathLike[str]) -> tuple[Generator, Facts]:
     """
     strings, tensors = read_tensors(path, path)
     folder = Path(path).parent
-    if "sagan.config" not in strings and is_shared_folder(folder):
+    beside = (folder / CONFIG_FILE).is_file() and is_shared_folder(folder)
+    if "sagan.config" not in strings and beside:
         raise ValueError(f"{path} has its configuration beside it: open the folder, {folder}")
     facts = read_facts(strings, path)
     return generator_of(facts, tensors, path), facts
