@@ -102,7 +102,7 @@ def evaluate(
     with tempfile.TemporaryDirectory(prefix="sagan-") as cache:
         if is_generator(images):
             if resolution is not None:
-                raise ValueError("--resolution is for images; a generator has its own")
+                raise ValueError("--resolution is for images; a run has its own")
             subject = open_maker(
                 images,
                 weights=weights,
