@@ -13,8 +13,11 @@ FLOORS = {
     "checks": -2,
     "network": -1,
     "config": 0,
+    "card": 0.7,
     "devices": 0,
+    "facts": 0.5,
     "files": 0,
+    "hub": 0,
     "presets": 0.5,
     "pth": 0,
     "randomness": 0,
@@ -34,6 +37,7 @@ FLOORS = {
     "__main__": 6,
 }
 ONLY_IN = {
+    "huggingface_hub": {"hub.py"},
     "lightning_fabric": {"training/engine.py"},
     "cyclopts": {"cli"},
     "matplotlib": {"bench", "explain", "training/curves.py"},
@@ -47,6 +51,7 @@ ONLY_IN = {
         "checkpoint.py",
         "exchange/weights_file.py",
         "metrics/inception_features.py",
+        "models/pretrained.py",
     },
     "fastapi": {"explain/server.py"},
     "pydantic": {"explain/server.py"},

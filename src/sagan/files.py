@@ -1,6 +1,8 @@
 """Files that are there whole or not at all: written, synced, then renamed into place."""
 
 import os
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 TEMPORARY = ".partial-"  # begins the name of what is still being written
@@ -12,6 +14,29 @@ def write_atomically(path: Path, content: bytes) -> None:
     write_durably(temporary, content)
     os.replace(temporary, path)
     sync_folder(path.parent)
+
+
+def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Replace several files of a folder: all are on the disk before the first takes its name.
+
+    Other files in it stay. Where writing fails, nothing in it has changed.
+    """
+    made = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = {name: folder / f"{TEMPORARY}{name}" for name in contents}
+    try:
+        for name, content in contents.items():
+            write_durably(temporary[name], content)
+    except BaseException:
+        for path in temporary.values():
+            path.unlink(missing_ok=True)
+        if made:
+            with suppress(OSError):  # someone else wrote into it
+                folder.rmdir()
+        raise
+    for name, path in temporary.items():
+        os.replace(path, folder / name)
+    sync_folder(folder)
 
 
 def write_durably(path: Path, content: bytes) -> None:

@@ -105,6 +105,7 @@ class NetworkConfig:
         require_choice("g_upsampling", self.g_upsampling, get_args(Upsampling))
         require_at_least("d_halvings", self.d_halvings, 0)
         for name in ("g_channels", "d_channels", "d_hidden"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))  # JSON has lists
             for width in getattr(self, name):
                 require_at_least(name, width, 1)
         for name in ("g_attention", "d_attention", "d_attention_blocks"):

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from sagan.config import NetworkConfig
+from sagan.facts import Facts
 from sagan.models import Discriminator, Generator, build_discriminator, build_generator
 from sagan.models import fold as folded
 from sagan.randomness import generator_for, sample_latents
@@ -75,6 +76,7 @@ def load(
     checkpoint = find_checkpoint(path)
     network = build_generator(checkpoint.config.network)
     network.load_state_dict(checkpoint.tensors("ema" if weights == "ema" else "generator"))
+    network.facts = Facts(checkpoint.config, checkpoint.step, weights)
     network.to(device).eval().requires_grad_(False)
     return folded(network) if fold else network
 

@@ -16,10 +16,10 @@ import sagan
 from sagan.config import DataConfig, NetworkConfig, RunConfig
 from sagan.exchange import onnx as exchange_onnx
 from sagan.exchange.card import write_card
-from sagan.exchange.facts import Facts
 from sagan.exchange.onnx import ExportError, OnnxGenerator, export_onnx, onnx_bytes
 from sagan.exchange.opening import open_generator
 from sagan.exchange.weights_file import export_weights
+from sagan.facts import Facts
 from sagan.models import build_generator
 from sagan.nn import ConditionalBatchNorm
 from sagan.nn.attention import record_attention

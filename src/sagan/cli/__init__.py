@@ -9,10 +9,11 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, ValidationError
 
 from sagan import __version__
 from sagan.cli.bench import bench
+from sagan.cli.common import refuse_shared
 from sagan.cli.data import check, pack
 from sagan.cli.evaluate import evaluate
 from sagan.cli.explain import explain
@@ -31,14 +32,14 @@ app = App(
     help_format="plaintext",
     result_action="return_value",
 )
-app.command(train)
+app.command(train, validator=refuse_shared)
 app.command(sample)
 app.command(evaluate)
-app.command(explain)
-app.command(explore)
+app.command(explain, validator=refuse_shared)
+app.command(explore, validator=refuse_shared)
 app.command(bench)
 app.command(import_, name="import")
-app.command(export)
+app.command(export, validator=refuse_shared)
 _data = App(name="data", help="Check a data source, or pack it.", help_format="plaintext")
 _data.command(check)
 _data.command(pack)
@@ -56,6 +57,8 @@ def run_safely(command: Callable[[], int | None]) -> int:
         return command() or 0
     except KeyboardInterrupt:
         return fail("stopped", 130)
+    except ValidationError as error:
+        return fail(error.exception_message.rstrip("."), 2)
     except CycloptsError as error:
         return fail(f"{one_line(error)}; see --help", 2)
     except ValueError as error:  # what the user gave cannot be

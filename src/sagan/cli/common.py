@@ -2,12 +2,30 @@
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sagan.facts import is_shared
 
 if TYPE_CHECKING:
     from sagan.config import RunConfig
 
 _NAMED = 10  # files left out that are named on the terminal
+
+
+def refuse_shared(run: Path | None = None, **_: Any) -> None:
+    """Check a command's RUN where more is needed than a generator that was passed on alone.
+
+    Raises:
+        ValueError: it is one.
+    """
+    if run is None:
+        return
+    if is_shared(run):
+        raise ValueError(
+            f"{run} is a generator alone: a run's folder is needed here; sagan sample and "
+            "sagan evaluate take either"
+        )
 
 
 def parse_classes(text: str | None, config: "RunConfig") -> list[int] | None:

@@ -49,7 +49,8 @@ def evaluate(
     Parameters
     ----------
     images
-        A run's folder, or one of its checkpoints'; or images: a folder, zip or array.
+        A run's folder, one of its checkpoints', a folder of sagan export, or hub:OWNER/NAME;
+        or images: a folder, zip or array.
     data
         Source of the real images, or a .npz of saved statistics; by default the run's own.
     metrics
@@ -94,15 +95,15 @@ def evaluate(
 
     if metrics is not None:
         parse_metrics(metrics, kind)  # refused before anything is read
-    from sagan.cli.subjects import is_run, open_images, open_run
+    from sagan.cli.subjects import is_generator, open_images, open_maker
     from sagan.devices import pick_device
 
     place = pick_device(device)
     with tempfile.TemporaryDirectory(prefix="sagan-") as cache:
-        if is_run(images):
+        if is_generator(images):
             if resolution is not None:
                 raise ValueError("--resolution is for images; a run has its own")
-            subject = open_run(
+            subject = open_maker(
                 images,
                 weights=weights,
                 device=place,

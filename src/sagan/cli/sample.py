@@ -40,7 +40,7 @@ def sample(
     Parameters
     ----------
     run
-        A run's folder, one of its checkpoints', or a file of sagan export.
+        A run's folder, one of its checkpoints', what sagan export wrote, or hub:OWNER/NAME.
     num
         How many images in all, spread evenly over the classes; or frames of an interpolation.
     out
@@ -78,13 +78,14 @@ def sample(
 
     if run.suffix.lower() == ".onnx" and device == "auto":
         device = "cpu"  # where ONNX Runtime is
-    generator, config = open_generator(run, weights=weights, device=pick_device(device))
+    opened = open_generator(run, weights=weights, device=pick_device(device))
+    config = opened.config
     plan = (
         _walk(config, num, seed, classes, interpolate, interpolate_classes)
         if interpolate or interpolate_classes
         else _independent(config, num, seed, classes, truncation)
     )
-    images = generate(generator, plan.latents, plan.labels, batch_size=batch_size)
+    images = generate(opened.generator, plan.latents, plan.labels, batch_size=batch_size)
     if out.suffix.lower() == ".png":
         _write_grid(out, torch.cat(list(images)), plan)
     else:

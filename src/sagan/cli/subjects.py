@@ -16,6 +16,7 @@ from sagan.data.bundled import BUNDLED
 from sagan.data.decode import Unreadable
 from sagan.data.reading import read_all
 from sagan.data.sources import open_source
+from sagan.facts import is_shared
 from sagan.files import is_run_folder
 from sagan.metrics import RealImages, Reference, Score, split_off_test, with_test_split
 
@@ -48,12 +49,12 @@ class Subject:
     run: Path | None
 
 
-def is_run(path: Path) -> bool:
-    """Whether a path is a run's folder or a checkpoint's."""
-    return is_run_folder(path) or (path / "manifest.json").is_file()
+def is_generator(path: Path) -> bool:
+    """Whether a path is a run's folder or a checkpoint's, or a generator that was passed on."""
+    return is_run_folder(path) or (path / "manifest.json").is_file() or is_shared(path)
 
 
-def open_run(
+def open_maker(
     path: Path,
     *,
     weights: Literal["ema", "raw"],
@@ -62,10 +63,10 @@ def open_run(
     batch_size: int,
     standing_batches: int,
 ) -> Subject:
-    """Open a run whose generator makes the images, from seeds.
+    """Open a generator that makes the images, from seeds.
 
     Args:
-        path: of a run or a checkpoint.
+        path: of a run, a checkpoint or a folder that was passed on, or `hub:OWNER/NAME`.
         weights: ema or raw.
         device: where to make them.
         seed: of the first image, and of standing statistics.
@@ -73,15 +74,15 @@ def open_run(
         standing_batches: batches for standing statistics; 0 keeps the checkpoint's.
 
     Raises:
-        ValueError: there is no checkpoint.
+        ValueError: there is none.
         CheckpointError: it is damaged.
     """
-    from sagan.run import find_checkpoint
-    from sagan.sampling import load, standing_statistics
+    from sagan.exchange.opening import open_generator
+    from sagan.sampling import standing_statistics
 
-    checkpoint = find_checkpoint(path)
-    config = checkpoint.config
-    generator = load(checkpoint.path, weights=weights, device=device)
+    opened = open_generator(path, weights=weights, device=device)
+    generator, config = opened.generator, opened.config
+    assert isinstance(generator, nn.Module)
     standing_statistics(
         generator, config.network, batches=standing_batches, batch_size=batch_size, seed=seed
     )
@@ -90,16 +91,16 @@ def open_run(
         channels=config.network.channels,
         background=config.data.background,
         class_names=tuple(config.data.class_names) if config.network.classes else (),
-        source=config.data.source,
+        source=config.data.source or None,
         available=None,
         make=lambda num: made_by(generator, config.network, num, seed, batch_size),
         facts={
             "run": str(path),
-            "step": checkpoint.step,
-            "weights": weights,
+            "step": opened.facts.step,
+            "weights": opened.facts.weights,
             "standing_batches": standing_batches,
         },
-        run=path if is_run_folder(path) else path.parent.parent,
+        run=None if is_shared(path) else path if is_run_folder(path) else path.parent.parent,
     )
 
 
@@ -199,7 +200,7 @@ def renumber(subject: Subject, real: RealImages, source: str) -> NDArray[np.int6
     if not subject.class_names or real.labels is None:
         return None
     if not set(subject.class_names) <= set(real.class_names):
-        whose = "the run's" if subject.run else "those of the images"
+        whose = "the run's" if subject.available is None else "those of the images"
         raise ValueError(f"the classes of {source} are not {whose}")
     return np.array([real.class_names.index(name) for name in subject.class_names])
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from sagan.config import NetworkConfig
-from sagan.exchange.facts import Facts, facts_of, read_facts
+from sagan.facts import Facts, read_facts
 from sagan.files import write_atomically
 from sagan.models import Generator, fold
 from sagan.models.resnet import check_labels
@@ -171,7 +171,9 @@ def export_onnx(
     """
     checkpoint = find_checkpoint(run)
     network = load(checkpoint.path, weights=weights)
-    content = onnx_bytes(network, facts_of(checkpoint, weights), attention=attention)
+    content = onnx_bytes(
+        network, Facts(checkpoint.config, checkpoint.step, weights), attention=attention
+    )
     exported = OnnxGenerator(content, out)
     differences = {b: _difference(network, exported, b) for b in _PARITY_BATCHES}
     worst = max(differences.values(), key=lambda d: d if d == d else float("inf"))

@@ -1,4 +1,4 @@
-"""A generator from wherever it is: a run, or a file that `sagan export` wrote."""
+"""A generator from wherever it is: a run, a file or folder to pass on, or the hub."""
 
 import os
 from pathlib import Path
@@ -8,19 +8,25 @@ import torch
 
 from sagan import sampling
 from sagan.config import RunConfig
-from sagan.exchange.facts import Facts
+from sagan.exchange.folder import open_folder, open_hub
 from sagan.exchange.onnx import OnnxGenerator, open_onnx
 from sagan.exchange.weights_file import open_weights
+from sagan.facts import Facts, is_shared
+from sagan.hub import is_hub_name, parse
 from sagan.models import Generator
 from sagan.models import fold as folded
-from sagan.run import find_checkpoint
 
 
 class Opened(NamedTuple):
-    """A generator, and the configuration of the run that trained it."""
+    """A generator, and where it comes from."""
 
     generator: Generator | OnnxGenerator
-    config: RunConfig
+    facts: Facts
+
+    @property
+    def config(self) -> RunConfig:
+        """Of the run that trained it."""
+        return self.facts.config
 
 
 def load(
@@ -33,10 +39,11 @@ def load(
     """Open a generator, in eval mode.
 
     Args:
-        path: a run folder (its best checkpoint, else its latest), a checkpoint folder, or a .onnx
-            or .safetensors file of `sagan export`.
-        weights: `ema` for the averaged weights that sampling uses, `raw` for the trained ones. A
-            file holds one set, which the default opens whichever it is.
+        path: a run folder (its best checkpoint, else its latest), a checkpoint folder, a .onnx or
+            .safetensors file of `sagan export`, a folder of `save_pretrained`, or such a folder on
+            the Hugging Face hub: `hub:OWNER/NAME` or `hub:OWNER/NAME@REVISION`.
+        weights: `ema` for the averaged weights that sampling uses, `raw` for the trained ones. All
+            but runs hold one set, which the default opens whichever it is.
         device: where to put it; ONNX files run on the CPU.
         fold: work its norms into its weights, for sampling alone (see `sagan.models.fold`): the
             same images but for rounding, sooner. ONNX files have it done already.
@@ -75,32 +82,47 @@ def open_generator(
     device: str | torch.device = "cpu",
     fold: bool = False,
 ) -> Opened:
-    """Open a generator, as `load` does, with its run's configuration."""
-    path = Path(path)
-    if not _is_model_file(path):
+    """Open a generator, as `load` does, with what is known of its training."""
+    ending = "" if is_shared(path) or Path(path).is_dir() else Path(path).suffix.lower()
+    if ending == ".onnx":
+        return _open_onnx(Path(path), weights, device)
+    if ending != ".safetensors" and not is_shared(path):
         network = sampling.load(path, weights=weights, device=device, fold=fold)
-        return Opened(network, find_checkpoint(path).config)
-    if not path.is_file():
-        raise ValueError(f"{path} does not exist: name a run folder, or a file of sagan export")
-    if path.suffix.lower() == ".onnx":
-        if torch.device(device).type != "cpu":
-            raise ValueError(f"{path} is run by ONNX Runtime on the CPU, not on {device}")
-        exported = open_onnx(path)
-        _check_weights(exported.facts, weights, path)
-        return Opened(exported, exported.facts.config)
-    network, facts = open_weights(path)
+        assert network.facts is not None
+        return Opened(network, network.facts)
+    if is_hub_name(path):
+        network, facts = open_hub(parse(path))
+    elif Path(path).is_dir():
+        network, facts = open_folder(Path(path))
+    else:
+        _check_is_there(Path(path))
+        network, facts = open_weights(path)
     _check_weights(facts, weights, path)
     network.to(device)
-    return Opened(folded(network) if fold else network, facts.config)
+    return Opened(folded(network) if fold else network, facts)
 
 
-def _is_model_file(path: Path) -> bool:
-    """Whether a path is named as a file of `sagan export`, and is no folder."""
-    return path.suffix.lower() in (".onnx", ".safetensors") and not path.is_dir()
+def _open_onnx(path: Path, weights: str, device: str | torch.device) -> Opened:
+    _check_is_there(path)
+    if torch.device(device).type != "cpu":
+        raise ValueError(f"{path} is run by ONNX Runtime on the CPU, not on {device}")
+    exported = open_onnx(path)
+    _check_weights(exported.facts, weights, path)
+    return Opened(exported, exported.facts)
 
 
-def _check_weights(facts: Facts, weights: str, path: Path) -> None:
+def _check_is_there(path: Path) -> None:
+    if not path.is_file():
+        raise ValueError(f"{path} does not exist: name a run folder, or a file of sagan export")
+
+
+def _check_weights(facts: Facts, weights: str, path: object) -> None:
     if weights not in ("ema", "raw"):
         raise ValueError(f"unknown weights {weights!r}: ema or raw")
     if weights == "raw" and facts.weights != "raw":
-        raise ValueError(f"{path} holds the averaged weights only")
+        held = (
+            "the averaged weights only"
+            if facts.weights
+            else "weights of one kind, it is not said which"
+        )
+        raise ValueError(f"{path} holds {held}")

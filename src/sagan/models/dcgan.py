@@ -15,12 +15,13 @@ from torch import Tensor, nn
 
 from sagan.config import NetworkConfig
 from sagan.models.channels import discriminator_stages, generator_stages
+from sagan.models.pretrained import Pretrained
 from sagan.models.resnet import attention_after, check_labels
 from sagan.nn.norm import Labels
 from sagan.nn.spectral import SpectralNorm
 
 
-class DCGANGenerator(nn.Module):
+class DCGANGenerator(Pretrained):
     """Latents `b z` to images `b c h w` in [-1, 1]; unconditional."""
 
     def __init__(self, config: NetworkConfig) -> None:

@@ -43,6 +43,7 @@ def fold(generator: _Generator) -> _Generator:
         True
     """
     folded = copy.deepcopy(generator).eval()
+    folded.is_folded = True
     for parent in list(folded.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, SpectralNorm):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from sagan.config import NetworkConfig
 from sagan.models.channels import Stage, discriminator_stages, generator_stages
+from sagan.models.pretrained import Pretrained
 from sagan.nn.attention import SelfAttention
 from sagan.nn.blocks import DiscriminatorBlock, GeneratorBlock, sn_conv
 from sagan.nn.norm import Labels
@@ -38,7 +39,7 @@ def attention_after(
     )
 
 
-class ResNetGenerator(nn.Module):
+class ResNetGenerator(Pretrained):
     """Latents `b z` and labels to images `b c h w` in [-1, 1]."""
 
     def __init__(self, config: NetworkConfig) -> None:
