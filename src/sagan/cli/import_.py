@@ -4,6 +4,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sagan.files import refuse_model_file
+
 if TYPE_CHECKING:
     from sagan.exchange import Imported
 
@@ -34,6 +36,7 @@ def import_(*files: str, out: Path) -> None:
     for path in paths:
         if not path.is_file():
             raise ValueError(f"{path} is neither a file nor one of {', '.join(PEERS)}")
+        refuse_model_file(path)
     made = import_run(paths, out, peer=peer)
     print("\n".join(_report(made, out)), file=sys.stderr)
 
