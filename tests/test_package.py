@@ -9,6 +9,7 @@ import sys
 import tarfile
 import tomllib
 import zipfile
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -27,8 +28,16 @@ CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text())
 APACHE_2_0_SHA256 = "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"
 IMPORTED_AS = {"pillow": "PIL", "scikit-learn": "sklearn"}
 COME_WITH = {"fastapi": {"pydantic", "starlette"}}  # it promises them
-TOP = "CHANGELOG.md CITATION.cff LICENSE README.md constraints.txt dev pyproject.toml".split()
-FOLDERS = "benchmarks docs examples src tests".split()
+FOLDERS = ["benchmarks", "docs", "examples", "src", "tests"]
+TOP = [
+    "CHANGELOG.md",
+    "CITATION.cff",
+    "LICENSE",
+    "README.md",
+    "constraints.txt",
+    "dev",
+    "pyproject.toml",
+]
 
 
 def test_the_version_is_one_and_semantic(capsys):
@@ -96,8 +105,8 @@ def test_nothing_that_is_needed_has_a_licence_that_binds_users():
 
 
 def test_every_library_that_is_imported_is_declared():
-    lines = [*PROJECT["dependencies"], *sum(PROJECT["optional-dependencies"].values(), [])]
-    names = {Requirement(line).name for line in lines}
+    lines = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
+    names = {Requirement(line).name for line in chain.from_iterable(lines)}
     known = {IMPORTED_AS.get(name, name.replace("-", "_")) for name in names}
     known |= {"sagan"}.union(*(COME_WITH.get(name, set()) for name in names))
     for path in (ROOT / "src").rglob("*.py"):
