@@ -21,11 +21,12 @@ def test_each_way_to_the_first_image_is_a_process_of_its_own(monkeypatch):
     torch, run, file, onnx, command = result["candidates"]
     assert onnx == {"name": "ONNX file", "skipped": "ONNX needs packages that are not installed"}
     assert all("median_sec" in c for c in (torch, run, file, command))
-    assert calls[0] == ["-c", "import torch"]
-    kinds = {call[0]: call for call in calls[1:]}
-    assert kinds["-m"][1:3] == ["sagan", "sample"]
-    assert all("sagan.load" in call[1] for call in calls[1:] if call[0] == "-c")
-    assert any(call[-1].endswith("model.safetensors") for call in calls)
+    bare, from_run, from_file, by_command = {tuple(call): call for call in calls}.values()
+    assert bare == ["-c", "import torch"]
+    assert "sagan.load" in from_run[1]
+    assert "sagan.load" in from_file[1]
+    assert from_file[2] == f"{from_run[2]}/model.safetensors"
+    assert by_command[:4] == ["-m", "sagan", "sample", from_run[2]]
 
 
 def test_the_processor_time_of_a_candidates_processes_is_its_own():
