@@ -197,6 +197,15 @@ def test_maps_are_there_only_when_asked_for(plain):
     assert [o.name for o in onnx.load_from_string(plain).graph.output] == ["images"]
 
 
+def test_what_no_file_can_hold_is_refused_before_the_work(tmp_path, monkeypatch):
+    run = made_run(tmp_path / "pets", "unconditional")
+    n_bytes = sum(t.nbytes for t in sagan.load(run.path).state_dict().values())
+    monkeypatch.setattr(exchange_onnx, "_MOST_FILE_BYTES", n_bytes - 1)
+    with pytest.raises(ValueError, match="GiB, and an ONNX file holds at most 2"):
+        export_onnx(run.path, tmp_path / "model.onnx")
+    assert not (tmp_path / "model.onnx").exists()
+
+
 def test_a_file_that_differs_is_not_written(tmp_path, monkeypatch, plain):
     run = made_run(tmp_path / "pets", "unconditional")
     model = onnx.load_from_string(plain)
