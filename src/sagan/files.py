@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 TEMPORARY = ".partial-"  # begins the name of what is still being written
+MODEL_ENDINGS = (".onnx", ".safetensors")  # of what `sagan export` writes
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -61,3 +62,27 @@ def sync_folder(path: Path) -> None:
 def is_run_folder(path: Path) -> bool:
     """Whether a run lies there, by its configuration; nothing is read."""
     return (path / "config.json").is_file()
+
+
+def refuse_model_file(path: Path) -> None:
+    """Say of a model file, where something else is needed, what opens it.
+
+    Raises:
+        ValueError: it is one, by its name.
+    """
+    if path.suffix.lower() in MODEL_ENDINGS and path.is_file():
+        raise ValueError(
+            f"{path} is a model file, as sagan export writes: only sagan sample and sagan.load "
+            "open it"
+        )
+
+
+def refuse_file(path: Path) -> None:
+    """Refuse any file where a run folder is needed.
+
+    Raises:
+        ValueError: there is a file.
+    """
+    refuse_model_file(path)
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"{path} is a file, not a run folder")

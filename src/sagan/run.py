@@ -19,7 +19,7 @@ from sagan.checkpoint import (
     write_checkpoint,
 )
 from sagan.config import RunConfig, differences, run_config_from_dict, to_dict
-from sagan.files import TEMPORARY, is_run_folder, write_atomically
+from sagan.files import TEMPORARY, is_run_folder, refuse_file, write_atomically
 
 _DOOMED = ".removed-"
 
@@ -286,6 +286,7 @@ def find_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     path = Path(path)
     if not path.exists():
         raise ValueError(f"{path} does not exist: name a run folder")
+    refuse_file(path)
     if (path / "manifest.json").is_file():
         return open_checkpoint(path)
     return Run(path).checkpoint()

@@ -112,6 +112,62 @@ def test_other_bad_input_is_one_line_and_writes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["explain", "FILE", "--out", "o"],
+        ["explore", "FILE", "--no-open"],
+        ["evaluate", "FILE"],
+        ["train", "FILE"],
+        ["export", "FILE", "--out", "o.onnx"],
+        ["import", "FILE", "--out", "o"],
+    ],
+    ids=lambda command: command[0],
+)
+@pytest.mark.parametrize("name", ["model.onnx", "Model.SafeTensors", "notes.txt"])
+def test_a_file_where_a_run_is_needed_is_told_with_what_opens_it(
+    tmp_path, capfd, monkeypatch, command, name
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_text("as it may be")
+    assert sagan(*[name if o == "FILE" else o for o in command]) == 2
+    err = capfd.readouterr().err
+    assert err.count("\n") == 1
+    if name == "notes.txt":
+        assert "model file" not in err
+        assert command[0] in ("evaluate", "import") or "is a file, not a run folder" in err
+    else:
+        assert f"{name} is a model file" in err
+        assert "sagan sample and sagan.load open it" in err
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def integer_options():
+    """Each option that is a whole number: its command, and what else that asks for."""
+    for command in ("data check", "data pack", *SURFACE):
+        inner = app
+        for part in command.split():
+            inner = inner[part]
+        arguments = inner.assemble_argument_collection(parse_docstring=False)
+        for option in (a for a in arguments if a.hint in (int, int | None)):
+            asked = [a.name for a in arguments if a.required and a.name.startswith("--")]
+            yield command, option.name, [f"{name}=1" for name in asked if name != option.name]
+
+
+def test_a_whole_number_is_not_made_of_another(tmp_path, capfd, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = list(integer_options())
+    found = {(command, option) for command, option, _ in options}
+    assert {("train", "--devices"), ("sample", "--num"), ("data check", "--channels")} < found
+    for command, option, asked in options:
+        assert sagan(*command.split(), "here", *asked, f"{option}=1.5") == 2
+        said = f"sagan: Invalid value for {option}: 1.5 is not a whole number; see --help\n"
+        assert capfd.readouterr().err == said
+    assert sagan("sample", "nowhere", "--num", "1_000", "--out", "o") == 2
+    assert "nowhere does not exist" in capfd.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_same_command_again_is_done_at_once_and_a_different_one_refused(run, capfd):
     assert sagan("train", run) == 0
     assert sagan("train", run, "--g-width", "4", "--preset", "digits", "--images", "320") == 0

@@ -105,6 +105,29 @@ def test_samples_of_the_same_seeds_are_the_same(exported):
     assert (ours.int() - theirs.int()).abs().max() <= 1
 
 
+@pytest.mark.parametrize("batch", [0, 1, 2, 5])
+def test_maps_are_made_for_so_many_images_at_once_as_memory_allows(exported, batch, monkeypatch):
+    _, done = exported
+    generator = sagan.load(done.path)
+    latents, labels = inputs(generator.config, batch)
+    whole, whole_maps = generator(latents, labels), generator.attention(latents, labels)
+    of_one = generator.attention(*inputs(generator.config, 1))
+    most_bytes = 2 * max(weights.nbytes for weights in of_one.values())
+    monkeypatch.setattr(exchange_onnx, "_MOST_MAP_BYTES", most_bytes)
+    session, sizes = generator._session, []
+
+    class Watched:
+        def run(self, names, feed):
+            sizes.append(len(feed["latents"]))
+            return session.run(names, feed)
+
+    generator._session = Watched()
+    assert torch.allclose(generator(latents, labels), whole, rtol=0, atol=1e-5)
+    assert sizes == {0: [0], 1: [1], 2: [2], 5: [2, 2, 1]}[batch]
+    for name, weights in generator.attention(latents, labels).items():
+        assert torch.allclose(weights, whole_maps[name], rtol=0, atol=1e-5)
+
+
 def test_the_parity_that_is_told_was_measured(exported):
     _, done = exported
     assert list(done.differences) == [1, 2, 7]
@@ -172,6 +195,15 @@ def test_maps_are_there_only_when_asked_for(plain):
     with pytest.raises(ValueError, match="holds no attention maps: export with --attention"):
         generator.attention(torch.randn(1, 128))
     assert [o.name for o in onnx.load_from_string(plain).graph.output] == ["images"]
+
+
+def test_what_no_file_can_hold_is_refused_before_the_work(tmp_path, monkeypatch):
+    run = made_run(tmp_path / "pets", "unconditional")
+    n_bytes = sum(t.nbytes for t in sagan.load(run.path).state_dict().values())
+    monkeypatch.setattr(exchange_onnx, "_MOST_FILE_BYTES", n_bytes - 1)
+    with pytest.raises(ValueError, match="GiB, and an ONNX file holds at most 2"):
+        export_onnx(run.path, tmp_path / "model.onnx")
+    assert not (tmp_path / "model.onnx").exists()
 
 
 def test_a_file_that_differs_is_not_written(tmp_path, monkeypatch, plain):

@@ -4,6 +4,7 @@ from sagan.bench.attention import attention_case
 from sagan.bench.data import data_case
 from sagan.bench.device import device_case
 from sagan.bench.harness import Case
+from sagan.bench.opening import opening_case
 from sagan.bench.sampling import sampling_case
 from sagan.bench.scaling import scaling_case
 from sagan.bench.spectral import spectral_case
@@ -14,6 +15,7 @@ CASES: dict[str, Case] = {
     "spectral": spectral_case,
     "step": step_case,
     "sampling": sampling_case,
+    "opening": opening_case,
     "data": data_case,
     "scaling": scaling_case,
     "device": device_case,

@@ -3,12 +3,10 @@
 Everything is made from the bundled photographs, in a temporary folder that is removed at the end.
 """
 
-import atexit
 import functools
 import io
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,7 +16,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from sagan.bench.harness import Candidate, Comparison, Scale
+from sagan.bench.harness import Candidate, Comparison, Scale, workplace
 from sagan.data import load_dataset
 from sagan.data.load import pack_dataset
 from sagan.data.packed import open_packed, write_packed
@@ -70,16 +68,9 @@ _FORMS: tuple[tuple[Form, int], ...] = (("PNG", 64), ("JPEG", 256))
 
 
 @functools.cache
-def _workplace() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="sagan-bench-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
-
-
-@functools.cache
 def _pictures(form: Form, side: int, count: int) -> Path:
     """A folder of pictures, no two alike: crops of photographs, side by side."""
-    folder = _workplace() / f"{form}-{side}-{count}"
+    folder = workplace() / f"{form}-{side}-{count}"
     folder.mkdir()
     crops = load_dataset("photographs", resolution=_RESOLUTION_PX).images.transpose(0, 2, 3, 1)
     tiles, px = side // _RESOLUTION_PX, _RESOLUTION_PX
@@ -111,7 +102,7 @@ def _decoded_batches(count: int) -> Callable[[], object]:
 
 
 def _packed_batches(count: int) -> Callable[[], object]:
-    packed = _workplace() / f"packed-{count}"
+    packed = workplace() / f"packed-{count}"
     if not packed.exists():
         pack_dataset(str(_pictures("PNG", 64, count)), packed, resolution=_RESOLUTION_PX)
     images = open_packed(packed).images
@@ -139,7 +130,7 @@ def _plainly(form: Form, side: int, count: int) -> Callable[[], Callable[[], obj
 
 def _packing(form: Form, side: int, count: int) -> Callable[[], Callable[[], object]]:
     def prepare() -> Callable[[], object]:
-        source, out = str(_pictures(form, side, count)), _workplace() / f"out-{form}"
+        source, out = str(_pictures(form, side, count)), workplace() / f"out-{form}"
 
         def call() -> object:
             shutil.rmtree(out, ignore_errors=True)
@@ -151,7 +142,7 @@ def _packing(form: Form, side: int, count: int) -> Callable[[], Callable[[], obj
 
 
 def _opening(many: int) -> Callable[[], object]:
-    folder = _workplace() / f"many-{many}"
+    folder = workplace() / f"many-{many}"
     if not folder.exists():
         folder.mkdir()
         (folder / "images.u8").touch()

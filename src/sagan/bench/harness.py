@@ -8,10 +8,14 @@ hold is left out. The rate of a matrix product is measured in the same rounds: n
 faster than that.
 """
 
+import atexit
 import datetime
+import functools
 import os
 import platform
+import shutil
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -165,12 +169,16 @@ class _Time(NamedTuple):
 
 
 def _time(call: Callable[[], object], repeats: int) -> _Time:
-    start, cpu_start = time.perf_counter(), time.process_time()
+    start, cpu_start = time.perf_counter(), _cpu_sec()
     for _ in range(repeats):
         call()
-    return _Time(
-        (time.perf_counter() - start) / repeats, (time.process_time() - cpu_start) / repeats
-    )
+    return _Time((time.perf_counter() - start) / repeats, (_cpu_sec() - cpu_start) / repeats)
+
+
+def _cpu_sec() -> float:
+    """Processor time so far, of this process and of those it started that have ended."""
+    children = os.times()
+    return time.process_time() + children.children_user + children.children_system
 
 
 def _repeats(call: Callable[[], object], least_sec: float) -> int:
@@ -229,6 +237,14 @@ def run_case(name: str, case: Case, *, rounds: int, scale: Scale) -> Iterator[di
                     name, comparison.label, candidate["name"], scale, torch.get_num_threads()
                 )
         yield result
+
+
+@functools.cache
+def workplace() -> Path:
+    """A temporary folder for what candidates read and write; it is removed at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="sagan-bench-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def table(result: Mapping[str, Any]) -> str:

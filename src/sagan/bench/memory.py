@@ -5,9 +5,10 @@
 A process's memory only grows as far as its peak is concerned, so each candidate needs a fresh one.
 """
 
-import subprocess
 import sys
 from pathlib import Path
+
+from sagan.bench.child import output_of
 
 _CALLS = 2  # the second one finds gradients and optimiser moments in place
 
@@ -24,12 +25,7 @@ def peak_of_child(case: str, label: str, candidate: str, scale: str, threads: in
         ChildProcessError: it failed; the message is the last line of what it said.
     """
     command = [sys.executable, "-m", "sagan.bench.memory", case, label, candidate, scale]
-    done = subprocess.run([*command, str(threads)], capture_output=True, text=True)
-    if done.returncode:
-        said = done.stderr.strip().splitlines()
-        reason = said[-1] if said else f"exit code {done.returncode}; too little memory, perhaps"
-        raise ChildProcessError(f"{case}, {label}: {candidate} failed in its own process: {reason}")
-    peak = done.stdout.split()[-1]
+    peak = output_of([*command, str(threads)], f"{case}, {label}: {candidate}").split()[-1]
     return int(peak) if peak.isdecimal() else None
 
 

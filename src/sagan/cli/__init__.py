@@ -7,9 +7,9 @@ Ctrl-C and SIGTERM. An expected error is one line on stderr.
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from cyclopts import App, CycloptsError, ValidationError
+from cyclopts import App, CycloptsError, Parameter, Token, ValidationError, convert
 
 from sagan import __version__
 from sagan.cli.bench import bench
@@ -25,9 +25,18 @@ from sagan.cli.train import train
 
 _EXPECTED = ("CheckpointError", "ExportError", "TrainingFailure")
 
+
+def _read_option(type_: Any, tokens: Sequence[Token]) -> Any:
+    """Read an option's value; for a whole number cyclopts would take 1.5, and round it."""
+    if type_ is int and "." in tokens[0].value:
+        raise ValueError(f"{tokens[0].value} is not a whole number")
+    return convert(type_, tokens)
+
+
 app = App(
     name="sagan",
     help="Train, sample, score and explain Self-Attention GANs.",
+    default_parameter=Parameter(converter=_read_option),
     version=__version__,
     help_format="plaintext",
     result_action="return_value",

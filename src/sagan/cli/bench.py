@@ -28,7 +28,7 @@ def bench(
     Parameters
     ----------
     names
-        Cases: attention, spectral, step, sampling, data, scaling, device; by default all.
+        Cases: attention, spectral, step, sampling, opening, data, scaling, device; by default all.
     rounds
         Turns of each candidate; by default 7, with --quick 3.
     threads

@@ -1,5 +1,6 @@
 """`sagan explore`."""
 
+import importlib.util
 import json
 import secrets
 import signal
@@ -13,6 +14,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from sagan.config import run_config_from_dict
+from sagan.files import refuse_file
 
 PORT = 8377
 _LEAST_TOKEN_CHARACTERS = 16
@@ -56,6 +58,8 @@ def explore(
         raise ValueError(
             f"--token must be at least {_LEAST_TOKEN_CHARACTERS} ASCII letters, digits, - or _"
         )
+    if not all(importlib.util.find_spec(name) for name in ("fastapi", "uvicorn")):
+        raise ValueError("explore needs FastAPI and uvicorn: pip install 'sagan[web]'")
     from sagan.explain.page import assemble
     from sagan.explain.server import Desk, Gate, is_loopback, make_app, open_socket, serve
 
@@ -107,6 +111,7 @@ def _check_run(run: Path) -> None:
     """Refuse what is clearly no run with attention at once, before torch is there."""
     if not run.exists():
         raise ValueError(f"{run} does not exist: name a run folder")
+    refuse_file(run)
     if (run / "manifest.json").is_file():
         return
     file = run / "config.json"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sagan.cli.common import say_what_is_left_out
 from sagan.config import DataConfig, RunConfig, Runtime
+from sagan.files import refuse_file
 from sagan.presets import preset
 
 if TYPE_CHECKING:
@@ -42,8 +43,7 @@ def start(
     from sagan.run import Run
     from sagan.training import train as train_run
 
-    if path.exists() and not path.is_dir():
-        raise ValueError(f"{path} is a file, not a run folder")
+    refuse_file(path)
     run = Run(path)
     network_given = _given({**(network_options or {}), "resolution": resolution})
     training_given = _given(training_options or {})

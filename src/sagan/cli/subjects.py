@@ -17,7 +17,7 @@ from sagan.data.decode import Unreadable
 from sagan.data.reading import read_all
 from sagan.data.sources import open_source
 from sagan.facts import is_shared
-from sagan.files import is_run_folder
+from sagan.files import is_run_folder, refuse_model_file
 from sagan.metrics import RealImages, Reference, Score, split_off_test, with_test_split
 
 Labels = NDArray[np.int64]
@@ -134,6 +134,7 @@ def open_images(
     """
     if str(path) not in BUNDLED and not path.exists():
         raise ValueError(f"{path} does not exist: name a run, or a folder, zip or array of images")
+    refuse_model_file(path)
     side = _first_side(str(path)) if resolution is None else resolution
     images = load_dataset(str(path), resolution=side, cache=cache, progress=True)
 

@@ -31,6 +31,8 @@ MOST_DIFFERENCE = 1e-4  # of an image in [-1, 1], from PyTorch's; measured ones 
 _PARITY_BATCHES = (1, 2, 7)
 _OPSET = 20  # newer ones have nothing for these networks, and fewer runtimes that read them
 _TRACED_BATCH = 3  # the exporter takes sizes of 0 and 1 for constants
+_MOST_FILE_BYTES = 2**31 - 2**20  # protobuf reads no more; a MiB is for all that is no weight
+_MOST_MAP_BYTES = 2**28  # of a layer at once: ONNX Runtime makes maps whole, and two copies
 
 
 class ExportError(Exception):
@@ -125,7 +127,19 @@ class OnnxGenerator:
                 raise ValueError("an ONNX file takes class numbers; mix classes with the run")
             _check_range(labels, self.config.classes)
             feed["labels"] = labels.long().numpy(force=True)
-        return [torch.from_numpy(array) for array in self._session.run(names, feed)]
+        most = _images_at_once(self.config)
+        parts = [
+            self._session.run(names, {name: array[i : i + most] for name, array in feed.items()})
+            for i in range(0, max(1, len(latents)), most)
+        ]
+        return [torch.cat(list(map(torch.from_numpy, part))) for part in zip(*parts, strict=True)]
+
+
+def _images_at_once(config: NetworkConfig) -> int:
+    """How many images' attention maps fit into the memory that one run may take for them."""
+    queries = max((side**2 for side in config.g_attention), default=0)
+    keys = queries // 4 if config.attention_form == "paper" else queries
+    return max(1, _MOST_MAP_BYTES // max(1, 4 * queries * keys))
 
 
 def _check_range(labels: Tensor, classes: int) -> None:
@@ -190,13 +204,19 @@ def onnx_bytes(generator: Generator, facts: Facts, *, attention: bool = False) -
     """Make an ONNX file's content of a generator, folded on the way.
 
     Raises:
-        ValueError: what exporting needs is not installed.
+        ValueError: what exporting needs is not installed; or the weights do not fit into a file.
     """
     try:
         import onnx
         import onnxscript  # noqa: F401 - torch's exporter needs it, and says so in many lines
     except ImportError:
         _refuse_without_extra()
+    n_bytes = sum(tensor.nbytes for tensor in generator.state_dict().values())
+    if n_bytes > _MOST_FILE_BYTES:
+        raise ValueError(
+            f"the weights take {n_bytes / 2**30:.1f} GiB, and an ONNX file holds at most 2: export "
+            "them as safetensors"
+        )
     folded = fold(generator)
     maps = _recorded(folded) if attention else {}
     latents, labels = _inputs(generator.config, _TRACED_BATCH)
