@@ -80,22 +80,61 @@ def test_the_same_classes_in_another_order_give_the_same_images(source):
         for label, before in enumerate((2, 0)):
             ours = generator_of(tensors, config)(latents, torch.full((5,), label))
             theirs = load(source)(latents, torch.full((5,), before))
-            assert torch.equal(ours, theirs)
+            assert torch.allclose(ours, theirs, atol=1e-6)
     assert [part.share for part in parts] == [1, 1]
     assert not any(part.fresh or part.left for part in parts)
 
 
-def test_the_same_classes_keep_everything_bit_for_bit(source):
+def test_the_same_classes_keep_everything_but_the_size_of_normalised_weights(source):
     tensors, _, classes, _ = into(source, NAMES)
     assert classes.same
     checkpoint = find_checkpoint(source)
     for name, group in tensors.items():
         before = checkpoint.tensors(name)
         assert group.keys() == before.keys()
-        assert all(torch.equal(group[key], before[key]) for key in group)
+        kept = [k for k in group if ".layer.weight" not in k]
+        assert len(kept) > len(group) / 3
+        assert all(torch.equal(group[key], before[key]) for key in kept)
 
 
-def test_a_new_class_begins_at_the_mean_of_those_there_were(source):
+def test_normalised_weights_are_as_large_as_fresh_ones_and_adam_knows(source):
+    tensors, _, _, config = into(source, NAMES)
+    checkpoint = find_checkpoint(source)
+    for file, optimizer, build in (
+        ("generator", "g_optimizer", build_generator),
+        ("discriminator", "d_optimizer", build_discriminator),
+    ):
+        fresh = build(config.network).state_dict()
+        before, after = checkpoint.tensors(file), tensors[file]
+        old_adam, new_adam = checkpoint.tensors(optimizer), tensors[optimizer]
+        names = [name for name in after if name.endswith(".layer.weight")]
+        assert len(names) > 5
+        for name in names:
+            assert torch.allclose(after[name].norm(), fresh[name].norm(), rtol=1e-4)
+            excess = (before[name].norm() / fresh[name].norm()).item()
+            assert torch.allclose(after[name] * excess, before[name], rtol=1e-4, atol=1e-7)
+            # A weight so many times smaller has a gradient so many times larger.
+            for moment, power in (("exp_avg", 1), ("exp_avg_sq", 2)):
+                old, new = old_adam[f"{name}.{moment}"], new_adam[f"{name}.{moment}"]
+                assert torch.allclose(new, old * excess**power, rtol=1e-4)
+            assert torch.equal(new_adam[f"{name}.step"], old_adam[f"{name}.step"])
+
+
+def test_the_gradient_of_a_smaller_weight_is_as_much_larger(source):
+    """What Adam's moments are scaled by."""
+    tensors, _, _, config = into(source, NAMES)
+    latents, labels, gradients = torch.randn(4, 8), torch.tensor([0, 1, 2, 0]), []
+    for state in (find_checkpoint(source).tensors("generator"), tensors["generator"]):
+        generator = build_generator(config.network).eval()
+        generator.load_state_dict(state)
+        generator(latents, labels).square().sum().backward()
+        weight = generator.linear.layer.weight
+        gradients.append((weight.grad, weight.detach().norm()))
+    (before, large), (after, small) = gradients
+    assert torch.allclose(after, before * large / small, rtol=1e-3, atol=1e-6)
+
+
+def test_a_new_class_begins_fresh(source):
     tensors, _, classes, _ = into(source, ("bee", "owl"))
     assert classes.known == (1, None)
     before, after = find_checkpoint(source).tensors("ema"), tensors["ema"]
@@ -103,9 +142,11 @@ def test_a_new_class_begins_at_the_mean_of_those_there_were(source):
     assert len(tables) == 8
     for name in tables:
         assert torch.equal(after[name][0], before[name][1])
-        assert torch.equal(after[name][1], before[name].mean(0))
+        assert (after[name][1] == 0).all()
     embedding = find_checkpoint(source).tensors("discriminator")["embedding.layer.weight"]
-    assert torch.equal(tensors["discriminator"]["embedding.layer.weight"][1], embedding.mean(0))
+    bee, owl = tensors["discriminator"]["embedding.layer.weight"]
+    assert torch.allclose(bee / bee.norm(), embedding[1] / embedding[1].norm(), atol=1e-6)
+    assert 0.3 < owl.norm() / bee.norm() < 3
 
 
 def test_the_embeddings_new_norm_is_known_at_once(source):
@@ -120,7 +161,8 @@ def test_adams_state_comes_along_row_by_row(source):
     tensors, _, _, _ = into(source, ("owl", "bee"))
     before, after = find_checkpoint(source).tensors("g_optimizer"), tensors["g_optimizer"]
     assert after.keys() == before.keys()
-    assert torch.equal(after["linear.layer.weight.exp_avg"], before["linear.layer.weight.exp_avg"])
+    linear = "linear.layer.bias.exp_avg_sq"
+    assert torch.equal(after[linear], before[linear])
     table = "blocks.0.norm1.norm.gain.weight"
     assert torch.equal(after[f"{table}.step"], before[f"{table}.step"])
     assert torch.equal(after[f"{table}.exp_avg"][1], before[f"{table}.exp_avg"][1])
@@ -169,7 +211,7 @@ def test_another_resolution_keeps_the_blocks_of_the_maps_that_stay(source, resol
     with torch.no_grad(), record_attention(generator) as ours, record_attention(before) as theirs:
         image, _ = generator(latents, labels), before(latents, labels)
     # The 8 px map is that of before; its attention sees the same.
-    assert torch.equal(ours["attention.0"].weights, theirs["attention.0"].weights)
+    assert torch.allclose(ours["attention.0"].weights, theirs["attention.0"].weights, atol=1e-6)
     assert {"linear", "blocks.0", "attention.0"} <= set(g.kept)
     assert "linear" in d.kept
     assert image.shape[-1] == resolution
@@ -200,14 +242,10 @@ def test_other_attention_is_fresh_and_changes_nothing_yet(source):
     tensors, (g, _), _, config = into(source, NAMES, network)
     assert g.fresh == ("attention.1",)
     latents, labels = torch.randn(2, 8), torch.tensor([0, 1])
-    kept = find_checkpoint(source).tensors("ema")
-    state = {k: v for k, v in tensors["ema"].items() if not k.startswith("attention.1")}
-    statistics = ("running_mean", "running_var", "num_batches_tracked")
-    assert all(torch.equal(state[k], kept[k]) for k in kept if not k.endswith(statistics))
-    generator = build_generator(config.network).eval()
-    generator.load_state_dict({**tensors["ema"], **kept})
+    generator = generator_of(tensors, config)
     with torch.no_grad():
-        assert torch.equal(generator(latents, labels), load(source)(latents, labels))
+        ours, theirs = generator(latents, labels), load(source)(latents, labels)
+    assert torch.allclose(ours, theirs, atol=1e-6)
 
 
 def test_a_network_of_another_family_is_refused(source):
@@ -226,7 +264,7 @@ def test_training_begins_there_says_so_and_resumes_without_the_source(tmp_path, 
     said = capfd.readouterr().err
     assert said.startswith(f"Beginning from {copy}/checkpoints/step-00000004 (32 images)\n")
     assert "G: 100.0% of its weights kept (linear, blocks.0, blocks.1, attention.0, norm" in said
-    assert "Classes: by name cat (1); new, at the mean of those there were: owl (1)" in said
+    assert "Classes: by name cat (1); new: owl (1)" in said
     (record,) = [r for r in read_records(tmp_path / "tuned/log.jsonl") if r["kind"] == "init"]
     assert (record["source_step"], record["known_classes"]) == (4, 1)
     shutil.rmtree(copy)
@@ -269,7 +307,7 @@ def test_a_run_taken_back_to_its_beginning_is_at_the_source_again(tmp_path, sour
     data = pictures(NAMES)
     runtime = Runtime(device="cpu", rollback=1)
     train(config, Run(tmp_path / "run"), data, runtime=runtime, progress=False)
-    first = find_checkpoint(source).tensors("generator")["linear.layer.weight"]
+    first = into(source, NAMES)[0]["generator"]["linear.layer.weight"]
     assert torch.equal(steps[0], first)
     assert not torch.equal(steps[2], first)
     assert torch.equal(steps[3], first)
@@ -298,7 +336,10 @@ def test_a_run_without_discriminator_gives_its_generator(tmp_path, source):
 @pytest.mark.parametrize("blocks", [1, 3])
 def test_frozen_blocks_of_the_discriminator_stay_as_they_are(tmp_path, source, blocks):
     tuned = fit(tmp_path / "tuned", configure(init=init_from(str(source)), freeze_d=blocks))
-    before, after = (dict(load_discriminator(path).named_parameters()) for path in (source, tuned))
+    before, after = (
+        dict(load_discriminator(path).named_parameters())
+        for path in (tuned / "checkpoints/step-00000000", tuned)
+    )
     frozen = {f"blocks.{i}" for i in range(blocks)} | {f"attention.{i}" for i in range(blocks)}
     for name in before.keys() - {"linear.layer.bias"}:  # which moves reals and fakes alike
         is_frozen = ".".join(name.split(".")[:2]) in frozen
@@ -312,9 +353,8 @@ def test_more_frozen_blocks_than_there_are_is_refused(tmp_path, source):
     assert not (tmp_path / "run").exists()
 
 
-def test_tables_of_unknown_kind_stay():
-    """Only norms of classes and the embedding are tables; a layer of the same name is not."""
+def test_only_norms_of_classes_and_the_embedding_are_tables():
     state = {"norm.weight": torch.ones(3), "blocks.0.conv1.layer.weight": torch.ones(3, 3)}
-    changed = reclassed(state, Classes((0, None), 1))
-    assert changed.keys() == state.keys()
-    assert reclassed_moments({"norm.weight.exp_avg": torch.ones(3)}, Classes((None,), 2))
+    assert reclassed(state, Classes((0, None), 1), {}).keys() == state.keys()
+    moments = {"norm.weight.exp_avg": torch.ones(3)}
+    assert reclassed_moments(moments, Classes((None,), 2)).keys() == moments.keys()

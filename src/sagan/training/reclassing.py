@@ -16,7 +16,7 @@ _CLASS_NORM = r"(.*\.norm[12]\.norm)\."  # a ClassNorm's inner norm
 _TABLE = re.compile(_CLASS_NORM + r"(gain|bias)\.weight")
 _TABLE_STATISTIC = re.compile(_CLASS_NORM + r"norm\.(running_mean|running_var|num_batches_tracked)")
 _PLAIN = re.compile(_CLASS_NORM + r"(weight|bias|running_mean|running_var|num_batches_tracked)")
-_EMBEDDING = "embedding.layer.weight"
+EMBEDDING = "embedding.layer.weight"
 
 
 @dataclass(frozen=True)
@@ -52,16 +52,22 @@ class Classes:
         """Whether any class was there before."""
         return any(label is not None for label in self.known)
 
-    def rows(self, table: Tensor, unknown: Tensor) -> Tensor:
-        """Take a table's rows `k ...` for the new classes, `unknown` for those that it lacks."""
-        return torch.stack([unknown if i is None else table[i] for i in self.known])
+    def rows(self, table: Tensor, new: Tensor) -> Tensor:
+        """Take a table's rows for the classes that it knows, and those of `new` for the others."""
+        pairs = zip(self.known, new, strict=True)
+        return torch.stack([row if label is None else table[label] for label, row in pairs])
 
 
-def reclassed(state: State, classes: Classes) -> State:
-    """Give a network's state its new classes: rows by name, the mean of all for a new one.
+def reclassed(state: State, classes: Classes, fresh: State) -> State:
+    """Give a network's state its new classes: rows by name, and fresh ones for new names.
 
     A network that loses its classes normalises by their mean; one that gets some begins with all
-    alike in the generator, and without an embedding in the discriminator.
+    alike in the generator, and with a fresh embedding in the discriminator.
+
+    Args:
+        state: of the network before.
+        classes: old and new.
+        fresh: of a new network of the same widths, where new rows come from.
     """
     if classes.same:
         return state
@@ -71,7 +77,9 @@ def reclassed(state: State, classes: Classes) -> State:
             continue
         table, statistic, plain = (p.fullmatch(name) for p in (_TABLE, _TABLE_STATISTIC, _PLAIN))
         if table and classes.known:
-            tensor = classes.rows(tensor, tensor.mean(0))
+            if name not in fresh or fresh[name].shape[1:] != tensor.shape[1:]:
+                continue  # of a block that has no place
+            tensor = classes.rows(tensor, fresh[name])
         elif table:
             shift = 1 if table[2] == "gain" else 0
             name = f"{table[1]}.{'weight' if shift else 'bias'}"
@@ -81,12 +89,20 @@ def reclassed(state: State, classes: Classes) -> State:
         elif plain and not classes.before:
             name, tensor = _conditional(plain[1], plain[2], tensor, len(classes.known))
         result[name] = tensor
-    if classes.known and _EMBEDDING in state:
-        rows = classes.rows(state[_EMBEDDING], state[_EMBEDDING].mean(0))
-        v = state["embedding.v"]  # of the columns, which are as they were
-        u = torch.nn.functional.normalize(torch.mv(rows, v), dim=0)
-        result |= {_EMBEDDING: rows, "embedding.u": u, "embedding.v": v}
+    if classes.known and EMBEDDING in state:
+        result |= _embedding(state, classes, fresh[EMBEDDING])
     return result
+
+
+def _embedding(state: State, classes: Classes, fresh: Tensor) -> State:
+    """Give the discriminator's embedding its new rows, of the size of those there were."""
+    table, v = state[EMBEDDING], state["embedding.v"]  # v is of the columns, which stay
+    if fresh.shape[1:] != table.shape[1:]:
+        return {}
+    size = table.norm(dim=1).mean() / fresh.norm(dim=1).mean()
+    rows = classes.rows(table, fresh * size)
+    u = torch.nn.functional.normalize(torch.mv(rows, v), dim=0)
+    return {EMBEDDING: rows, "embedding.u": u, "embedding.v": v}
 
 
 def _conditional(norm: str, what: str, tensor: Tensor, classes: int) -> tuple[str, Tensor]:
@@ -109,14 +125,14 @@ def reclassed_moments(moments: State, classes: Classes) -> State:
     result = {}
     for name, tensor in moments.items():
         parameter, _, kind = name.rpartition(".")
-        if _TABLE.fullmatch(parameter) or parameter == _EMBEDDING:
+        if _TABLE.fullmatch(parameter) or parameter == EMBEDDING:
             if not classes.any_known:
                 continue
             if kind != "step":
                 known = [i for i in classes.known if i is not None]
                 mean = tensor[known].mean(0)
-                unknown = mean if kind == "exp_avg_sq" else torch.zeros_like(mean)
-                tensor = classes.rows(tensor, unknown)
+                new = mean if kind == "exp_avg_sq" else torch.zeros_like(mean)
+                tensor = classes.rows(tensor, new.expand(len(classes.known), -1))
         elif _PLAIN.fullmatch(parameter) and not classes.before:
             continue
         result[name] = tensor

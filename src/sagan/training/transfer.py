@@ -6,13 +6,13 @@ every shape is equal. Tables of classes are remapped by the classes' names. What
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from torch import Tensor, nn
+from torch import nn
 
 from sagan.checkpoint import Checkpoint
 from sagan.config import InitConfig, RunConfig
-from sagan.models import Generator, build_discriminator, build_generator
+from sagan.models import Discriminator, Generator, build_discriminator, build_generator
 from sagan.models.channels import discriminator_stages
 from sagan.nn.blocks import DiscriminatorBlock, GeneratorBlock
 from sagan.nn.norm import ConditionalBatchNorm
@@ -22,8 +22,6 @@ from sagan.runlog import append_records
 from sagan.sampling import standing_statistics
 from sagan.training.reclassing import Classes, State, reclassed, reclassed_moments
 
-_FILES = ("generator", "discriminator", "ema", "g_optimizer", "d_optimizer")
-_ADAM = ("exp_avg", "exp_avg_sq", "step")
 _STATISTICS_BATCHES, _STATISTICS_BATCH_SIZE = 8, 16
 _BRANCH = 0.1  # how strong the residual branch of an added block of G is at first
 _MOST_NAMES = 8  # said in a line
@@ -120,86 +118,109 @@ def transferred(
         raise ValueError(f"{source.path} holds networks of the {old.network.family} family")
     names = [c.data.class_names[: c.network.classes] for c in (old, config)]
     classes = Classes.by_name(*names)
-    generator = build_generator(config.network, seed=config.training.seed)
-    discriminator = build_discriminator(config.network, seed=config.training.seed)
     added = len(discriminator_stages(config.network)) - len(discriminator_stages(old.network))
-    files = {name: _read(source, name) for name in _FILES}
-    g_names, g_part = _fit("G", generator, files["generator"], classes, 0)
-    d_names, d_part = _fit("D", discriminator, files["discriminator"], classes, added)
-    for network, part in ((generator, g_part), (discriminator, d_part)):
-        for module in part.fresh:
-            _pass_through(network.get_submodule(module))
-    tensors = {}
-    for name, network, fitting in (
-        ("generator", generator, g_names),
-        ("ema", generator, g_names),
-        ("discriminator", discriminator, d_names),
-    ):
-        weights = _renamed(reclassed(files[name], classes), fitting)
-        fresh = _copied(network)
-        if network is generator and g_part.fresh:
-            fresh = _with_statistics(generator, {**fresh, **weights}, config)
-        tensors[name] = {**fresh, **weights}
-    for name, network, fitting in (
-        ("g_optimizer", generator, g_names),
-        ("d_optimizer", discriminator, d_names),
-    ):
-        moments = reclassed_moments(files[name], classes)
-        parameters = {key for key, _ in network.named_parameters()} & fitting.keys()
-        wanted = {f"{new}.{k}": f"{fitting[new]}.{k}" for new in parameters for k in _ADAM}
-        tensors[name] = _renamed(moments, {n: o for n, o in wanted.items() if o in moments})
-    for letter, network, average in (("g", generator, ["ema"]), ("d", discriminator, [])):
-        raw = "generator" if letter == "g" else "discriminator"
-        shrunk = _excess(network, tensors[raw])
-        for weight, excess in shrunk.items():
-            for name in (raw, *average):
-                tensors[name][weight] = tensors[name][weight] / excess
-            moments = tensors[f"{letter}_optimizer"]
-            for key, factor in (("exp_avg", excess), ("exp_avg_sq", excess**2)):
-                if f"{weight}.{key}" in moments:
-                    moments[f"{weight}.{key}"] = moments[f"{weight}.{key}"] * factor
-    return tensors, [g_part, d_part], classes
-
-
-def _excess(network: nn.Module, state: Mapping[str, Tensor]) -> dict[str, float]:
-    fresh = dict(network.named_parameters())
-    return {
-        f"{name}.layer.weight": (
-            state[f"{name}.layer.weight"].norm() / fresh[f"{name}.layer.weight"].norm()
-        ).item()
-        for name, module in network.named_modules()
-        if isinstance(module, SpectralNorm)
-    }
+    seed = config.training.seed
+    g = _Fitting.of("G", build_generator(config.network, seed=seed), source, classes, 0)
+    d = _Fitting.of("D", build_discriminator(config.network, seed=seed), source, classes, added)
+    tensors = {name: g.state(_read(source, name)) for name in ("generator", "ema")}
+    if g.part.fresh:
+        for name, state in tensors.items():
+            tensors[name] = _with_fresh_statistics(g, state, config)
+    tensors["discriminator"] = d.state(_read(source, "discriminator"))
+    tensors["g_optimizer"] = g.moments(_read(source, "g_optimizer"))
+    tensors["d_optimizer"] = d.moments(_read(source, "d_optimizer"))
+    return tensors, [g.part, d.part], classes
 
 
 def _read(source: Checkpoint, name: str) -> State:
     return source.tensors(name) if source.has(name) else {}
 
 
-def _fit(
-    letter: str, network: nn.Module, old: State, classes: Classes, added: int
-) -> tuple[dict[str, str], Part]:
-    """Find the old name for each of a network's tensors that has one, module by module."""
-    new, modules = network.state_dict(), map(_module, old)
-    old = reclassed(old, classes)
-    by_module: dict[str, list[str]] = {}
-    for name in new:
-        by_module.setdefault(_module(name), []).append(name)
-    names: dict[str, str] = {}
-    kept: list[str] = []
-    used: set[str] = set()
-    for module, members in by_module.items():
-        before = _module_before(module, added)
-        found = {name: before + name.removeprefix(module) for name in members}
-        if all(o in old and old[o].shape == new[n].shape for n, o in found.items()):
-            names |= found
-            kept.append(module)
-            used.add(before)
-    sizes = {name: p.numel() for name, p in network.named_parameters()}
-    share = sum(sizes[name] for name in names if name in sizes) / sum(sizes.values())
-    fresh = tuple(module for module in by_module if module not in kept)
-    left = tuple(dict.fromkeys(module for module in modules if module not in used))
-    return names, Part(letter, tuple(kept), fresh, left, share)
+@dataclass(frozen=True)
+class _Fitting:
+    """Which of an old network's tensors become which of a new one's.
+
+    Args:
+        network: the new one, fresh.
+        classes: old and new.
+        names: for each tensor that comes over, the old name.
+        excess: for each spectrally normalised weight of them, how often its norm is a fresh one's.
+        part: all that in words.
+    """
+
+    network: Generator | Discriminator
+    classes: Classes
+    names: Mapping[str, str]
+    excess: Mapping[str, float]
+    part: Part
+
+    @classmethod
+    def of(
+        cls,
+        letter: Literal["G", "D"],
+        network: Generator | Discriminator,
+        source: Checkpoint,
+        classes: Classes,
+        added: int,
+    ) -> "_Fitting":
+        """Fit module by module; a block's number grows by those added at the image end."""
+        fresh = network.state_dict()
+        old = _read(source, "generator" if letter == "G" else "discriminator")
+        modules = dict.fromkeys(map(_module, old))
+        old = reclassed(old, classes, fresh)
+        by_module: dict[str, list[str]] = {}
+        for name in fresh:
+            by_module.setdefault(_module(name), []).append(name)
+        names: dict[str, str] = {}
+        kept: dict[str, str] = {}
+        for module, members in by_module.items():
+            before = _module_before(module, added)
+            found = {name: before + name.removeprefix(module) for name in members}
+            if all(o in old and old[o].shape == fresh[n].shape for n, o in found.items()):
+                names |= found
+                kept[module] = before
+            else:
+                _pass_through(network.get_submodule(module))
+        sizes = {name: p.numel() for name, p in network.named_parameters()}
+        part = Part(
+            name=letter,
+            kept=tuple(kept),
+            fresh=tuple(module for module in by_module if module not in kept),
+            left=tuple(module for module in modules if module not in kept.values()),
+            share=sum(sizes[name] for name in names if name in sizes) / sum(sizes.values()),
+        )
+        normalised = {
+            f"{name}.layer.weight"
+            for name, module in network.named_modules()
+            if isinstance(module, SpectralNorm)
+        }
+        excess = {
+            name: (old[names[name]].norm() / fresh[name].norm()).item()
+            for name in normalised & names.keys()
+        }
+        return cls(network, classes, names, excess, part)
+
+    def state(self, old: State) -> State:
+        """Fit the old network's weights and buffers, raw or averaged; the rest is fresh."""
+        fresh = self.network.state_dict()
+        old = reclassed(old, self.classes, fresh)
+        state = {name: tensor.clone() for name, tensor in fresh.items()}
+        state |= {name: old[before] for name, before in self.names.items()}
+        state |= {name: state[name] / excess for name, excess in self.excess.items()}
+        return state
+
+    def moments(self, old: State) -> State:
+        """Fit Adam's state; of fresh parameters there is none."""
+        old = reclassed_moments(old, self.classes)
+        moments = {}
+        for name, _ in self.network.named_parameters():
+            if name in self.names:
+                excess = self.excess.get(name, 1.0)
+                for kind, factor in (("exp_avg", excess), ("exp_avg_sq", excess**2), ("step", 1)):
+                    before = f"{self.names[name]}.{kind}"
+                    if before in old:
+                        moments[f"{name}.{kind}"] = old[before] * factor
+        return moments
 
 
 def _pass_through(block: nn.Module) -> None:
@@ -239,16 +260,9 @@ def _module_before(module: str, added: int) -> str:
     return f"{kind}.{int(number) - added}"
 
 
-def _renamed(state: Mapping[str, Tensor], names: Mapping[str, str]) -> State:
-    return {new: state[old] for new, old in names.items()}
-
-
-def _copied(network: nn.Module) -> State:
-    return {name: tensor.clone() for name, tensor in network.state_dict().items()}
-
-
-def _with_statistics(generator: Generator, state: State, config: RunConfig) -> State:
-    """Work out the batch-norm statistics, of which those of fresh modules are wanted."""
+def _with_fresh_statistics(fitting: _Fitting, state: State, config: RunConfig) -> State:
+    """Work out the batch-norm statistics of what is fresh; others stay."""
+    generator = fitting.network
     generator.load_state_dict(state)
     standing_statistics(
         generator,
@@ -257,7 +271,8 @@ def _with_statistics(generator: Generator, state: State, config: RunConfig) -> S
         batch_size=_STATISTICS_BATCH_SIZE,
         seed=config.training.seed,
     )
-    return _copied(generator)
+    fresh = {name: tensor.clone() for name, tensor in generator.state_dict().items()}
+    return {**fresh, **{name: state[name] for name in fitting.names}}
 
 
 def _said_of_classes(classes: Classes, names: Sequence[str]) -> list[str]:
@@ -270,8 +285,7 @@ def _said_of_classes(classes: Classes, names: Sequence[str]) -> list[str]:
     new = [name for name, label in pairs if label is None]
     said = [f"by name {_few(known)}"] if known else []
     if new:
-        start = "at the mean of those there were" if classes.before else "all alike"
-        said.append(f"new, {start}: {_few(new)}")
+        said.append(f"new: {_few(new)}")
     return [f"Classes: {'; '.join(said)}"]
 
 
