@@ -183,11 +183,17 @@ def _constants() -> Any:
 
 
 def _is_reachable() -> bool:
-    """Knock at the hub once: its library would try for half a minute before giving up."""
-    from urllib.request import getproxies
+    return not _constants().HF_HUB_OFFLINE and answers()
 
-    if _constants().HF_HUB_OFFLINE:
-        return False
+
+def answers() -> bool:
+    """Knock at the hub once: its library would try for half a minute before giving up.
+
+    Raises:
+        ImportError: the library, which knows the hub's address, is missing.
+    """
+    from urllib.request import getproxies  # which is slow to import
+
     endpoint = urlsplit(_constants().ENDPOINT)
     if {endpoint.scheme, "all"} & set(getproxies()):
         return True  # which is for the proxy to say

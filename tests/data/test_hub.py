@@ -45,7 +45,9 @@ class Rows(list[Any]):
 @pytest.fixture
 def library(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A stand-in for `datasets` with one data set, `cats`."""
-    monkeypatch.setattr(hub, "getproxies", lambda: {"https": "one"})  # so that nobody knocks
+    monkeypatch.setattr(
+        "urllib.request.getproxies", lambda: {"https": "one"}
+    )  # so that nobody knocks
     rows = Rows({"image": {"bytes": PICTURE, "path": f"{i}.png"}, "label": i % 2} for i in range(6))
     rows.features = {"image": Image(), "label": ClassLabel(names=["cat", "dog"])}
     fake: Any = ModuleType("datasets")
@@ -117,7 +119,7 @@ def test_an_unreachable_hub_is_noticed_at_once(
 ) -> None:
     constants = SimpleNamespace(ENDPOINT="http://127.0.0.1:1")  # where nobody listens
     monkeypatch.setitem(sys.modules, "huggingface_hub.constants", constants)
-    monkeypatch.setattr(hub, "getproxies", dict)
+    monkeypatch.setattr("urllib.request.getproxies", dict)
     assert "cannot be reached" in refused("hub:cats")
     assert library.streamed == []
 

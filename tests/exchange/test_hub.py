@@ -501,6 +501,14 @@ def test_a_shared_generator_is_evaluated_as_its_run_is(run, served):
     assert theirs.source == "pets"
 
 
+def test_a_shared_generators_data_are_asked_for_where_they_are_not_here(run, tmp_path, capfd):
+    sagan.load(run).save_pretrained(tmp_path / "shared")
+    assert command("evaluate", tmp_path / "shared") == 2
+    err = capfd.readouterr().err
+    assert "--data is missing: this generator was trained on 'pets'" in err
+    assert err.count("\n") == 1
+
+
 def test_folders_need_no_library_of_the_hub(run, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)  # importing it would fail
     generator = sagan.load(run)

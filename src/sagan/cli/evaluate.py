@@ -144,6 +144,7 @@ def _evaluate(
     device: "torch.device | str",
 ) -> None:
     from sagan.cli.subjects import renumber
+    from sagan.data.sources import is_known_source
     from sagan.metrics import prepare
     from sagan.metrics.statistics import write_statistics
 
@@ -152,6 +153,11 @@ def _evaluate(
     source = data or subject.source
     if source is None:
         raise ValueError("--data is missing: the source of the real images to compare with")
+    if data is None and subject.run is None and not is_known_source(source):
+        raise ValueError(
+            f"--data is missing: this generator was trained on {source!r}, which is not here by "
+            "that name"
+        )
     real, statistics = _open_data(source, subject, seed)
     numbers = None if real is None else renumber(subject, real, source)
     specs = _specs(metrics, kind, real, labelled=numbers is not None)

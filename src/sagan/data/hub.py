@@ -6,23 +6,20 @@ The libraries are imported when needed. No code of a data set is ever run.
 import importlib
 import json
 import os
-import socket
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sagan import hub
 from sagan.data.decode import Unreadable
 from sagan.data.folders import file_stamp
 from sagan.data.source import Item, Source, label_name, listed, stamp_of
 
 STREAM_FROM_BYTES = 2**31  # larger data sets are read over the network as they are packed
-_KNOCK_SEC = 5.0
 _INSTALL = "pip install 'sagan[data]'"
 _IMAGE_COLUMNS = ("image", "img", "images", "picture")
 _LABEL_COLUMNS = ("label", "labels", "fine_label", "class")
@@ -114,18 +111,12 @@ _ELSE = "name a local folder or file, or one made before by sagan data pack"
 
 
 def _check_network(name: str) -> None:
-    """Knock at the hub once: its library would try for half a minute before giving up."""
     try:
-        endpoint = urlsplit(importlib.import_module("huggingface_hub.constants").ENDPOINT)
+        there = Path(name).exists() or hub.answers()
     except ImportError:
-        return
-    if getproxies() or Path(name).exists():
-        return
-    port = endpoint.port or {"http": 80}.get(endpoint.scheme, 443)
-    try:
-        socket.create_connection((endpoint.hostname or "", port), _KNOCK_SEC).close()
-    except OSError:
-        raise ValueError(_unreachable(name)) from None
+        return  # which is told when the library is needed
+    if not there:
+        raise ValueError(_unreachable(name))
 
 
 def _unreachable(name: str) -> str:

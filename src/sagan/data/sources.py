@@ -83,6 +83,20 @@ def _open_file(path: Path) -> Source:
     raise ValueError(f"it is of no known kind; expected {_EXPECTED}")
 
 
+def is_known_source(source: str) -> bool:
+    """Whether there is something by this name: bundled, on the disk, or said to be on the hub.
+
+    Example:
+        >>> is_known_source("digits"), is_known_source("no such folder")
+        (True, False)
+    """
+    return (
+        source in BUNDLED
+        or source.startswith(HUB)
+        or ("\0" not in source and Path(source).exists())
+    )
+
+
 def existing_path(source: str) -> Path:
     """The path of a source that is no name.
 

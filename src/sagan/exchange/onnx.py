@@ -186,7 +186,9 @@ def export_onnx(
     checkpoint = find_checkpoint(run)
     network = load(checkpoint.path, weights=weights)
     content = onnx_bytes(
-        network, Facts(checkpoint.config, checkpoint.step, weights), attention=attention
+        network,
+        Facts(checkpoint.config, checkpoint.step, weights).published(),
+        attention=attention,
     )
     exported = OnnxGenerator(content, out)
     differences = {b: _difference(network, exported, b) for b in _PARITY_BATCHES}

@@ -41,7 +41,7 @@ def export_weights(
     state = load(checkpoint.path, weights=weights).state_dict()
     tensors = {name: tensor.contiguous() for name, tensor in state.items()}
     content = safetensors.torch.save(
-        tensors, Facts(checkpoint.config, checkpoint.step, weights).to_strings()
+        tensors, Facts(checkpoint.config, checkpoint.step, weights).published().to_strings()
     )
     write_atomically(Path(out), content)
     return len(content)
