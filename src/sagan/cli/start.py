@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sagan.cli.common import say_what_is_left_out
+from sagan.cli.common import refuse_shared, say_what_is_left_out
 from sagan.config import DataConfig, RunConfig, Runtime
 from sagan.files import refuse_file
 from sagan.presets import preset
@@ -121,6 +121,7 @@ def _base_from(
     from sagan.run import find_checkpoint
     from sagan.training import init_from
 
+    refuse_shared(init)
     for name in ("g_width", "d_width"):
         if name in network_given:
             option = name.replace("_", "-")
