@@ -6,6 +6,7 @@ import re
 import sys
 from dataclasses import replace
 
+import numpy as np
 import onnx
 import onnxruntime
 import pytest
@@ -19,6 +20,7 @@ from sagan.exchange import onnx as exchange_onnx
 from sagan.exchange.card import write_card
 from sagan.exchange.onnx import ExportError, OnnxGenerator, export_onnx, onnx_bytes
 from sagan.exchange.opening import open_generator
+from sagan.exchange.truncation import truncated
 from sagan.exchange.weights_file import export_weights
 from sagan.facts import Facts
 from sagan.models import build_generator
@@ -110,6 +112,29 @@ def test_samples_of_the_same_seeds_are_the_same(exported):
     ours, theirs = (sagan.sample(sagan.load(p), 9, seed=3) for p in (run.path, done.path))
     assert ours.float().std() > 10
     assert (ours.int() - theirs.int()).abs().max() <= 1
+
+
+@pytest.mark.parametrize("truncation", [0.05, 0.7, 2.0])
+def test_truncation_is_an_input_that_may_be_left_out(exported, truncation):
+    run, done = exported
+    ours, theirs = sagan.load(run.path), sagan.load(done.path)
+    latents, labels = inputs(ours.config, 4)
+    less = truncated(latents, torch.tensor(truncation))
+    with torch.no_grad():
+        assert torch.allclose(
+            theirs(latents, labels, truncation=truncation), ours(less, labels), rtol=0, atol=1e-5
+        )
+    assert torch.equal(theirs(latents, labels, truncation=0), theirs(latents, labels))
+    feed = {"latents": latents.numpy()} | ({} if labels is None else {"labels": labels.numpy()})
+    session = onnxruntime.InferenceSession(done.path)
+    of_none, of_zero = (
+        session.run(["images"], feed | more)[0]
+        for more in ({}, {"truncation": np.zeros((), np.float32)})
+    )
+    assert np.array_equal(of_none, of_zero)
+    for wrong in (-1, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="truncation must be 0"):
+            theirs(latents, labels, truncation=wrong)
 
 
 @pytest.mark.parametrize("batch", [0, 1, 2, 5])

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from sagan.config import NetworkConfig
+from sagan.exchange.truncation import truncated
 from sagan.facts import Facts, read_facts
 from sagan.files import write_atomically
 from sagan.models import Generator, fold
@@ -30,6 +31,8 @@ from sagan.sampling import load
 MOST_DIFFERENCE = 1e-4  # of an image in [-1, 1], from PyTorch's; measured ones are below 1e-6
 _PARITY_BATCHES = (1, 2, 7)
 _OPSET = 20  # newer ones have nothing for these networks, and fewer runtimes that read them
+_TRUNCATION = "truncation"
+_TRIED_TRUNCATION = 0.7
 _TRACED_BATCH = 3  # the exporter takes sizes of 0 and 1 for constants
 _MOST_FILE_BYTES = 2**31 - 2**20  # protobuf reads no more; a MiB is for all that is no weight
 _MOST_MAP_BYTES = 2**28  # of a layer at once: ONNX Runtime makes maps whole, and two copies
@@ -90,20 +93,25 @@ class OnnxGenerator:
         """Of the network."""
         return self.facts.config.network
 
-    def __call__(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+    def __call__(
+        self, latents: Tensor, labels: Tensor | None = None, *, truncation: float = 0.0
+    ) -> Tensor:
         """Generate images.
 
         Args:
             latents: float `b z`.
             labels: int64 `b`; none when unconditional.
+            truncation: bring the latents into [-t, t] first, see `sagan.exchange.truncation`; 0
+                takes them as they are, which may have been drawn truncated.
 
         Returns:
             float32 `b c h w` in [-1, 1], on the CPU.
 
         Raises:
-            ValueError: labels are missing, out of range or class weights; or a wrong length.
+            ValueError: labels are missing, out of range or class weights; or a wrong length; or
+                truncation is negative, or no input of this file.
         """
-        return self._run(["images"], latents, labels)[0]
+        return self._run(["images"], latents, labels, truncation)[0]
 
     def attention(self, latents: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
         """Give the attention maps `b n m` by layer, named as in `sagan.nn.record_attention`.
@@ -116,7 +124,9 @@ class OnnxGenerator:
         maps = self._run(self._map_names, latents, labels)
         return dict(zip(self._map_names, maps, strict=True))
 
-    def _run(self, names: list[str], latents: Tensor, labels: Tensor | None) -> list[Tensor]:
+    def _run(
+        self, names: list[str], latents: Tensor, labels: Tensor | None, truncation: float = 0.0
+    ) -> list[Tensor]:
         check_labels(labels, self.config.classes)
         z = self.config.latent_dim
         if latents.ndim != 2 or latents.shape[1] != z:
@@ -128,11 +138,19 @@ class OnnxGenerator:
             _check_range(labels, self.config.classes)
             feed["labels"] = labels.long().numpy(force=True)
         most = _images_at_once(self.config)
+        scalars = self._truncation(truncation) if truncation else {}
         parts = [
-            self._session.run(names, {name: array[i : i + most] for name, array in feed.items()})
+            self._session.run(names, scalars | {k: v[i : i + most] for k, v in feed.items()})
             for i in range(0, max(1, len(latents)), most)
         ]
         return [torch.cat(list(map(torch.from_numpy, part))) for part in zip(*parts, strict=True)]
+
+    def _truncation(self, truncation: float) -> dict[str, Any]:
+        if not 0 < truncation < float("inf"):
+            raise ValueError(f"truncation must be 0 (none) or more, not {truncation}")
+        if _TRUNCATION not in {i.name for i in self._session.get_overridable_initializers()}:
+            raise ValueError("this file takes no truncation: export it anew")
+        return {_TRUNCATION: torch.tensor(truncation).numpy()}
 
 
 def _images_at_once(config: NetworkConfig) -> int:
@@ -167,10 +185,9 @@ def export_onnx(
 ) -> Exported:
     """Write a run's generator as an ONNX file, if ONNX Runtime makes the same images from it.
 
-    Inputs `latents` (float32 `b z`) and, with classes, `labels` (int64 `b`); output `images`
-    (float32 `b c h w` in [-1, 1]). The batch is free. Truncation is a way of drawing latents (see
-    `sagan.randomness.sample_latents`), so it is no input: no function of a drawn latent has the
-    same distribution.
+    Inputs `latents` (float32 `b z`), with classes `labels` (int64 `b`), and if wanted `truncation`
+    (a float32 scalar, 0 when left out, see `sagan.exchange.truncation`); output `images` (float32
+    `b c h w` in [-1, 1]). The batch is free.
 
     Args:
         run: a run's folder, or one of its checkpoints'.
@@ -222,15 +239,17 @@ def onnx_bytes(generator: Generator, facts: Facts, *, attention: bool = False) -
     folded = fold(generator)
     maps = _recorded(folded) if attention else {}
     latents, labels = _inputs(generator.config, _TRACED_BATCH)
-    arguments = (latents,) if labels is None else (latents, labels)
-    batch = torch.export.Dim("batch")
+    batch = {0: torch.export.Dim("batch")}
+    arguments = {"latents": (latents, batch), _TRUNCATION: (torch.tensor(0.5), None)}
+    if labels is not None:
+        arguments["labels"] = labels, batch
     with _quiet_exporter():
         program = torch.onnx.export(
             _Literal(folded, maps=attention).eval(),
-            arguments,
-            input_names=["latents", "labels"][: len(arguments)],
+            tuple(tensor for tensor, _ in arguments.values()),
+            input_names=list(arguments),
             output_names=["images", *maps],
-            dynamic_shapes=tuple({0: batch} for _ in arguments),
+            dynamic_shapes=tuple(shape for _, shape in arguments.values()),
             opset_version=_OPSET,
             dynamo=True,
             verbose=False,
@@ -240,6 +259,8 @@ def onnx_bytes(generator: Generator, facts: Facts, *, attention: bool = False) -
     for node in model.graph.node:  # the exporter's stack traces, with this machine's paths
         del node.metadata_props[:]
     del model.graph.metadata_props[:]
+    none = onnx.helper.make_tensor(_TRUNCATION, onnx.TensorProto.FLOAT, [], [0.0])
+    model.graph.initializer.append(none)  # an input's value where none is given
     onnx.helper.set_model_props(model, {**facts.to_strings(), **_map_strings(maps)})
     onnx.checker.check_model(model)
     content: bytes = model.SerializeToString()
@@ -247,14 +268,16 @@ def onnx_bytes(generator: Generator, facts: Facts, *, attention: bool = False) -
 
 
 class _Literal(nn.Module):
-    """A generator that gives its attention maps too, if asked to: a tuple, images first."""
+    """A generator that truncates, and gives its maps if asked to: a tuple, images first."""
 
     def __init__(self, generator: Generator, *, maps: bool) -> None:
         super().__init__()
         self.generator = generator
         self.maps = maps
 
-    def forward(self, latents: Tensor, labels: Tensor | None = None) -> tuple[Tensor, ...]:
+    def forward(
+        self, latents: Tensor, truncation: Tensor, labels: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
         maps: list[Tensor] = []
 
         def literally(layer: SelfAttention, inputs: tuple[Tensor, ...], _output: Tensor) -> Tensor:
@@ -264,7 +287,7 @@ class _Literal(nn.Module):
 
         layers = [m for m in self.modules() if isinstance(m, SelfAttention) and self.maps]
         handles = [layer.register_forward_hook(literally) for layer in layers]
-        images = self.generator(latents, labels)
+        images = self.generator(truncated(latents, truncation), labels)
         for handle in handles:
             handle.remove()
         return images, *maps
@@ -294,6 +317,8 @@ def _difference(network: Generator, exported: OnnxGenerator, batch: int) -> floa
     with record_attention(network) as maps:
         images = network(*inputs)
     found = [(images - exported(*inputs)).abs().max()]
+    less = network(truncated(inputs[0], torch.tensor(_TRIED_TRUNCATION)), inputs[1])
+    found.append((less - exported(*inputs, truncation=_TRIED_TRUNCATION)).abs().max())
     if exported._map_names:
         theirs = exported.attention(*inputs)
         found += [(maps[name].weights - theirs[name]).abs().max() for name in maps]
