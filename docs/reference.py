@@ -15,6 +15,7 @@ WIDTH = 100
 # every name of `sagan.__all__`, and what is reached through a wing
 SECTIONS = {
     "Open and sample": ["load", "load_discriminator", "sample", "image_grid"],
+    "Pass on": ["models.pretrained.Pretrained.save_pretrained"],
     "Networks": ["NetworkConfig", "preset", "build_generator", "build_discriminator"],
     "Blocks": [
         "SelfAttention",

@@ -4,6 +4,7 @@ import ast
 import doctest
 import inspect
 import os
+import pkgutil
 import re
 import runpy
 import subprocess
@@ -52,9 +53,8 @@ def in_a_new_python(code):
 
 
 def public(name):
-    """The thing itself, by its name in the reference."""
-    module, _, last = f"sagan.{name}".rpartition(".")
-    return getattr(sys.modules.get(module) or __import__(module, fromlist=[last]), last)
+    """What is meant by a name of the reference."""
+    return pkgutil.resolve_name(f"sagan.{name}")
 
 
 def sections(name):
