@@ -5,17 +5,11 @@ import json
 
 import pytest
 import torch
+from command_line import sagan
 
 from sagan.bench import Candidate, Comparison, compare, environment, harness, run_case, table
 from sagan.bench.cases import CASES
 from sagan.bench.memory import peak_bytes, peak_of_child
-from sagan.cli import app, run_safely
-
-
-def sagan(*arguments):
-    return run_safely(
-        lambda: app([str(a) for a in arguments], exit_on_error=False, print_error=False)
-    )
 
 
 @pytest.fixture

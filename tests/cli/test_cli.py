@@ -10,19 +10,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from command_line import SMALL, sagan
 from PIL import Image
 
-from sagan.cli import app, run_safely
+from sagan.cli import app
 from sagan.run import Run
-
-SMALL = ["--g-width", "4", "--d-width", "8", "--batch-size", "32", "--device", "cpu"]
-
-
-def sagan(*arguments):
-    """Run the program in this process and give its exit code."""
-    return run_safely(
-        lambda: app([str(a) for a in arguments], exit_on_error=False, print_error=False)
-    )
 
 
 @pytest.fixture(scope="module")

@@ -7,19 +7,11 @@ import sys
 
 import numpy as np
 import pytest
+from command_line import sagan
 from image_corpus import READABLE, UNREADABLE, encoded, noise, rgb
 from PIL import Image
 
-from sagan.cli import app, run_safely
-
 SMALL = ["--g-width", "4", "--d-width", "8", "--device", "cpu", "--batch-size", "8"]
-
-
-def sagan(*arguments):
-    """Run the program in this process and give its exit code."""
-    return run_safely(
-        lambda: app([str(a) for a in arguments], exit_on_error=False, print_error=False)
-    )
 
 
 @pytest.fixture(autouse=True)

@@ -6,19 +6,12 @@ import zipfile
 
 import numpy as np
 import pytest
+from command_line import sagan
 from PIL import Image
 
-from sagan.cli import app, run_safely
 from sagan.data import load_dataset
 from sagan.metrics import own
 from sagan.runlog import read_records
-
-
-def sagan(*arguments):
-    """Run the program in this process and give its exit code."""
-    return run_safely(
-        lambda: app([str(a) for a in arguments], exit_on_error=False, print_error=False)
-    )
 
 
 @pytest.fixture(autouse=True)

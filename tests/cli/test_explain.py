@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 import torch
+from command_line import sagan
 from PIL import Image
 
-from sagan.cli import app, run_safely
 from sagan.nn.attention import AttentionNumbers
 from sagan.run import Run, find_checkpoint
 from sagan.sampling import load
@@ -15,13 +15,6 @@ from sagan.sampling import load
 SMALL = ["--g-width", "4", "--d-width", "8", "--batch-size", "32", "--device", "cpu"]
 SMALL += ["--standing-batches", "1"]
 FIGURES = ("attention-g", "attention-d", "attention-history", "causal", "directions")
-
-
-def sagan(*arguments):
-    """Run the program in this process and give its exit code."""
-    return run_safely(
-        lambda: app([str(a) for a in arguments], exit_on_error=False, print_error=False)
-    )
 
 
 @pytest.fixture(scope="module")

@@ -6,19 +6,12 @@ import re
 
 import numpy as np
 import pytest
+from command_line import sagan
 from PIL import Image
 
-from sagan.cli import app, run_safely
 from sagan.config import DataConfig, NetworkConfig, RunConfig
 from sagan.models import build_generator
 from sagan.run import Run
-
-
-def sagan(*arguments):
-    """Run the program in this process and give its exit code."""
-    return run_safely(
-        lambda: app([str(a) for a in arguments], exit_on_error=False, print_error=False)
-    )
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,12 @@ import pytest
 import safetensors
 import safetensors.torch
 import torch
+from command_line import sagan as command
 from hub_server import serve_hub
 from huggingface_hub import ModelCard, PyTorchModelHubMixin, constants
 
 import sagan
 from sagan import files, hub
-from sagan.cli import app, run_safely
 from sagan.cli.subjects import open_maker
 from sagan.config import DataConfig, NetworkConfig, RunConfig, TrainingConfig
 from sagan.exchange.opening import open_generator
@@ -34,13 +34,6 @@ NETWORKS = {
     "dcgan": NetworkConfig(family="dcgan", resolution=32, g_width=8, g_attention=(16,)),
 }
 LAYOUT = {"config.json", "model.safetensors", "README.md"}
-
-
-def command(*arguments):
-    """Run the program in this process and give its exit code."""
-    return run_safely(
-        lambda: app([str(a) for a in arguments], exit_on_error=False, print_error=False)
-    )
 
 
 def made_run(path, family):

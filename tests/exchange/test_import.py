@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 import torch
+from command_line import sagan as command
 from peer_checkpoint import peer_files, peer_state
 
 import sagan
-from sagan.cli import app, run_safely
 from sagan.config import NetworkConfig
 from sagan.exchange import import_run
 from sagan.nn import SpectralNorm, power_iteration
@@ -19,13 +19,6 @@ SMALL = ("biggan", "32px")  # 10 classes, G at width 8
 
 def state(network, peer=SMALL[0], name=SMALL[1]):
     return peer_state(peer, name, network)
-
-
-def command(*arguments):
-    """Run the program in this process and give its exit code."""
-    return run_safely(
-        lambda: app([str(a) for a in arguments], exit_on_error=False, print_error=False)
-    )
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from command_line import sagan as command
 from peer_checkpoint import peer_state
 
-from sagan.cli import app, run_safely
 from sagan.exchange import import_run
 from sagan.pth import read_pth
 
@@ -19,13 +19,6 @@ from sagan.pth import read_pth
 def state(network, peer="biggan", name="32px"):
     """A small network's weights: of 10 classes, G at width 8."""
     return peer_state(peer, name, network)
-
-
-def command(*arguments):
-    """Run the program in this process and give its exit code."""
-    return run_safely(
-        lambda: app([str(a) for a in arguments], exit_on_error=False, print_error=False)
-    )
 
 
 class Canary:

@@ -220,6 +220,7 @@ def test_nothing_is_allocated(monkeypatch):
 
 REAL = """
 import dataclasses, resource, torch
+from sagan.bench.memory import peak_bytes
 torch.set_num_threads(1)
 from sagan.config import RunConfig, Runtime
 from sagan.models.estimate import estimate
@@ -248,8 +249,7 @@ steps(dataclasses.replace(network, g_width=8, d_width=8), 2)  # what libraries t
 with open("/proc/self/statm") as file:
     before = int(file.read().split()[1]) * resource.getpagesize()
 steps(network, {batch})
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-print(cost.peak_bytes / (peak - before))
+print(cost.peak_bytes / (peak_bytes() - before))
 """
 
 
