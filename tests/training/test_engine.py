@@ -87,11 +87,26 @@ def test_two_processes_equal_one_that_normalises_over_the_same_halves(tmp_path):
     """And a run may go on with another number of processes: 2, then 1."""
     said = train(tmp_path / "two", "--images", "192", "--devices", "2")
     assert said.count("trained on 192 images") == 1
+    assert "Warning" not in said
     train(tmp_path / "one", "--images", "192", "--accumulate", "2")
     for name in ("generator", "discriminator", "ema"):
         assert largest_difference(tmp_path / "two", tmp_path / "one", name) < 1e-5
     train(tmp_path / "two", "--images", "256")
     assert find_checkpoint(tmp_path / "two").step == 8
+
+
+@pytest.mark.slow
+def test_two_processes_fine_tune_with_frozen_blocks_as_one_does(tmp_path):
+    train(tmp_path / "old", "--images", "64")
+    options = ["--init", str(tmp_path / "old"), "--freeze-d", "1", "--images", "96"]
+    options += ["--seed", "4", "--batch-size", "32", "--device", "cpu"]
+    for name, more in (("two", ["--devices", "2"]), ("one", ["--accumulate", "2"])):
+        command = [sys.executable, "-m", "sagan", "train", str(tmp_path / name), *options, *more]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.count("of its weights kept") == 2
+    for name in ("generator", "discriminator", "ema"):
+        assert largest_difference(tmp_path / "two", tmp_path / "one", name) < 1e-5
 
 
 def test_a_missing_device_is_named():

@@ -6,6 +6,7 @@ one device it does nothing but place and cast.
 
 import logging
 import os
+import warnings
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any
@@ -62,6 +63,8 @@ class Engine:
 
     def launch(self) -> None:
         """Start the other processes, or join those that an outer launcher started."""
+        if self.processes > 1:  # it is said of grey images' first weights, a few kB, in four lines
+            warnings.filterwarnings("ignore", "Grad strides do not match bucket view", UserWarning)
         self._fabric.launch()
 
     @property
