@@ -58,7 +58,10 @@ def network_facts(facts: Facts) -> dict[str, object]:
 def training_facts(facts: Facts, more: Mapping[str, object]) -> dict[str, object]:
     """List how it was trained; `more` comes behind whose weights they are."""
     config = facts.config
-    listed: dict[str, object] = {
+    listed: dict[str, object] = {}
+    if config.init.source:
+        listed["fine-tuned from"] = last_name(config.init.source)
+    listed |= {
         "data": last_name(config.data.source) or "not known",
         "weights": "averaged over training"
         if facts.weights == "ema"

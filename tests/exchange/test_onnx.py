@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 import sagan
-from sagan.config import DataConfig, NetworkConfig, RunConfig
+from sagan.config import DataConfig, InitConfig, NetworkConfig, RunConfig
 from sagan.exchange import onnx as exchange_onnx
 from sagan.exchange.card import write_card
 from sagan.exchange.onnx import ExportError, OnnxGenerator, export_onnx, onnx_bytes
@@ -60,7 +60,11 @@ def made_run(path, kind):
     """A run of a lively generator, the averaged and the raw one apart."""
     network = NETWORKS[kind]
     names = ("cat", "dog | cow", "eel")[: network.classes]
-    config = RunConfig(network=network, data=DataConfig(source="/home/me/pets", class_names=names))
+    config = RunConfig(
+        network=network,
+        data=DataConfig(source="/home/me/pets", class_names=names),
+        init=InitConfig(source="/home/me/runs/animals", sha256="0" * 64),
+    )
     run = Run(path)
     run.write_config(config)
     tensors = {
@@ -74,7 +78,12 @@ def made_run(path, kind):
 def without_path(config):
     """A configuration as it is handed on."""
     assert config.data.source == "/home/me/pets"
-    return dataclasses.replace(config, data=dataclasses.replace(config.data, source="pets"))
+    data, init = config.data, config.init
+    return dataclasses.replace(
+        config,
+        data=dataclasses.replace(data, source="pets"),
+        init=dataclasses.replace(init, source="animals"),
+    )
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
@@ -341,6 +350,7 @@ def test_a_card_says_what_the_run_knows_and_its_code_runs(tmp_path, monkeypatch,
     assert len(re.findall(r"^\| cas ", text, flags=re.MULTILINE)) == 1  # of these weights, the last
     assert r"| classes | 3: cat, dog \| cow, eel |" in text
     assert "| data | pets |" in text  # not where it lay
+    assert "| fine-tuned from | animals |" in text
     assert "/home/me" not in text
     assert "| images seen | 448 |" in text
     assert f"]({grid.name})" in text
