@@ -90,11 +90,11 @@ def is_known_source(source: str) -> bool:
         >>> is_known_source("digits"), is_known_source("no such folder")
         (True, False)
     """
-    return (
-        source in BUNDLED
-        or source.startswith(HUB)
-        or ("\0" not in source and Path(source).exists())
-    )
+    return source in BUNDLED or source.startswith(HUB) or _is_on_disk(source)
+
+
+def _is_on_disk(source: str) -> bool:
+    return bool(source) and "\0" not in source and Path(source).exists()
 
 
 def existing_path(source: str) -> Path:
@@ -103,13 +103,12 @@ def existing_path(source: str) -> Path:
     Raises:
         ValueError: nothing is there.
     """
-    path = Path(source)
-    if not source or "\0" in source or not path.exists():
+    if not _is_on_disk(source):
         raise ValueError(
             f"unknown data source {source!r}; choose from {', '.join(BUNDLED)}, or name "
             f"{_EXPECTED} that exists, or hub:NAME"
         )
-    return path
+    return Path(source)
 
 
 def _all_npy(names: list[str]) -> bool:

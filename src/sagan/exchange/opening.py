@@ -12,6 +12,7 @@ from sagan.exchange.folder import open_folder, open_hub
 from sagan.exchange.onnx import OnnxGenerator, open_onnx
 from sagan.exchange.weights_file import open_weights
 from sagan.facts import Facts, is_shared
+from sagan.files import MODEL_ENDINGS
 from sagan.hub import is_hub_name, parse
 from sagan.models import Generator
 from sagan.models import fold as folded
@@ -83,19 +84,20 @@ def open_generator(
     fold: bool = False,
 ) -> Opened:
     """Open a generator, as `load` does, with what is known of its training."""
-    ending = "" if is_shared(path) or Path(path).is_dir() else Path(path).suffix.lower()
-    if ending == ".onnx":
-        return _open_onnx(Path(path), weights, device)
-    if ending != ".safetensors" and not is_shared(path):
+    place = Path(path)
+    if is_hub_name(path):
+        network, facts = open_hub(parse(path))
+    elif is_shared(path):
+        network, facts = open_folder(place)
+    elif place.is_dir() or place.suffix.lower() not in MODEL_ENDINGS:
         network = sampling.load(path, weights=weights, device=device, fold=fold)
         assert network.facts is not None
         return Opened(network, network.facts)
-    if is_hub_name(path):
-        network, facts = open_hub(parse(path))
-    elif Path(path).is_dir():
-        network, facts = open_folder(Path(path))
+    elif not place.is_file():
+        raise ValueError(f"{path} does not exist: name a run folder, or a file of sagan export")
+    elif place.suffix.lower() == ".onnx":
+        return _open_onnx(place, weights, device)
     else:
-        _check_is_there(Path(path))
         network, facts = open_weights(path)
     _check_weights(facts, weights, path)
     network.to(device)
@@ -103,17 +105,11 @@ def open_generator(
 
 
 def _open_onnx(path: Path, weights: str, device: str | torch.device) -> Opened:
-    _check_is_there(path)
     if torch.device(device).type != "cpu":
         raise ValueError(f"{path} is run by ONNX Runtime on the CPU, not on {device}")
     exported = open_onnx(path)
     _check_weights(exported.facts, weights, path)
     return Opened(exported, exported.facts)
-
-
-def _check_is_there(path: Path) -> None:
-    if not path.is_file():
-        raise ValueError(f"{path} does not exist: name a run folder, or a file of sagan export")
 
 
 def _check_weights(facts: Facts, weights: str, path: object) -> None:

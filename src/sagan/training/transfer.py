@@ -22,6 +22,7 @@ from sagan.runlog import append_records
 from sagan.sampling import standing_statistics
 from sagan.training.reclassing import Classes, State, reclassed, reclassed_moments
 
+_FILES = ("generator", "ema", "discriminator", "g_optimizer", "d_optimizer")
 _STATISTICS_BATCHES, _STATISTICS_BATCH_SIZE = 8, 16
 _BRANCH = 0.1  # how strong the residual branch of an added block of G is at first
 _MOST_NAMES = 8  # said in a line
@@ -119,21 +120,20 @@ def transferred(
     names = [c.data.class_names[: c.network.classes] for c in (old, config)]
     classes = Classes.by_name(*names)
     added = len(discriminator_stages(config.network)) - len(discriminator_stages(old.network))
+    files = {name: source.tensors(name) if source.has(name) else {} for name in _FILES}
     seed = config.training.seed
-    g = _Fitting.of("G", build_generator(config.network, seed=seed), source, classes, 0)
-    d = _Fitting.of("D", build_discriminator(config.network, seed=seed), source, classes, added)
-    tensors = {name: g.state(_read(source, name)) for name in ("generator", "ema")}
+    generator = build_generator(config.network, seed=seed)
+    discriminator = build_discriminator(config.network, seed=seed)
+    g = _Fitting.of("G", generator, files["generator"], classes, 0)
+    d = _Fitting.of("D", discriminator, files["discriminator"], classes, added)
+    tensors = {name: g.state(files[name]) for name in ("generator", "ema")}
     if g.part.fresh:
         for name, state in tensors.items():
             tensors[name] = _with_fresh_statistics(g, state, config)
-    tensors["discriminator"] = d.state(_read(source, "discriminator"))
-    tensors["g_optimizer"] = g.moments(_read(source, "g_optimizer"))
-    tensors["d_optimizer"] = d.moments(_read(source, "d_optimizer"))
+    tensors["discriminator"] = d.state(files["discriminator"])
+    tensors["g_optimizer"] = g.moments(files["g_optimizer"])
+    tensors["d_optimizer"] = d.moments(files["d_optimizer"])
     return tensors, [g.part, d.part], classes
-
-
-def _read(source: Checkpoint, name: str) -> State:
-    return source.tensors(name) if source.has(name) else {}
 
 
 @dataclass(frozen=True)
@@ -159,13 +159,12 @@ class _Fitting:
         cls,
         letter: Literal["G", "D"],
         network: Generator | Discriminator,
-        source: Checkpoint,
+        old: State,
         classes: Classes,
         added: int,
     ) -> "_Fitting":
         """Fit module by module; a block's number grows by those added at the image end."""
         fresh = network.state_dict()
-        old = _read(source, "generator" if letter == "G" else "discriminator")
         modules = dict.fromkeys(map(_module, old))
         old = reclassed(old, classes, fresh)
         by_module: dict[str, list[str]] = {}
