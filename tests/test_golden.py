@@ -1,0 +1,79 @@
+"""Golden files: what earlier versions wrote opens and resumes (tests/golden/make.py made them).
+
+Where a later version cannot go on with a run, it must say so in a sentence that names what to do,
+and change nothing.
+"""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import sagan
+from PIL import Image
+
+from sagan.data import load_dataset
+from sagan.run import Run
+
+GOLDEN = Path(__file__).parent / "golden"
+VERSIONS = sorted(path.name for path in GOLDEN.glob("v*"))
+ROUNDING = 2  # of 255, between builds of PyTorch
+
+
+@pytest.fixture(params=VERSIONS)
+def version(request, tmp_path, monkeypatch):
+    """A version's files, in a copy beside which the working folder is, as when they were made."""
+    shutil.copytree(GOLDEN / request.param, tmp_path / request.param)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return Path(request.param)
+
+
+def pixels(path):
+    return np.asarray(Image.open(path), np.int16)
+
+
+def test_there_are_golden_files():
+    assert "v0.1.0" in VERSIONS
+
+
+@pytest.mark.parametrize("name", ["digits", "squares", "of-packed", "imported", "exported"])
+def test_a_generator_of_before_makes_the_images_of_before(version, name, tmp_path):
+    assert sagan("sample", version / name, "--num", 4, "--out", "now.png") == 0
+    assert abs(pixels("now.png") - pixels(version / f"{name}.png")).max() <= ROUNDING
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "onnx"])
+def test_an_exported_file_of_before_makes_the_images_of_its_run(version, ending):
+    if ending == "onnx":
+        pytest.importorskip("onnxruntime")
+    assert sagan("sample", version / f"exported.{ending}", "--num", 4, "--out", "now.png") == 0
+    assert abs(pixels("now.png") - pixels(version / "digits.png")).max() <= ROUNDING
+
+
+@pytest.mark.parametrize("name", ["digits", "squares", "of-packed"])
+def test_a_run_of_before_goes_on_with_its_own_data_and_options(version, name):
+    path = version / name
+    before = Run(path).config()
+    assert sagan("train", path, "--images", 96, "--device", "cpu") == 0
+    run = Run(path)
+    assert run.pointed_to("latest").name == "step-00000006"
+    assert run.config().data == before.data
+    assert run.config().network == before.network
+    assert run.config().data.class_names[:2] != ("blue", "red")  # train/blue ..., as it was begun
+
+
+def test_a_packed_cache_of_before_opens(version):
+    packed = load_dataset(str(version / "packed"), resolution=8)
+    read = load_dataset(str(version / "pictures"), resolution=8)
+    assert packed.images.shape == (24, 3, 8, 8)
+    assert packed.class_names == ("train/blue", "train/red", "val/blue", "val/red")
+    assert np.array_equal(packed.images[:16], read.images[:16])
+
+
+def test_a_run_of_before_is_scored_and_exported(version, capsys):
+    args = "--data", "digits", "--metrics", "fd:pixel", "--num", 64
+    assert sagan("evaluate", version / "digits", *args) == 0
+    assert sagan("export", version / "digits", "--out", "again.safetensors") == 0
+    assert sagan("sample", "again.safetensors", "--num", 4, "--out", "now.png") == 0
+    assert abs(pixels("now.png") - pixels(version / "digits.png")).max() <= ROUNDING
