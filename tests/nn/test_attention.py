@@ -18,6 +18,7 @@ from sagan.nn import (
     record_attention,
     reference_attention,
 )
+from sagan.nn.attention import key_distances
 from sagan.nn.attention_paths import RECOMPUTED_FROM_ENERGIES, attend, attention_path
 
 FORMS = ("article", "paper")
@@ -410,3 +411,28 @@ def test_queries_that_all_look_the_same_way_depend_on_nothing(row: Tensor) -> No
     weights = torch.stack([row.repeat(64, 1), row.flip(0).repeat(64, 1)])
     numbers = attention_numbers(AttentionMap(weights, 8, 8, 2, 0.0))
     assert numbers.query_dependence == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize(("height", "key_stride"), [(8, 1), (48, 2)])
+def test_numbers_in_pieces_are_those_of_the_whole_map(height: int, key_stride: int) -> None:
+    n, m = height**2, (height // key_stride) ** 2
+    query, key = torch.randn(3, n, 4), torch.randn(3, m, 4)
+    in_pieces = AttentionMap((query, key), height, height, key_stride, 0.0)
+    weights = in_pieces.weights.double()
+    distance = key_distances(height, height, key_stride, device=weights.device).double()
+    entropy = torch.special.entr(weights).sum(-1).mean()
+    whole = (
+        entropy,
+        (weights * distance).sum(-1).mean(),
+        (weights * (distance > height / 2)).sum(-1).mean(),
+        torch.special.entr(weights.mean(1)).sum(-1).mean() - entropy,
+    )
+    assert attention_numbers(in_pieces) == pytest.approx([x.item() for x in whole], rel=1e-5)
+
+
+@pytest.mark.parametrize("form", ["article", "paper"])
+def test_a_bf16_map_stays_bf16(form: Any) -> None:
+    layer = SelfAttention(16, form=form)
+    nn.init.ones_(layer.gamma)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert layer(torch.randn(1, 16, 8, 8).bfloat16()).dtype == torch.bfloat16

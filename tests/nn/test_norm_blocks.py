@@ -152,3 +152,14 @@ def test_batch_norm_is_in_the_generator_and_nowhere_in_the_discriminator(
 
     assert norms(build_generator(config)) == (3 if family == "dcgan" else 7)
     assert norms(build_discriminator(config)) == 0
+
+
+@pytest.mark.parametrize("labels", [torch.tensor([0, 2]), torch.eye(3)[:2]])
+def test_conditional_batch_norm_leaves_a_bf16_map_bf16(labels):
+    norm = ConditionalBatchNorm(8, classes=3)
+    x = torch.randn(2, 8, 4, 4).to(memory_format=torch.channels_last)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = norm(x.bfloat16(), labels)
+    assert out.dtype == torch.bfloat16
+    torch.testing.assert_close(out.float(), norm(x, labels), atol=0.05, rtol=0.02)
+    assert norm(x, labels).is_contiguous(memory_format=torch.channels_last)

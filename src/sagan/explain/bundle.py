@@ -93,13 +93,12 @@ def pack(
 
 def _pack_layer(layer: Layer, most_bytes: float, put: Any) -> dict[str, Any]:
     attention = layer.attention
-    weights = attention.weights[0].float().cpu()
     h, w, key_stride = attention.height, attention.width, attention.key_stride
-    stride = query_stride(h, w, weights.shape[1], most_bytes)
-    kept = weights.unflatten(0, (h, w))[stride // 2 :: stride, stride // 2 :: stride].flatten(0, 1)
-    distance = key_distances(h, w, key_stride, device=weights.device)
-    distance = distance.unflatten(0, (h, w))[stride // 2 :: stride, stride // 2 :: stride]
-    distance = distance.flatten(0, 1)
+    stride = query_stride(h, w, attention.shape[2], most_bytes)
+    queries = torch.arange(h * w).unflatten(0, (h, w))
+    queries = queries[stride // 2 :: stride, stride // 2 :: stride].flatten()
+    kept = attention.rows(queries, slice(1))[0].cpu()
+    distance = key_distances(h, w, key_stride, device=kept.device, queries=queries)
     peak = kept.amax(1)
     rows = (kept * (255 / peak[:, None])).round().to(torch.uint8)
     of_queries = {

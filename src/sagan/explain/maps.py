@@ -139,11 +139,12 @@ def _at_points(
 ) -> QueryMaps:
     h, w = attention.height, attention.width
     cells = [(min(int(y * h), h - 1), min(int(x * w), w - 1)) for y, x in places]
-    grid = attention.grid()[0].cpu()
+    keys = h // attention.key_stride, w // attention.key_stride
+    rows = attention.rows([y * w + x for y, x in cells], slice(1))[0].cpu()
     return QueryMaps(
         network,
         layer,
         attention,
         tuple(((y + 0.5) / h, (x + 0.5) / w) for y, x in cells),
-        torch.stack([grid[y, x] for y, x in cells]),
+        rows.unflatten(1, keys),
     )

@@ -69,7 +69,7 @@ def _pack_within(
     empty = assemble({"mode": "report"}, title="").html
     room = most_bytes - len(empty.encode()) - _ROOM_FOR_WORDS_BYTES
     limit: float = max(
-        maps.attention.weights[0].numel() for _, _, all_maps in examples for maps in all_maps
+        math.prod(maps.attention.shape[1:]) for _, _, all_maps in examples for maps in all_maps
     )
     while True:
         first = _compressed(examples[0], limit)

@@ -4,7 +4,7 @@ Dimensions: b batch, c channels, h w the map's sides, n = h*w queries, m keys (n
 pooling), e query and key width (c/8), d value width (c or c/2), both rounded down.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sagan.nn.attention_paths import attend, reference_attention
+from sagan.nn.attention_paths import attend, pieces, reference_attention
 from sagan.nn.spectral import SpectralNorm
 
 AttentionForm = Literal["article", "paper"]
@@ -117,14 +117,18 @@ class SelfAttention(nn.Module):
         features: Tensor = attended.transpose(1, 2).unflatten(2, x.shape[2:])
         if self.output is not None:
             features = self.output(features)
-        return x + self.gamma * features
+        return x + self.gamma.to(x.dtype) * features
 
 
-class AttentionMap(NamedTuple):
+class AttentionMap:
     """One layer's attention over one batch, with what is needed to read its coordinates.
 
+    A map that a layer recorded is kept as its queries and keys, some hundredth of its size; its
+    rows are made when they are asked for, so that a map of any size can be read piece by piece.
+
     Args:
-        weights: `b n m`; each row sums to 1.
+        source: the map `b n m`, each row of which sums to 1; or the query `b n e` and key `b m e`
+            that it is made of.
         height: of the grid of queries; n = height * width.
         width: of that grid.
         key_stride: query pixels per key along each side.
@@ -133,13 +137,43 @@ class AttentionMap(NamedTuple):
     Example:
         >>> AttentionMap(torch.eye(16)[None], 4, 4, key_stride=1, gamma=0.0).grid().shape
         torch.Size([1, 4, 4, 4, 4])
+        >>> made_of = torch.zeros(1, 16, 2), torch.zeros(1, 4, 2)
+        >>> AttentionMap(made_of, 4, 4, key_stride=2, gamma=0.0).rows([5]).tolist()
+        [[[0.25, 0.25, 0.25, 0.25]]]
     """
 
-    weights: Tensor
-    height: int
-    width: int
-    key_stride: int
-    gamma: float
+    def __init__(
+        self,
+        source: Tensor | tuple[Tensor, Tensor],
+        height: int,
+        width: int,
+        key_stride: int,
+        gamma: float,
+    ) -> None:
+        self._source = source
+        self.height, self.width = height, width
+        self.key_stride, self.gamma = key_stride, gamma
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """b, n and m."""
+        if isinstance(self._source, Tensor):
+            b, n, m = self._source.shape
+            return b, n, m
+        query, key = self._source
+        return query.shape[0], query.shape[1], key.shape[1]
+
+    @property
+    def weights(self) -> Tensor:
+        """The whole map `b n m`, in float32."""
+        return self.rows(slice(None))
+
+    def rows(self, queries: slice | Sequence[int] | Tensor, images: slice = slice(None)) -> Tensor:
+        """The map's rows of some queries and images: `images queries m`, in float32."""
+        if isinstance(self._source, Tensor):
+            return self._source[images, queries].float()
+        query, key = self._source
+        return torch.bmm(query[images, queries], key[images].mT).float().softmax(dim=-1)
 
     def grid(self) -> Tensor:
         """Reshape the map to `b h w kh kw`: the keys that each query position attends to."""
@@ -153,8 +187,8 @@ class AttentionMap(NamedTuple):
 def record_attention(network: nn.Module) -> Iterator[dict[str, AttentionMap]]:
     """Collect every self-attention layer's map while the network runs inside the block.
 
-    The forward itself stays as fast and as it is; each layer's map is made from the same input by
-    the same projections. Layers appear in the order in which they run.
+    The forward itself stays as fast and as it is; each layer's queries and keys are made from the
+    same input by the same projections. Layers appear in the order in which they run.
 
     Args:
         network: any module with `SelfAttention` layers in it.
@@ -177,9 +211,9 @@ def record_attention(network: nn.Module) -> Iterator[dict[str, AttentionMap]]:
         def hook(layer: SelfAttention, inputs: tuple[Tensor, ...], _output: Tensor) -> None:
             with torch.no_grad():
                 (x,) = inputs
-                weights = layer.weights(x).float()
+                query, key, _ = layer.project(x)
             h, w = x.shape[2:]
-            maps[name] = AttentionMap(weights, h, w, layer.key_stride, layer.gamma.item())
+            maps[name] = AttentionMap((query, key), h, w, layer.key_stride, layer.gamma.item())
 
         return hook
 
@@ -238,27 +272,48 @@ def attention_numbers(attention: AttentionMap) -> AttentionNumbers:
         >>> round(attention_numbers(itself).query_dependence, 4)  # log 16: each has its own key
         2.7726
     """
-    weights = attention.weights
-    distance = key_distances(
-        attention.height, attention.width, attention.key_stride, device=weights.device
-    )
-    entropy = torch.special.entr(weights).sum(-1).mean()
-    mean_row_entropy = torch.special.entr(weights.mean(1)).sum(-1).mean()
-    far = (distance > attention.height / 2).to(weights.dtype)
+    b, n, m = attention.shape
+    entropy = distance = far_mass = 0.0
+    row_sums: Tensor | None = None  # b m: over each image's queries
+    for images, queries in pieces(b, n, m):
+        weights = attention.rows(queries, images)
+        distances = key_distances(
+            attention.height,
+            attention.width,
+            attention.key_stride,
+            device=weights.device,
+            queries=queries,
+        )
+        far = (distances > attention.height / 2).to(weights.dtype)
+        entropy += torch.special.entr(weights).sum().item()
+        distance += (weights * distances).sum().item()
+        far_mass += (weights * far).sum().item()
+        if row_sums is None:
+            row_sums = weights.new_zeros(b, m)
+        row_sums[images] += weights.sum(1)
+    assert row_sums is not None
+    mean_row_entropy = torch.special.entr(row_sums / n).sum(-1).mean().item()
     return AttentionNumbers(
-        entropy=entropy.item(),
-        distance=(weights * distance).sum(-1).mean().item(),
-        far_mass=(weights * far).sum(-1).mean().item(),
-        query_dependence=max(0.0, (mean_row_entropy - entropy).item()),  # not below 0 by rounding
+        entropy=entropy / (b * n),
+        distance=distance / (b * n),
+        far_mass=far_mass / (b * n),
+        query_dependence=max(0.0, mean_row_entropy - entropy / (b * n)),  # not below 0 by rounding
     )
 
 
-def key_distances(height: int, width: int, key_stride: int, *, device: torch.device) -> Tensor:
-    """Give the distances `n m` from queries' to key cells' centres, in query pixels."""
+def key_distances(
+    height: int,
+    width: int,
+    key_stride: int,
+    *,
+    device: torch.device,
+    queries: slice | Tensor = slice(None),
+) -> Tensor:
+    """Give the distances `n m` from (some) queries' to key cells' centres, in query pixels."""
 
     def centres(stride: int) -> Tensor:
         y = (torch.arange(height // stride, device=device) + 0.5) * stride
         x = (torch.arange(width // stride, device=device) + 0.5) * stride
         return torch.cartesian_prod(y, x).float()
 
-    return torch.cdist(centres(1), centres(key_stride))
+    return torch.cdist(centres(1)[queries], centres(key_stride))

@@ -113,7 +113,7 @@ class _Recomputed(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         attended = query.new_empty(*query.shape[:2], value.shape[2])
-        for images, queries in _pieces(len(query), query.shape[1], key.shape[1]):
+        for images, queries in pieces(len(query), query.shape[1], key.shape[1]):
             weights = _weights(query[images, queries], key[images])
             attended[images, queries] = torch.bmm(weights, value[images])
         ctx.save_for_backward(query, key, value)
@@ -129,7 +129,7 @@ class _Recomputed(torch.autograd.Function):
         query_t = torch.empty_like(query.mT, memory_format=torch.contiguous_format)
         key_t = key.new_zeros(b, key.shape[2], m, dtype=sums)
         value_t = value.new_zeros(b, value.shape[2], m, dtype=sums)
-        for images, queries in _pieces(b, n, m):
+        for images, queries in pieces(b, n, m):
             q, k, g = query[images, queries], key[images], gradient[images, queries]
             weights = _weights(q, k)
             _add_product(value_t[images], g.mT, weights)
@@ -139,7 +139,7 @@ class _Recomputed(torch.autograd.Function):
         return query_t.mT, key_t.mT.to(key.dtype), value_t.mT.to(value.dtype)
 
 
-def _pieces(b: int, n: int, m: int) -> Iterator[tuple[slice, slice]]:
+def pieces(b: int, n: int, m: int) -> Iterator[tuple[slice, slice]]:
     """Cut b images of n queries into pieces: several whole images, or a part of one's queries."""
     most = _PIECE_ENERGIES * torch.get_num_threads()
     images = max(1, most // (n * m))

@@ -5,6 +5,7 @@ Dimensions: b batch, c channels, h w the map's sides, k classes.
 
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 
 Labels = Tensor | None  # int64 `b`, or class weights float `b k` (for mixtures of classes)
@@ -45,10 +46,11 @@ class ConditionalBatchNorm(nn.Module):
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
         """Normalise `b c h w` by the batch and modulate it by labels (`b`, or weights `b k`)."""
-        gain = lookup(self.gain, labels)[:, :, None, None]
-        bias = lookup(self.bias, labels)[:, :, None, None]
         normalised: Tensor = self.norm(x)
-        return normalised + normalised * gain + bias
+        # in the map's own type: float32 tables would make a bf16 map float32, twice as large
+        gain = (1 + lookup(self.gain, labels)).to(normalised.dtype)[:, :, None, None]
+        bias = lookup(self.bias, labels).to(normalised.dtype)[:, :, None, None]
+        return torch.addcmul(bias, normalised, gain)
 
     if TYPE_CHECKING:  # nn.Module's own returns Any
         __call__ = forward

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sagan.config import NetworkConfig
 from sagan.data import ImageDataset
-from sagan.nn.attention import AttentionMap, attention_numbers, record_attention
+from sagan.nn.attention import attention_numbers, record_attention
 from sagan.randomness import sample_latents
 from sagan.sampling import generate
 from sagan.training.engine import Engine
@@ -46,10 +46,13 @@ class Viewer:
     Args:
         network: sizes of the networks.
         dataset: the real images, which samples are compared with.
+        batch_size: of a training step in one process: no more images are made at once, so that
+            looking, which keeps nothing for a backward pass, needs less memory than training.
     """
 
-    def __init__(self, network: NetworkConfig, dataset: ImageDataset) -> None:
+    def __init__(self, network: NetworkConfig, dataset: ImageDataset, *, batch_size: int) -> None:
         self._latents, self._labels = fixed_latents(network)
+        self._batch_size = min(batch_size, GRID_COLUMNS)
         self._gauge = LikenessGauge(dataset, self._labels, num=len(self._latents))
 
     @torch.no_grad()
@@ -58,14 +61,39 @@ class Viewer:
         average, discriminator = state.ema.network, state.discriminator
         latents, labels = self._latents, self._labels
         with engine.autocast():
-            images = torch.cat(list(generate(average, latents, labels, batch_size=GRID_COLUMNS)))
-            few = slice(None, None, math.ceil(len(latents) / _ATTENTION_IMAGES))
-            z = latents[few].to(engine.device)
-            y = None if labels is None else labels[few].to(engine.device)
-            with record_attention(average) as g_maps, record_attention(discriminator) as d_maps:
-                discriminator(average(z, y), y)
-        layers = _layer_records("G", g_maps) + _layer_records("D", d_maps)
-        return View(images, layers, self._check(images, state))
+            images = generate(average, latents, labels, batch_size=self._batch_size)
+            samples = torch.cat(list(images))
+            layers = self._layers(average, discriminator, engine.device)
+        return View(samples, layers, self._check(samples, state))
+
+    def _layers(
+        self, generator: nn.Module, discriminator: nn.Module, device: torch.device
+    ) -> list[dict[str, Any]]:
+        """Each attention layer's numbers: means over a few images, made a few at a time."""
+        few = range(0, len(self._latents), math.ceil(len(self._latents) / _ATTENTION_IMAGES))
+        sums: dict[tuple[str, str], dict[str, Any]] = {}
+        for start in range(0, len(few), self._batch_size):
+            chosen = list(few[start : start + self._batch_size])
+            z = self._latents[chosen].to(device)
+            y = None if self._labels is None else self._labels[chosen].to(device)
+            with record_attention(generator) as g_maps, record_attention(discriminator) as d_maps:
+                discriminator(generator(z, y), y)
+            for network, maps in (("G", g_maps), ("D", d_maps)):
+                for name, attention in maps.items():
+                    layer = sums.setdefault((network, name), {"map": attention, "numbers": {}})
+                    for number, value in attention_numbers(attention)._asdict().items():
+                        total = layer["numbers"].get(number, 0.0)
+                        layer["numbers"][number] = total + value * len(chosen) / len(few)
+        return [
+            {
+                "network": network,
+                "layer": name,
+                "size_px": layer["map"].height,
+                "gamma": layer["map"].gamma,
+                **layer["numbers"],
+            }
+            for (network, name), layer in sums.items()
+        ]
 
     def _check(self, images: Tensor, state: TrainState) -> dict[str, Any]:
         likeness = self._gauge.measure(images)
@@ -76,19 +104,6 @@ class Viewer:
             "spread": likeness.spread,
             "sigmas": largest_singular_values(state.modules),
         }
-
-
-def _layer_records(network: str, maps: dict[str, AttentionMap]) -> list[dict[str, Any]]:
-    return [
-        {
-            "network": network,
-            "layer": name,
-            "size_px": attention.height,
-            "gamma": attention.gamma,
-            **attention_numbers(attention)._asdict(),
-        }
-        for name, attention in maps.items()
-    ]
 
 
 def fixed_latents(network: NetworkConfig) -> tuple[Tensor, Tensor | None]:

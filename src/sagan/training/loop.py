@@ -124,7 +124,8 @@ class _Trainer:
         self.batches = BatchSource(
             dataset, config, Share(engine.rank, engine.world_size), engine.device
         )
-        self.viewer = Viewer(config.network, dataset)
+        batch_size = config.training.batch_size // config.training.accumulate // engine.world_size
+        self.viewer = Viewer(config.network, dataset, batch_size=batch_size)
         self.scorer = Scorer(config, dataset) if config.training.evaluate_every else None
         self.state = new_state(config, runtime, engine)
 
@@ -293,7 +294,14 @@ class _Trainer:
         )
 
     def _look(self) -> None:
-        view = self.viewer.look(self.state, self.engine)
+        try:
+            view = self.viewer.look(self.state, self.engine)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            # The checkpoint matters more than its pictures.
+            self.journal.meter.say(f"no pictures at {self.images:,} images: memory ran out")
+            return
         self.journal.grid(view.samples, columns=GRID_COLUMNS, step=self.state.step)
         if view.layers:
             self._record("attention", layers=view.layers)
