@@ -23,6 +23,7 @@ from sagan.config import RunConfig, run_config_from_dict
 from sagan.files import TEMPORARY, sync_folder, write_durably
 
 FORMAT = 1
+_MISSING = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 
 class CheckpointError(Exception):
@@ -60,6 +61,7 @@ class Checkpoint:
 
         Raises:
             CheckpointError: the file is missing, or not what the manifest says.
+            OSError: it cannot be read now, which says nothing of what is in it.
         """
         file = f"{name}.safetensors"
         expected = self.manifest["files"].get(file)
@@ -67,8 +69,8 @@ class Checkpoint:
             raise CheckpointError(f"{self.path} has no {file}")
         try:
             content = (self.path / file).read_bytes()
-        except OSError as error:
-            raise CheckpointError(f"{self.path / file} cannot be read: {error.strerror}") from error
+        except _MISSING as error:
+            raise CheckpointError(f"{self.path / file} is missing: {error.strerror}") from error
         if hashlib.sha256(content).hexdigest() != expected["sha256"]:
             raise CheckpointError(f"{self.path / file} is damaged: it is not what was written")
         return safetensors.torch.load(content)
@@ -88,12 +90,13 @@ def open_checkpoint(path: Path) -> Checkpoint:
 
     Raises:
         CheckpointError: there is none, or it is damaged or of another format.
+        OSError: it cannot be read now, which says nothing of what is in it.
     """
     file = path / "manifest.json"
     try:
         content = file.read_bytes()
         manifest = json.loads(content)
-    except OSError as error:
+    except _MISSING as error:
         raise CheckpointError(
             f"{path} is no checkpoint: manifest.json: {error.strerror}"
         ) from error

@@ -156,6 +156,65 @@ class Run:
                 return checkpoint, faults
         return None, faults
 
+    def checkpoint_to_resume(self) -> tuple[Checkpoint | None, list[str]]:
+        """Find the newest sound checkpoint as `newest_sound_checkpoint` does; None in a new run.
+
+        Raises:
+            CheckpointError: there were checkpoints, and none is sound.
+            OSError: one cannot be read now.
+        """
+        checkpoint, faults = self.newest_sound_checkpoint()
+        latest = self.pointed_to("latest")
+        if checkpoint is None and (faults or latest):
+            raise CheckpointError(
+                f"{self.path} has no sound checkpoint to go on from "
+                f"({'; '.join(faults) or f'{latest} is gone'}); put one back, or begin again with "
+                "--from-scratch, which sets aside what there is"
+            )
+        return checkpoint, faults
+
+    def check_unedited(self, config: RunConfig, checkpoint: Checkpoint) -> None:
+        """Refuse a configuration that is not the one that a checkpoint was trained with.
+
+        Raises:
+            ValueError: it differs in anything but a larger number of images.
+        """
+        old = checkpoint.config
+        if not old.data.source:  # imported: its first training chooses data and how to train
+            old = replace(old, data=config.data, training=config.training)
+        images = max(old.training.images, config.training.images)
+        old = replace(old, training=replace(old.training, images=images))
+        found = differences(old, config)
+        if found:
+            raise ValueError(
+                f"{self.path / 'config.json'} is not what {checkpoint.path.name} was trained with "
+                f"({'; '.join(found)}); put the old values back, or begin another run from it with "
+                f"--init {self.path}"
+            )
+
+    def set_aside(self) -> Path | None:
+        """Move everything but the configuration into a folder `before-N`; None if there was none.
+
+        Raises:
+            ValueError: another process is writing to the run.
+        """
+        with self.lock():
+            kept = {"config.json", ".lock"}
+            parts = [
+                path
+                for path in sorted(self.path.iterdir())
+                if path.name not in kept and not path.name.startswith("before-")
+            ]
+            if not parts:
+                return None
+            number = 1
+            while (folder := self.path / f"before-{number}").exists():
+                number += 1
+            folder.mkdir()
+            for path in parts:
+                os.rename(path, folder / path.name)
+            return folder
+
     def drop_newer(self, checkpoint: Checkpoint | None) -> None:
         """Remove the checkpoints after this one, or all; `best`, whose content is immutable, stays.
 

@@ -35,12 +35,27 @@ def rewrite_records(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
 
 
 def read_records(path: Path) -> Iterator[dict[str, Any]]:
-    """Read a JSONL file's records; a last line cut short by a crash is left out."""
+    """Read a JSONL file's records; broken lines are left out."""
+    return (record for _, record in read_lines(path) if record is not None)
+
+
+def read_lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any] | None]]:
+    """Read a JSONL file's lines, each with its record, or None where it is broken.
+
+    A last line cut short by a crash is left out.
+    """
     if not path.is_file():
         return
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
-        if line.endswith("\n"):
-            yield json.loads(line)
+    for line in path.read_bytes().split(b"\n")[:-1]:
+        yield line + b"\n", _parsed(line)
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):  # not UTF-8, not JSON
+        return None
+    return record if isinstance(record, dict) else None
 
 
 class Meter:

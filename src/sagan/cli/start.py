@@ -1,5 +1,6 @@
 """Starting a run, or going on with one: options, preset and data joined into one configuration."""
 
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +34,7 @@ def start(
     training_options: dict[str, Any] | None = None,
     runtime: Runtime | None = None,
     opened: "ImageDataset | None" = None,
+    from_scratch: bool = False,
 ) -> int:
     """Join options, preset, data and an existing run into one configuration, and train it.
 
@@ -107,6 +109,10 @@ def start(
         data=replace(config.data, class_names=names, fingerprint=fingerprint),
     )
     run.check_continues(config)
+    if from_scratch and "LOCAL_RANK" not in os.environ:  # once, not in the processes started here
+        aside = run.set_aside() if run.exists() else None
+        if aside is not None:
+            print(f"What the run had is now in {aside}.", file=sys.stderr)
     result = train_run(config, run, dataset, runtime=runtime)
     if result.rank == 0:
         _say_how_it_ended(path, result.images, result.exit_code)

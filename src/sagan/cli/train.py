@@ -28,7 +28,7 @@ _MACHINE = Group("Machine", sort_key=6)
 
 
 def train(
-    run: Path | None = None,
+    run: str | None = None,
     /,
     *,
     data: Annotated[str | None, Parameter(group=_BASICS)] = None,
@@ -36,6 +36,7 @@ def train(
     strict: Annotated[bool, Parameter(negative=(), group=_PICTURES)] = False,
     preset_name: Annotated[str | None, Parameter(name="--preset", group=_BASICS)] = None,
     init: Annotated[Path | None, Parameter(group=_BASICS)] = None,
+    from_scratch: Annotated[bool, Parameter(negative=(), group=_BASICS)] = False,
     resolution: Annotated[int | None, Parameter(group=_BASICS)] = None,
     channels: Annotated[int | None, Parameter(group=_PICTURES)] = None,
     unconditional: Annotated[bool | None, Parameter(group=_PICTURES)] = None,
@@ -97,6 +98,8 @@ def train(
         The recipe: digits, article, paper, best, cifar or small; by default what suits the data.
     init
         Fine-tune: begin from the networks of this run, or checkpoint, and take its recipe.
+    from_scratch
+        Begin a run again: what it has is moved into its folder before-1 (2, ...), nothing removed.
     resolution
         Image side in pixels: 8, 16, 32, 64, 128 or 256.
     channels
@@ -172,6 +175,10 @@ def train(
     channels_last
         Keep feature maps in channels-last order.
     """
+    for name, given in (("RUN", run), ("--data", data)):
+        if given is not None and not given.strip():
+            raise ValueError(f"{name} is empty: a shell variable that is not set?")
+    folder = None if run is None else Path(run)
     network_options = {
         "channels": channels,
         "g_width": g_width,
@@ -216,12 +223,12 @@ def train(
     own = (data or DEFAULT_DATA) != DEFAULT_DATA
     reason = ""
     opened = None
-    if init is None and preset_name is None and not (run and is_run_folder(run)):
+    if init is None and preset_name is None and not (folder and is_run_folder(folder)):
         preset_name, reason, opened = choose_preset(
             data or DEFAULT_DATA, resolution, channels or 0, background or "white", strict
         )
     kind = f"from-{_run_name(init)}" if init else preset_name or DEFAULT_PRESET
-    path = run or Path("runs") / f"{_stem(data or DEFAULT_DATA)}-{kind}"
+    path = folder or Path("runs") / f"{_stem(data or DEFAULT_DATA)}-{kind}"
     if own and reason and not is_run_folder(path):
         resolution = resolution or OWN_DATA_RESOLUTION_PX
         if "LOCAL_RANK" not in os.environ:  # not in the processes that this one starts
@@ -239,6 +246,7 @@ def train(
         training_options=training_options,
         runtime=runtime,
         opened=opened,
+        from_scratch=from_scratch,
     )
 
 

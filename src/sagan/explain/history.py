@@ -32,7 +32,7 @@ def read_history(log: Path) -> dict[str, dict[str, Course]]:
         By layer, as `G attention.0, 8 px`, by number (see `PANELS`), its course. A number that
         older records lack begins where they have it.
     """
-    return courses(record for record in read_records(log) if record["kind"] == "attention")
+    return courses(record for record in read_records(log) if record.get("kind") == "attention")
 
 
 def courses(records: Iterable[dict[str, Any]]) -> dict[str, dict[str, Course]]:

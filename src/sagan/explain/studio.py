@@ -271,7 +271,7 @@ class Studio:
 def _stops(run: Run, chosen: Path) -> Iterator[Stop]:
     """The places in training to go to: before it, and each sound checkpoint that was kept."""
     first = next(read_records(run.log_path), None)
-    if first is not None and first["kind"] not in ("import", "init"):  # those began elsewhere
+    if first is not None and first.get("kind") not in ("import", "init"):  # those began elsewhere
         yield Stop(0, 0, None)
     for path in sorted({*run.checkpoint_paths(), chosen}):
         try:

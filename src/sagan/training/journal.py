@@ -12,11 +12,11 @@ from torch import Tensor
 
 from sagan.config import RunConfig
 from sagan.run import Run
-from sagan.runlog import Meter, append_records, read_records, rewrite_records
+from sagan.runlog import Meter, append_records, read_lines, read_records, rewrite_records
 from sagan.sampling import image_grid
 from sagan.training.board import Board
 from sagan.training.curves import CurveDrawer
-from sagan.training.health import Alarm, Watch
+from sagan.training.health import Alarm, Record, Watch
 
 
 class Journal:
@@ -60,16 +60,37 @@ class Journal:
         self.meter.restart(step * self._images_per_step)
         if not self._writes:
             return
-        kept = [r for r in read_records(self._run.log_path) if r["step"] <= step]
+        kept = self._sound_records(step)
         if self._run.log_path.exists():
             rewrite_records(self._run.log_path, kept)
-        for record in kept:
-            self._watch.see(record)
         if self._tensorboard:
             if self._board is not None:
                 self._board.close()
             images = step * self._images_per_step
             self._board = Board(self._run.path / "tensorboard", images=images)
+
+    def _sound_records(self, step: int) -> list[Record]:
+        """The log's records up to a step, shown to the watch; broken ones are set aside."""
+        kept: list[Record] = []
+        broken: list[bytes] = []
+        for line, record in read_lines(self._run.log_path):
+            try:
+                if record is None or not isinstance(record["kind"], str):
+                    raise ValueError
+                if int(record["step"]) <= step:
+                    self._watch.see(record)
+                    kept.append(record)
+            except (ValueError, KeyError, TypeError, AttributeError):  # a part is gone or garbled
+                broken.append(line)
+        if broken:
+            aside = self._run.log_path.with_name("log.broken.jsonl")
+            with open(aside, "ab") as file:
+                file.write(b"".join(broken))
+            self.meter.say(
+                f"{self._run.log_path}: {len(broken)} broken "
+                f"{'record' if len(broken) == 1 else 'records'} set aside in {aside.name}"
+            )
+        return kept
 
     @property
     def retries(self) -> int:
@@ -77,7 +98,7 @@ class Journal:
         if not self._writes:
             return 0
         records = read_records(self._run.log_path)
-        return max((r["retry"] for r in records if r["kind"] == "rollback"), default=0)
+        return max((r.get("retry", 0) for r in records if r["kind"] == "rollback"), default=0)
 
     @property
     def serious(self) -> tuple[Alarm, ...]:

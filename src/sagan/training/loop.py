@@ -79,11 +79,13 @@ def train(
 
     Raises:
         ValueError: the configuration differs from the run's, does not fit data, devices or memory,
-            or asks for a metric, TensorBoard or a checkpoint that are not there.
+            differs from what the newest checkpoint was trained with, or asks for a metric,
+            TensorBoard or a checkpoint that are not there.
+        CheckpointError: there are checkpoints, and none is sound.
         TrainingFailure: memory ran out, a loss, gradient or weight became NaN or infinite, or
             another failure came back more often than the runtime goes back; the checkpoints before
             stand.
-        OSError: a checkpoint could not be written.
+        OSError: a checkpoint could not be read or written.
     """
     runtime = runtime or Runtime()
     if runtime.tensorboard:
@@ -135,8 +137,9 @@ class _Trainer:
 
         The notes are said at the start; an empty one is none.
         """
-        checkpoint, faults = self.run.newest_sound_checkpoint()
+        checkpoint, faults = self.run.checkpoint_to_resume()
         if checkpoint is not None:
+            self.run.check_unedited(self.config, checkpoint)
             restore(self.state, checkpoint)
         self.journal = Journal(
             self.run,
@@ -267,7 +270,8 @@ class _Trainer:
 
     def _snapshot(self, *, with_pictures: bool) -> None:
         """Look at everything, and save it unless it is not worth keeping."""
-        self._fail_if(not_finite(state_tensors(self.state)) if self.main else "", _NOT_FINITE)
+        saved = {**state_tensors(self.state), "the log": self.state.log_sums}
+        self._fail_if(not_finite(saved) if self.main else "", _NOT_FINITE)
         if self.main:
             self._average_statistics()
             if with_pictures:

@@ -5,6 +5,7 @@ batch-norm statistics, the averaged generator, and both Adam states; random numb
 there are none to keep.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -140,6 +141,7 @@ def restore(state: TrainState, checkpoint: Checkpoint) -> None:
     state.log_sums = {
         name: torch.tensor(value, device=device)
         for name, value in checkpoint.manifest.get("log_sums", {}).items()
+        if math.isfinite(value)  # version 0.1.0 saved others too
     }
     kept = checkpoint.manifest.get("augmentation")  # none in an imported run
     if state.augmentation is not None and kept is not None:

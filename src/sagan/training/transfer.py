@@ -76,7 +76,7 @@ def begin(run: Run, config: RunConfig) -> list[str]:
         CheckpointError: it is damaged.
         OSError: the new one could not be written.
     """
-    if not config.init.source or run.newest_sound_checkpoint()[0] is not None:
+    if not config.init.source or run.checkpoint_to_resume()[0] is not None:
         return []
     source = find_checkpoint(config.init.source)
     if source.manifest["sha256"] != config.init.sha256:
