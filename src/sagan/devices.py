@@ -1,5 +1,7 @@
 """Which device to compute on: apart from the engine, which takes seconds to import."""
 
+import os
+
 import torch
 
 
@@ -21,3 +23,10 @@ def pick_device(name: str) -> str:
             f"device {name} is not available here; leave --device out to choose by itself"
         )
     return name
+
+
+def usable_cores() -> int:
+    """How many of the machine's cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -95,6 +95,12 @@ class Meter:
         (start_sec, start), (end_sec, end) = self._marks[0], self._marks[-1]
         return (end - start) / (end_sec - start_sec) if end_sec > start_sec else 0.0
 
+    @property
+    def last_rate(self) -> float:
+        """Images a second since the last time but one that it was advanced."""
+        (start_sec, start), (end_sec, end) = self._marks[-2], self._marks[-1]
+        return (end - start) / (end_sec - start_sec) if end_sec > start_sec else 0.0
+
     def restart(self, done: int) -> None:
         """Go back to so many images, and take the rate from here on."""
         self._marks.clear()

@@ -444,7 +444,7 @@ def content(path):
 def train_records(path):
     records = read_records(Run(path).log_path)
     return [
-        {k: v for k, v in r.items() if k != "images_per_sec"}
+        {k: v for k, v in r.items() if k not in digits_run.CLOCK}
         for r in records
         if r["kind"] == "train"
     ]

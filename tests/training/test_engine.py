@@ -1,15 +1,19 @@
 """Devices and processes; two gloo processes are started through the command line."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 import torch
+from command_line import SMALL, sagan
 
 from sagan.config import Runtime
-from sagan.devices import pick_device
+from sagan.devices import pick_device, usable_cores
 from sagan.run import find_checkpoint
 from sagan.training.engine import Engine, launched
 
@@ -122,3 +126,33 @@ def test_auto_picks_what_is_there():
     best = "cuda" if torch.cuda.is_available() else None
     best = best or ("mps" if torch.backends.mps.is_available() else "cpu")
     assert pick_device("auto") == best
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the other process in /proc")
+def test_a_signal_to_any_process_stops_all_and_is_said(tmp_path):
+    command = [sys.executable, "-m", "sagan", "train", str(tmp_path), "--images", "10000000"]
+    command += [*SMALL, "--log-every", "320", "--devices", "2"]
+    main = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        log, until = tmp_path / "log.jsonl", time.monotonic() + 120
+        while '"train"' not in (log.read_text() if log.exists() else ""):
+            assert time.monotonic() < until
+            assert main.poll() is None
+            time.sleep(0.1)
+        (other,) = Path(f"/proc/{main.pid}/task/{main.pid}/children").read_text().split()
+        os.kill(int(other), signal.SIGTERM)
+        _, said = main.communicate(timeout=60)
+    finally:
+        main.kill()
+    assert main.returncode == 143
+    assert "Stopped at" in said
+    assert "trained on" not in said
+
+
+def test_more_processes_than_cores_are_refused_before_any_starts(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("sagan.training.engine.Fabric", None)  # nothing can start
+    assert sagan("train", tmp_path / "run", "--devices", usable_cores() + 1, "--device", "cpu") == 2
+    said = capsys.readouterr().err
+    assert f"{usable_cores() + 1} processes" in said
+    assert f"{usable_cores()} cores" in said
+    assert not (tmp_path / "run").exists()

@@ -1,7 +1,9 @@
 """The loop: what a run leaves behind, that it resumes exactly, and how it stops."""
 
+import itertools
 import json
 import signal
+import time
 
 import digits_run
 import pytest
@@ -206,3 +208,51 @@ def test_manifest_holds_the_configuration(tmp_path, digits):
     assert checkpoint.config == configure()
     manifest = json.loads((checkpoint.path / "manifest.json").read_text())
     assert manifest["images"] == 160
+
+
+def test_several_d_steps_are_logged_as_their_mean(tmp_path, digits, monkeypatch):
+    seen = []
+    d_step = loop_module.d_step
+
+    def noted(*args):
+        numbers = d_step(*args)
+        seen.append({name: value.item() for name, value in numbers.items()})
+        return numbers
+
+    monkeypatch.setattr(loop_module, "d_step", noted)
+    run_to(tmp_path, digits, d_steps=3, images=96, log_every=48)
+    records = [r for r in read_records(tmp_path / "log.jsonl") if r["kind"] == "train"]
+    assert len(records) == 2
+    for record, steps in zip(records, (seen[:3], seen[3:]), strict=True):
+        for name in ("d_loss", "real_logits", "fake_logits"):
+            assert record[name] == pytest.approx(sum(s[name] for s in steps) / 3, rel=1e-5)
+
+
+def test_a_signal_during_the_last_save_changes_nothing(tmp_path, digits, monkeypatch):
+    save = Run.save
+
+    def interrupted(self, step, *args, **kwargs):
+        signal.raise_signal(signal.SIGTERM)
+        return save(self, step, *args, **kwargs)
+
+    monkeypatch.setattr(Run, "save", interrupted)
+    result = run_to(tmp_path, digits, snapshot_every=160)
+    assert (result.images, result.exit_code) == (160, 0)
+
+
+def test_records_tell_the_time_and_the_time_trained(tmp_path, digits):
+    began = time.time()
+    run_to(tmp_path, digits, images=96, log_every=16)
+    first = list(read_records(tmp_path / "log.jsonl"))
+    assert all(began - 1 <= r["time"] <= time.time() + 1 for r in first)
+    elapsed = [r["elapsed"] for r in first]
+    assert elapsed == sorted(elapsed)
+    time.sleep(1.0)  # between calls nothing is trained
+    run_to(tmp_path, digits, images=160, log_every=16)
+    then = list(read_records(tmp_path / "log.jsonl"))[len(first) :]
+    assert then[0]["time"] - first[-1]["time"] > 1.0
+    assert elapsed[-1] <= then[0]["elapsed"] < elapsed[-1] + 1.0
+    rated = [r for r in first if r["kind"] == "train"]
+    for before, after in itertools.pairwise(rated):
+        apart = after["elapsed"] - before["elapsed"]
+        assert after["images_per_sec"] == pytest.approx(16 / apart, rel=0.2)

@@ -11,7 +11,7 @@ from sagan.nn import SpectralNorm
 from sagan.training.engine import Engine
 from sagan.training.losses import discriminator_loss, generator_loss, gradient_penalty
 from sagan.training.state import new_state
-from sagan.training.step import FakeBatch, RealBatch, d_step, g_step
+from sagan.training.step import FakeBatch, HeldOutBatch, RealBatch, d_step, g_step
 
 NETWORK = NetworkConfig(
     resolution=8,
@@ -176,3 +176,13 @@ def test_every_weight_moves_under_compile():
         g_step(state.networks, [fake_batch()], TRAINING, engine)
         names = {n for n, _ in state.generator.named_parameters()}
         assert names <= changed(g_before, state.generator)
+
+
+def test_held_out_images_are_judged_by_the_discriminator_that_judged_the_others():
+    engine, state = make(dataclasses.replace(TRAINING, d_lr=1.0))  # an update changes every logit
+    batch = real_batch()
+    same = HeldOutBatch(batch.images, batch.labels, None)
+    numbers = d_step(state.networks, [batch], TRAINING, engine, held_out=[same])
+    torch.testing.assert_close(numbers["held_out_logits"], numbers["real_logits"])
+    after = state.networks.discriminator(batch.images, batch.labels).mean()
+    assert abs(after - numbers["real_logits"]) > 0.1

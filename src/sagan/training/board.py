@@ -68,7 +68,7 @@ def scalars(record: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
                 yield f"attention {name}/{layer['network']} {layer['layer']}", layer[name]
     elif kind in ("train", "check"):
         for name, value in record.items():
-            if isinstance(value, float):
+            if isinstance(value, float) and name not in ("time", "elapsed"):
                 yield f"{kind}/{name}", value
         for layer_name, value in record.get("sigmas", {}).items():
             yield f"largest singular value/{layer_name}", value

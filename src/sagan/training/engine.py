@@ -16,7 +16,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from sagan.config import Precision, Runtime
-from sagan.devices import pick_device
+from sagan.devices import pick_device, usable_cores
 
 
 class Engine:
@@ -40,6 +40,11 @@ class Engine:
         if device == "cuda" and torch.cuda.device_count() < devices:
             raise ValueError(
                 f"{devices} CUDA devices were asked for, and {torch.cuda.device_count()} are here"
+            )
+        if device == "cpu" and not launched(os.environ) and devices > usable_cores():
+            raise ValueError(
+                f"{devices} processes were asked for, and this machine has {usable_cores()} cores "
+                "for them"
             )
         if device == "mps" and devices > 1:
             raise ValueError("mps has one device; leave --devices out")

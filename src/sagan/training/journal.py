@@ -4,6 +4,7 @@ Everything goes through the log's records. The health watch reads each as it is 
 the log again on resuming, so it is then where it was.
 """
 
+import time
 from dataclasses import asdict
 from typing import Any
 
@@ -53,6 +54,9 @@ class Journal:
         self._watch = Watch(config)
         self.meter = Meter(total, step * images_per_step, enabled=progress and writes)
         self.rewind(step)
+        self._began_sec = time.monotonic()
+        before = [r for r in read_records(run.log_path) if "elapsed" in r] if writes else []
+        self._elapsed_before_sec = before[-1]["elapsed"] if before else 0.0
 
     def rewind(self, step: int) -> None:
         """Drop the records of later steps, and be as if they had not been."""
@@ -110,9 +114,11 @@ class Journal:
         if not self._writes:
             return
         head = {"step": step, "images": step * self._images_per_step}
-        record = {"kind": kind, **head, **values}
+        elapsed = self._elapsed_before_sec + time.monotonic() - self._began_sec
+        clock = {"time": round(time.time(), 3), "elapsed": round(elapsed, 3)}
+        record = {"kind": kind, **head, **clock, **values}
         alarms = self._watch.see(record)
-        health = [{"kind": "health", **head, **asdict(alarm)} for alarm in alarms]
+        health = [{"kind": "health", **head, **clock, **asdict(alarm)} for alarm in alarms]
         append_records(self._run.log_path, record, *health)
         if "error" in record:
             what = f"could not be scored by {record['metric']} ({record['error']})"

@@ -7,6 +7,7 @@ same build and machine; so does a run that failed and was taken back, for its re
 """
 
 import math
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -33,7 +34,7 @@ from sagan.training.schedule import Schedule
 from sagan.training.scoring import Scorer
 from sagan.training.signals import StopSignals
 from sagan.training.state import new_state, restore, state_tensors, weights_and_gradients
-from sagan.training.step import d_step, g_step, held_out_logits
+from sagan.training.step import d_step, g_step
 from sagan.training.transfer import begin
 from sagan.training.vitals import not_finite
 
@@ -182,29 +183,35 @@ class _Trainer:
         last_step = self.schedule.last_step
         if self.state.step < last_step:
             self._record_start()
+        self.journal.meter.restart(self.images)  # getting here is not training
+        exit_code = 0
         while self.state.step < last_step:
             try:
                 self._step()
                 if self.state.step % self.schedule.log_steps == 0:
                     self._log()
                 due = self.schedule.snapshot_due(self.state.step)
-                stopping = self._asked_to_stop(stop)
-                if due or stopping:
+                exit_code = self._asked_to_stop(stop)
+                if due or exit_code:
                     self._snapshot(with_pictures=due)
             except TrainingFailure as failure:
                 self._go_back(failure)
                 continue
-            if stopping or self.state.step == last_step:
+            if exit_code or self.state.step == last_step:
                 self.journal.draw(now=True)
                 break
         self.engine.barrier()
-        return TrainResult(self.images, stop.exit_code, self.engine.rank)
+        return TrainResult(self.images, exit_code, self.engine.rank)
 
-    def _asked_to_stop(self, stop: StopSignals) -> bool:
+    def _asked_to_stop(self, stop: StopSignals) -> int:
+        """The exit code that a signal to any process asks for; 0 without, or when all is done."""
         if self.engine.world_size > 1 and self.state.step % _STOP_ASKED_EVERY_STEPS:
-            return False
-        stopping = self.engine.any(stop.received is not None)
-        return stopping and self.state.step < self.schedule.last_step
+            return 0
+        if self.state.step == self.schedule.last_step:
+            return 0
+        if self.engine.any(stop.received == signal.SIGTERM):
+            return 128 + signal.SIGTERM
+        return 128 + signal.SIGINT if self.engine.any(stop.received is not None) else 0
 
     def _step(self) -> None:
         try:
@@ -218,18 +225,23 @@ class _Trainer:
     def _update(self) -> None:
         state, training = self.state, self.config.training
         networks, engine, augmentation = state.networks, self.engine, state.augmentation
+        adapts = augmentation is not None and augmentation.adapts_at(state.step)
         numbers: dict[str, Tensor] = {}
         for k in range(training.d_steps):
-            number = state.step * training.d_steps + k
-            reals = self.batches.real(number)
-            numbers |= d_step(networks, reals, training, engine, augmentation)
+            reals = self.batches.real(state.step * training.d_steps + k)
+            # with the last D step's images, so that one discriminator has judged them all
+            last = k + 1 == training.d_steps
+            held_out = self.batches.held_out(state.step) if adapts and last else ()
+            judged = d_step(networks, reals, training, engine, augmentation, held_out)
+            for name in ("d_loss", "real_logits", "fake_logits"):
+                numbers[name] = numbers.get(name, 0) + judged[name] / training.d_steps
         fakes = self.batches.fake(state.step)
         numbers |= g_step(networks, fakes, training, engine, augmentation)
         averaging = self.images >= training.ema_start
         state.ema.update(state.generator, decay=None if averaging else 0.0)
-        if augmentation is not None and augmentation.adapts_at(state.step):
-            held_out = held_out_logits(networks, self.batches.held_out(state.step), augmentation)
-            logits = torch.stack([numbers["real_logits"], held_out, numbers["fake_logits"]])
+        if augmentation is not None and adapts:
+            names = "real_logits", "held_out_logits", "fake_logits"
+            logits = torch.stack([judged[name] for name in names])
             shown_nimg = UPDATE_STEPS * self.schedule.images_per_step
             augmentation.adapt(engine.sum(logits) / engine.world_size, shown_nimg)
         state.step += 1
@@ -248,7 +260,7 @@ class _Trainer:
         )
         if self.state.augmentation is not None:
             means["augment_p"] = self.state.augmentation.p.item()
-        self._record("train", **means, images_per_sec=round(self.journal.meter.rate, 2))
+        self._record("train", **means, images_per_sec=round(self.journal.meter.last_rate, 2))
 
     def _record(self, kind: str, **values: Any) -> None:
         self.journal.record(kind, step=self.state.step, **values)

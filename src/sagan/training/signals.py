@@ -14,11 +14,6 @@ class StopSignals:
         self.received: int | None = None
         self._before: dict[int, object] = {}
 
-    @property
-    def exit_code(self) -> int:
-        """130 after Ctrl-C, 143 after SIGTERM, 0 without either."""
-        return 128 + self.received if self.received else 0
-
     def _note(self, number: int, _frame: FrameType | None) -> None:
         if self.received == signal.SIGINT == number:
             raise KeyboardInterrupt

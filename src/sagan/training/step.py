@@ -79,6 +79,7 @@ def d_step(
     training: TrainingConfig,
     engine: Engine,
     augment: Augment | None = None,
+    held_out: Sequence[HeldOutBatch] = (),
 ) -> dict[str, Tensor]:
     """Update the discriminator once on real and fake images, in one pass over both.
 
@@ -88,9 +89,11 @@ def d_step(
         training: the loss and its weights.
         engine: runs the backward passes.
         augment: changes real and fake images before the discriminator sees them.
+        held_out: real images that it is not trained on, to be judged beside the others.
 
     Returns:
-        `d_loss`, `real_logits`, `fake_logits`: scalar means on the device, detached.
+        `d_loss`, `real_logits`, `fake_logits` and, with held-out images, `held_out_logits`: scalar
+        means on the device, detached; all logits are those of the discriminator before the update.
     """
     G, D = networks.generator, networks.discriminator
     power_iteration(D)
@@ -120,19 +123,17 @@ def d_step(
             ("fake_logits", fake_logits.mean()),
         ):
             sums[name] = sums.get(name, 0) + value.detach() / len(batches)
+    if held_out:
+        sums["held_out_logits"] = _held_out_logits(networks, held_out, augment)
     networks.d_optimizer.step()
     return sums
 
 
 @torch.no_grad()
-def held_out_logits(
-    networks: Networks, batches: Sequence[HeldOutBatch], augment: Augment | None = None
+def _held_out_logits(
+    networks: Networks, batches: Sequence[HeldOutBatch], augment: Augment | None
 ) -> Tensor:
-    """The discriminator's mean logit on real images that it is not trained on, seen as the others.
-
-    Returns:
-        A scalar on the device.
-    """
+    """The discriminator's mean logit on held-out real images, seen as the others are."""
     means = [
         networks.discriminator(_seen(batch.images, batch.draws, augment), batch.labels)
         .float()
