@@ -1,11 +1,15 @@
 """From checkpoint to images."""
 
+import command_line
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import sagan
-from sagan.config import NetworkConfig, RunConfig
+from sagan.card import make_card
+from sagan.config import NetworkConfig, RunConfig, TrainingConfig
+from sagan.facts import Facts
 from sagan.models import build_discriminator, build_generator
 from sagan.randomness import sample_latents
 from sagan.run import Run
@@ -170,3 +174,59 @@ def test_grid_shows_each_image_in_its_cell(channels):
         assert (pixels[y : y + 4, x : x + 4] == image.permute(1, 2, 0).numpy()).all()
     assert (pixels[2:6, 6:8] == 128).all()
     assert image_grid(images, 3).width >= 640
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_sampling_a_network_in_training_leaves_it_as_it_was(generator, training):
+    expected = sagan.sample(generator.eval(), 6, batch_size=3)
+    generator.train(training)
+    before = {name: value.clone() for name, value in generator.state_dict().items()}
+    assert torch.equal(sagan.sample(generator, 6, batch_size=3), expected)
+    assert all(module.training == training for module in generator.modules())
+    assert all(torch.equal(before[name], v) for name, v in generator.state_dict().items())
+
+
+def test_a_truncated_walk_has_truncated_ends():
+    config = NetworkConfig(latent_dim=64)
+    walk = interpolation_latents((3, 5), 4, config, truncation=0.5)
+    ends = sample_latents([3, 5], 64, truncation=0.5)
+    torch.testing.assert_close(walk[[0, -1]], ends)
+    assert ends.abs().max() <= 0.5
+
+
+def test_standing_statistics_leave_momenta_and_mode_after_a_failure(generator):
+    before = [m.momentum for m in generator.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert before
+
+    def fail(*_):
+        raise RuntimeError("stopped")
+
+    handle = generator.register_forward_hook(fail)
+    with pytest.raises(RuntimeError, match="stopped"):
+        standing_statistics(generator, generator.config, batches=2, batch_size=2, seed=0)
+    handle.remove()
+    after = [m.momentum for m in generator.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert after == before
+    assert not any(m.training for m in generator.modules())
+
+
+def test_raw_weights_have_standing_statistics_where_the_recipe_has_them(tmp_path):
+    small = ["--g-width", 4, "--d-width", 8, "--batch-size", 16, "--device", "cpu"]
+    options = ["--preset", "paper", "--resolution", 8, "--images", 160, "--standing-batches", 4]
+    assert command_line.sagan("train", tmp_path / "run", *options, *small) == 0
+    ema, raw = (sagan.load(tmp_path / "run", weights=weights) for weights in ("ema", "raw"))
+    for name, value in ema.state_dict().items():  # paper averages nothing
+        torch.testing.assert_close(raw.state_dict()[name], value, msg=name)
+    assert torch.equal(sagan.sample(ema, 4), sagan.sample(raw, 4))
+
+
+@pytest.mark.parametrize(
+    ("decay", "start", "step", "averaged"),
+    [(0.999, 0, 5, True), (0.0, 0, 5, False), (0.999, 640, 10, False), (0.999, 640, 11, True),
+     (0.999, 0, 0, True), (0.0, 0, 0, False), (0.999, 650, 11, False)],
+)  # fmt: skip
+def test_a_card_says_averaged_only_of_an_average(decay, start, step, averaged):
+    training = TrainingConfig(ema_decay=decay, ema_start=start, batch_size=64)
+    card = make_card(Facts(RunConfig(training=training), step, "ema"), "a run", "run")
+    assert ("averaged over training" in card) == averaged
+    assert ("as trained, not averaged" in card) != averaged

@@ -63,9 +63,7 @@ def training_facts(facts: Facts, more: Mapping[str, object]) -> dict[str, object
         listed["fine-tuned from"] = last_name(config.init.source)
     listed |= {
         "data": last_name(config.data.source) or "not known",
-        "weights": "averaged over training"
-        if facts.weights == "ema"
-        else "as trained, not averaged",
+        "weights": "averaged over training" if facts.averaged else "as trained, not averaged",
         **more,
         "generator steps": f"{facts.step:,}",
     }

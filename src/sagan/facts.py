@@ -6,6 +6,7 @@ reads them back, and all that is not the network's under `sagan`. No torch here.
 
 import dataclasses
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -41,6 +42,15 @@ class Facts:
     def class_names(self) -> tuple[str, ...]:
         """In label order; none of an unconditional network."""
         return self.config.data.class_names if self.config.network.classes else ()
+
+    @property
+    def averaged(self) -> bool:
+        """Whether the weights are an average over steps, rather than those of the last one."""
+        training = self.config.training
+        if self.weights != "ema" or not training.ema_decay:
+            return False
+        averaged_from = math.ceil(training.ema_start / (training.batch_size * training.d_steps))
+        return self.step == 0 or self.step > averaged_from  # an imported average is of step 0
 
     def to_strings(self) -> dict[str, str]:
         """Give keys and strings; the class names, in label order, stand apart to be found easily.

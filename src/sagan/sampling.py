@@ -6,6 +6,7 @@ Dimensions: b batch, c channels, h w the image's sides, z latent length, k class
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Literal, Protocol
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from sagan.config import NetworkConfig
+from sagan.config import NetworkConfig, TrainingConfig
 from sagan.facts import Facts
 from sagan.models import Discriminator, Generator, build_discriminator, build_generator
 from sagan.models import fold as folded
@@ -46,7 +47,8 @@ def load(
 
     Args:
         path: a run folder (its best checkpoint, else its latest) or a checkpoint folder.
-        weights: `ema` for the averaged weights that sampling uses, `raw` for the trained ones.
+        weights: `ema` for the averaged weights that sampling uses, `raw` for the trained ones; both
+            with standing statistics where the recipe has them.
         device: where to put it.
         fold: work its norms into its weights, for sampling alone (see `sagan.models.fold`): the
             same images but for rounding, sooner.
@@ -78,6 +80,8 @@ def load(
     network.load_state_dict(checkpoint.tensors("ema" if weights == "ema" else "generator"))
     network.facts = Facts(checkpoint.config, checkpoint.step, weights)
     network.to(device).eval().requires_grad_(False)
+    if weights == "raw":  # saved with the running statistics, which training goes on with
+        average_statistics(network, checkpoint.config.training)
     return folded(network) if fold else network
 
 
@@ -128,7 +132,7 @@ def sample(
     """Make images. Image i comes from seed `seed + i` and its class alone.
 
     Args:
-        generator: from `load`.
+        generator: from `load`, or in training: it runs in eval mode here, and is left as it was.
         num: how many in all, spread evenly over the classes, in their order.
         classes: class numbers; None takes all of them.
         seed: of the first image.
@@ -151,7 +155,22 @@ def sample(
     latents = sample_latents(
         range(seed, seed + num), generator.config.latent_dim, truncation=truncation
     )
-    return torch.cat(list(generate(generator, latents, labels, batch_size=batch_size)))
+    with _in_eval_mode(generator):
+        return torch.cat(list(generate(generator, latents, labels, batch_size=batch_size)))
+
+
+@contextmanager
+def _in_eval_mode(generator: object) -> Iterator[None]:
+    """Use the running statistics inside, not the batch's, and leave every module as it was."""
+    modules = list(generator.modules()) if isinstance(generator, nn.Module) else []
+    modes = [module.training for module in modules]
+    for module in modules:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module, mode in zip(modules, modes, strict=True):
+            module.training = mode
 
 
 def spread_labels(
@@ -225,15 +244,19 @@ def to_float(images: Tensor) -> Tensor:
     return images.float() / 127.5 - 1
 
 
-def interpolation_latents(seeds: tuple[int, int], frames: int, config: NetworkConfig) -> Tensor:
+def interpolation_latents(
+    seeds: tuple[int, int], frames: int, config: NetworkConfig, *, truncation: float = 0.0
+) -> Tensor:
     """Walk from one seed's latent to another's on the sphere: `frames z`, ends included.
+
+    It is the ends that are truncated.
 
     Raises:
         ValueError: fewer than 2 frames.
     """
     if frames < 2:
         raise ValueError(f"an interpolation needs at least 2 frames, not {frames}")
-    a, b = sample_latents(seeds, config.latent_dim)
+    a, b = sample_latents(seeds, config.latent_dim, truncation=truncation)
     return slerp(a, b, torch.linspace(0, 1, frames)[:, None])
 
 
@@ -291,20 +314,37 @@ def standing_statistics(
         return
     device = next(generator.parameters()).device
     momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # a plain average over all batches
-    generator.train()
-    for i in range(batches):
-        draw = generator_for(seed, "standing", i)
-        z = torch.randn(batch_size, config.latent_dim, generator=draw)
-        labels = None
-        if config.classes:
-            labels = torch.randint(config.classes, (batch_size,), generator=draw).to(device)
-        generator(z.to(device), labels)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    generator.eval()
+    try:
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # a plain average over all batches
+        generator.train()
+        for i in range(batches):
+            draw = generator_for(seed, "standing", i)
+            z = torch.randn(batch_size, config.latent_dim, generator=draw)
+            labels = None
+            if config.classes:
+                labels = torch.randint(config.classes, (batch_size,), generator=draw).to(device)
+            generator(z.to(device), labels)
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        generator.eval()
+
+
+def average_statistics(generator: Generator, training: TrainingConfig) -> None:
+    """Recompute a generator's statistics as a run's recipe has it, if it does.
+
+    The batch is a micro-batch of one process, so that the result does not depend on how many there
+    are: the variance of a batch is an unbiased estimate, whatever the batch's size.
+    """
+    standing_statistics(
+        generator,
+        generator.config,
+        batches=training.standing_batches,
+        batch_size=training.batch_size // training.accumulate,
+        seed=training.seed,
+    )
 
 
 def image_grid(images: Tensor, columns: int, *, scale: int = 0, gutter: int = 2) -> Image.Image:

@@ -50,7 +50,7 @@ def sample(
     seed
         Of the first image.
     truncation
-        Resample latent entries until |z| is at most this; 0 does not truncate.
+        Resample latent entries until |z| is at most this (a walk's ends); 0 does not truncate.
     interpolate
         Two seeds, as 3,7: walk from one's latent to the other's, a row a class.
     interpolate_classes
@@ -81,7 +81,7 @@ def sample(
     opened = open_generator(run, weights=weights, device=pick_device(device))
     config = opened.config
     plan = (
-        _walk(config, num, seed, classes, interpolate, interpolate_classes)
+        _walk(config, num, seed, classes, interpolate, interpolate_classes, truncation)
         if interpolate or interpolate_classes
         else _independent(config, num, seed, classes, truncation)
     )
@@ -126,6 +126,7 @@ def _walk(
     classes: str | None,
     interpolate: str | None,
     interpolate_classes: str | None,
+    truncation: float,
 ) -> Plan:
     import torch
 
@@ -135,10 +136,11 @@ def _walk(
     network = config.network
     if interpolate:
         a, b = (parse_seed(part) for part in parse_pair(interpolate, "seeds"))
-        latents = interpolation_latents((a, b), frames, network)
+        latents = interpolation_latents((a, b), frames, network, truncation=truncation)
         stem = f"seed{a}-to-{b}"
     else:
-        latents = sample_latents([seed], network.latent_dim).repeat(frames, 1)
+        latents = sample_latents([seed], network.latent_dim, truncation=truncation)
+        latents = latents.repeat(frames, 1)
         stem = f"seed{seed}"
     if interpolate_classes:
         if classes:

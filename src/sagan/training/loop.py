@@ -21,7 +21,7 @@ from sagan.checkpoint import Checkpoint
 from sagan.config import RunConfig, Runtime
 from sagan.data import ImageDataset
 from sagan.run import Run
-from sagan.sampling import standing_statistics
+from sagan.sampling import average_statistics
 from sagan.training.augment import UPDATE_STEPS
 from sagan.training.batches import BatchSource, Share
 from sagan.training.board import require_tensorboard
@@ -285,7 +285,7 @@ class _Trainer:
         saved = {**state_tensors(self.state), "the log": self.state.log_sums}
         self._fail_if(not_finite(saved) if self.main else "", _NOT_FINITE)
         if self.main:
-            self._average_statistics()
+            average_statistics(self.state.ema.network, self.config.training)
             if with_pictures:
                 self._look()
         serious = self.journal.serious
@@ -298,16 +298,6 @@ class _Trainer:
             self._record("score", **facts["score"], alarms=facts["alarms"])
         self._save(facts)
         self.journal.draw()
-
-    def _average_statistics(self) -> None:
-        training = self.config.training
-        standing_statistics(
-            self.state.ema.network,
-            self.config.network,
-            batches=training.standing_batches,
-            batch_size=training.batch_size // training.accumulate,
-            seed=training.seed,
-        )
 
     def _look(self) -> None:
         try:
