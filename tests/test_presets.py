@@ -34,7 +34,7 @@ def test_the_data_choose_the_preset(num_images, source, name):
 
 def test_small_is_what_small_data_need():
     network, training = PRESETS["small"]
-    assert network.resolution == presets.OWN_DATA_RESOLUTION_PX == 64
+    assert network.resolution == 64
     assert [s.size_px for s in generator_stages(network) if s.attention] == [32]
     assert [s.size_px for s in discriminator_stages(network) if s.attention] == [32]
     assert training.augment == ("color", "translation", "cutout")

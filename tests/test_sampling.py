@@ -11,6 +11,7 @@ from sagan.card import make_card
 from sagan.config import NetworkConfig, RunConfig, TrainingConfig
 from sagan.facts import Facts
 from sagan.models import build_discriminator, build_generator
+from sagan.models.standing import standing_statistics
 from sagan.randomness import sample_latents
 from sagan.run import Run
 from sagan.sampling import (
@@ -18,7 +19,6 @@ from sagan.sampling import (
     image_grid,
     interpolation_labels,
     interpolation_latents,
-    standing_statistics,
     to_float,
     to_uint8,
 )

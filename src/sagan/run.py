@@ -182,6 +182,8 @@ class Run:
         old = checkpoint.config
         if not old.data.source:  # imported: its first training chooses data and how to train
             old = replace(old, data=config.data, training=config.training)
+        if not config.data.fingerprint:  # older than fingerprints
+            old = replace(old, data=replace(old.data, fingerprint=""))
         images = max(old.training.images, config.training.images)
         old = replace(old, training=replace(old.training, images=images))
         found = differences(old, config)
@@ -199,12 +201,8 @@ class Run:
             ValueError: another process is writing to the run.
         """
         with self.lock():
-            kept = {"config.json", ".lock"}
-            parts = [
-                path
-                for path in sorted(self.path.iterdir())
-                if path.name not in kept and not path.name.startswith("before-")
-            ]
+            stays = ("config.json", ".lock", "before-")
+            parts = [p for p in self.path.iterdir() if not p.name.startswith(stays)]
             if not parts:
                 return None
             number = 1

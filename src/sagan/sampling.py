@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from sagan.config import NetworkConfig, TrainingConfig
+from sagan.config import NetworkConfig
 from sagan.facts import Facts
 from sagan.models import Discriminator, Generator, build_discriminator, build_generator
 from sagan.models import fold as folded
-from sagan.randomness import generator_for, sample_latents
+from sagan.models.standing import average_statistics
+from sagan.randomness import sample_latents
 from sagan.run import find_checkpoint
 
 _MIN_GRID_PX = 640  # grids narrower than this are enlarged to be looked at
@@ -137,7 +138,7 @@ def sample(
         classes: class numbers; None takes all of them.
         seed: of the first image.
         truncation: resample latent entries until |z| <= truncation; 0 does not truncate.
-        batch_size: images made at once; it does not change them.
+        batch_size: images made at once; it does not change them but for rounding.
 
     Returns:
         uint8 `num c h w`, on the CPU.
@@ -287,64 +288,6 @@ def interpolation_labels(ends: tuple[int, int], frames: int, config: NetworkConf
         raise ValueError("this generator is unconditional: it has no classes to go between")
     rows: Tensor = torch.nn.functional.one_hot(labels, config.classes).float()
     return rows[0].lerp(rows[1], torch.linspace(0, 1, frames)[:, None])
-
-
-@torch.no_grad()
-def standing_statistics(
-    generator: nn.Module, config: NetworkConfig, *, batches: int, batch_size: int, seed: int
-) -> None:
-    """Recompute a generator's batch-norm statistics, in place, from batches of its own.
-
-    The running statistics of a moving average with slow decay are those of long ago, and those of
-    an averaged generator are another network's; these are its own. Latents and (uniform) labels are
-    keyed by the seed. The network is left in eval mode.
-
-    Args:
-        generator: changed in its batch-norm buffers only.
-        config: of the generator.
-        batches: how many; 0 does nothing.
-        batch_size: latents a batch.
-        seed: of the latents and labels.
-
-    Source:
-        Brock et al. 2019, "standing statistics".
-    """
-    norms = [m for m in generator.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    if not batches or not norms:
-        return
-    device = next(generator.parameters()).device
-    momenta = [norm.momentum for norm in norms]
-    try:
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None  # a plain average over all batches
-        generator.train()
-        for i in range(batches):
-            draw = generator_for(seed, "standing", i)
-            z = torch.randn(batch_size, config.latent_dim, generator=draw)
-            labels = None
-            if config.classes:
-                labels = torch.randint(config.classes, (batch_size,), generator=draw).to(device)
-            generator(z.to(device), labels)
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
-        generator.eval()
-
-
-def average_statistics(generator: Generator, training: TrainingConfig) -> None:
-    """Recompute a generator's statistics as a run's recipe has it, if it does.
-
-    The batch is a micro-batch of one process, so that the result does not depend on how many there
-    are: the variance of a batch is an unbiased estimate, whatever the batch's size.
-    """
-    standing_statistics(
-        generator,
-        generator.config,
-        batches=training.standing_batches,
-        batch_size=training.batch_size // training.accumulate,
-        seed=training.seed,
-    )
 
 
 def image_grid(images: Tensor, columns: int, *, scale: int = 0, gutter: int = 2) -> Image.Image:

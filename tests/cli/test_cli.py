@@ -310,7 +310,7 @@ def test_importing_the_package_loads_no_torch():
 
 
 SURFACE = {  # others rely on it: add to it, never take away
-    "train": """data background strict preset resolution channels unconditional
+    "train": """data background strict preset from-scratch resolution channels unconditional
         no-unconditional images batch-size seed loss g-lr d-lr d-steps accumulate ema-decay g-width
         d-width g-attention d-attention attention-form standing-batches fake-labels augment
         augment-p holdout mirror freeze-d init precision log-every snapshot-every keep
@@ -352,7 +352,7 @@ def test_own_data_choose_their_preset_and_say_why_once(tmp_path, monkeypatch, ca
     command = ["train", "--data", "photographs", *TINY, "--resolution", "16"]
     assert sagan(*command) == 0
     said = capfd.readouterr().err
-    assert said.count("Preset small: 12 images are few (under 10,000)") == 1
+    assert said.count("Preset small at 16 px: 12 images are few (under 10,000)") == 1
     config = Run(tmp_path / "runs/photographs-small").config()
     assert config.preset == "small"
     assert config.training.augment == ("color", "translation", "cutout")

@@ -8,6 +8,7 @@ import pytest
 import torch
 from digits_run import fingerprint
 
+from sagan.checkpoint import CheckpointError
 from sagan.config import DataConfig, InitConfig, NetworkConfig, Runtime, TrainingConfig
 from sagan.data import ImageDataset
 from sagan.models import build_discriminator, build_generator
@@ -282,12 +283,15 @@ def test_a_run_broken_off_ends_as_an_unbroken_one(tmp_path, source):
     assert fingerprint(tmp_path / "parts") == fingerprint(tmp_path / "whole")
 
 
-def test_where_no_checkpoint_reads_it_begins_again_from_the_source(tmp_path, source):
+def test_where_no_checkpoint_reads_it_begins_again_when_that_is_asked_for(tmp_path, source):
     config = configure(("cat", "owl"), init=init_from(str(source)))
     fit(tmp_path / "whole", config)
     fit(tmp_path / "broken", config)
     for file in (tmp_path / "broken").glob("checkpoints/*/manifest.json"):
         file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(CheckpointError, match="--from-scratch"):
+        fit(tmp_path / "broken", config)
+    Run(tmp_path / "broken").set_aside()
     fit(tmp_path / "broken", config)
     assert fingerprint(tmp_path / "broken") == fingerprint(tmp_path / "whole")
 

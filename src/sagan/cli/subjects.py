@@ -78,7 +78,7 @@ def open_maker(
         CheckpointError: it is damaged.
     """
     from sagan.exchange.opening import open_generator
-    from sagan.sampling import standing_statistics
+    from sagan.models.standing import standing_statistics
 
     opened = open_generator(path, weights=weights, device=device)
     generator, config = opened.generator, opened.config

@@ -12,7 +12,7 @@ from sagan.cli.common import parse_augment, parse_probability, parse_sides
 from sagan.cli.start import DEFAULT_DATA, DEFAULT_PRESET, start
 from sagan.config import AttentionForm, Loss, Precision, Runtime
 from sagan.files import is_run_folder
-from sagan.presets import OWN_DATA_RESOLUTION_PX, default_preset
+from sagan.presets import default_preset
 
 if TYPE_CHECKING:
     from sagan.data import ImageDataset
@@ -101,7 +101,8 @@ def train(
     from_scratch
         Begin a run again: what it has is moved into its folder before-1 (2, ...), nothing removed.
     resolution
-        Image side in pixels: 8, 16, 32, 64, 128 or 256.
+        Image side in pixels: 8, 16, 32, 64, 128 or 256; of own pictures by default as large as
+        they are, up to 64.
     channels
         Image channels: 1 grey, 3 RGB, 4 RGBA; by default the data's own.
     unconditional
@@ -223,16 +224,18 @@ def train(
     own = (data or DEFAULT_DATA) != DEFAULT_DATA
     reason = ""
     opened = None
+    if folder is None and init is None and preset_name is None and data:
+        folder = _run_of(data)
     if init is None and preset_name is None and not (folder and is_run_folder(folder)):
+        if own and resolution is None:
+            resolution = _native_resolution(data or DEFAULT_DATA)
         preset_name, reason, opened = choose_preset(
             data or DEFAULT_DATA, resolution, channels or 0, background or "white", strict
         )
     kind = f"from-{_run_name(init)}" if init else preset_name or DEFAULT_PRESET
     path = folder or Path("runs") / f"{_stem(data or DEFAULT_DATA)}-{kind}"
-    if own and reason and not is_run_folder(path):
-        resolution = resolution or OWN_DATA_RESOLUTION_PX
-        if "LOCAL_RANK" not in os.environ:  # not in the processes that this one starts
-            print(f"Preset {preset_name}: {reason}.", file=sys.stderr)
+    if own and reason and "LOCAL_RANK" not in os.environ:  # not in processes started here
+        print(f"Preset {preset_name} at {resolution} px: {reason}.", file=sys.stderr)
     return start(
         path,
         data=data,
@@ -261,15 +264,33 @@ def choose_preset(
 
     if data == DEFAULT_DATA:
         return *default_preset(0, data), None
+    assert resolution is not None  # of own pictures, chosen before
     dataset = load_dataset(
         data,
-        resolution=resolution or OWN_DATA_RESOLUTION_PX,
+        resolution=resolution,
         channels=channels,
         background=background,
         strict=strict,
         progress=True,
     )
     return *default_preset(len(dataset), data), dataset
+
+
+def _native_resolution(data: str) -> int:
+    from sagan.data.load import native_resolution
+
+    return native_resolution(data)
+
+
+def _run_of(data: str) -> Path | None:
+    """The run that the same command began before, found without opening the pictures."""
+    from sagan.run import Run
+
+    for name in ("small", "best"):  # what `default_preset` chooses
+        path = Path("runs") / f"{_stem(data)}-{name}"
+        if is_run_folder(path) and Run(path).config().data.source == data:
+            return path
+    return None
 
 
 def _run_name(path: Path) -> str:

@@ -1,16 +1,24 @@
 """Opening any source at a resolution: the one call that the rest of the house makes."""
 
+import io
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
+from statistics import median
+
+from PIL import Image
 
 from sagan.data.bundled import BUNDLED, load_bundled
 from sagan.data.dataset import ImageDataset, Split
-from sagan.data.decode import parse_background
+from sagan.data.decode import parse_background, quiet_pillow
 from sagan.data.packed import Options, cache_root, is_packed, open_packed
 from sagan.data.packing import cache_name, pack, pack_once
 from sagan.data.source import shown
 from sagan.data.sources import HUB, open_source
 
 _MOST_PX = 4096
+_NATIVE_PX = (8, 16, 32, 64)  # sides that own pictures are trained at unless told
+_MEASURED = 1_000  # pictures, to find theirs
 
 
 def load_dataset(
@@ -65,13 +73,57 @@ def load_dataset(
         return _of_packed_folder(path, options, strict)
     opened = open_source(source)
     label = source.removeprefix(HUB) if source.startswith(HUB) else path.resolve().name
-    folder = (cache or cache_root()) / cache_name(opened, label, options)
+    root = cache or cache_root()
+    folder = root / cache_name(opened, label, options)
+    own = replace(options, channels=0)
+    packed = root / cache_name(opened, label, own)
+    # As many channels as the source has itself: those images may be packed already.
+    if options.channels and is_packed(packed) and _channels(packed) == options.channels:
+        folder, options = packed, own
     try:
         data = pack_once(opened, folder, options, strict=strict, progress=progress)
     except ValueError as error:
         raise ValueError(f"{shown(source)}: {error}") from None
     _check_strict(source, data, strict)
     return data
+
+
+def native_resolution(source: str) -> int:
+    """Choose the side at which a source's pictures are neither enlarged nor made much smaller.
+
+    Args:
+        source: as in `load_dataset`.
+
+    Returns:
+        The smallest of 8, 16, 32 and 64 that is not under the median shorter side of up to 1,000
+        pictures, spread over the source; 64 for larger ones. The side of a packed folder.
+
+    Raises:
+        ValueError: there is no such source.
+
+    Example:
+        >>> native_resolution("photographs")
+        64
+    """
+    if not source.startswith(HUB) and "\0" not in source and is_packed(Path(source)):
+        return int(open_packed(Path(source)).images.shape[2])
+    if source in BUNDLED:
+        return _NATIVE_PX[0 if source == "digits" else -1]
+    opened = open_source(source)
+    stride = max(1, (opened.length or 0) // _MEASURED)
+    sides = []
+    for item in islice(opened.items(), 0, stride * _MEASURED, stride):
+        content = item.read()
+        try:
+            if isinstance(content, bytes):
+                with quiet_pillow(), Image.open(io.BytesIO(content)) as image:
+                    sides.append(min(image.size))
+            else:
+                sides.append(min(content.shape[:2]))
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            continue  # packing will name it
+    side = median(sides) if sides else _NATIVE_PX[-1]
+    return next((px for px in _NATIVE_PX if px >= side), _NATIVE_PX[-1])
 
 
 def pack_dataset(
@@ -130,6 +182,13 @@ def _of_packed_folder(path: Path, options: Options, strict: bool) -> ImageDatase
         )
     _check_strict(str(path), data, strict)
     return data
+
+
+def _channels(packed: Path) -> int:
+    try:
+        return int(open_packed(packed).images.shape[1])
+    except ValueError:  # damaged
+        return 0
 
 
 def _check_strict(source: str, data: ImageDataset, strict: bool) -> None:

@@ -7,7 +7,6 @@ same build and machine; so does a run that failed and was taken back, for its re
 """
 
 import math
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -20,8 +19,8 @@ import sagan
 from sagan.checkpoint import Checkpoint
 from sagan.config import RunConfig, Runtime
 from sagan.data import ImageDataset
+from sagan.models.standing import average_statistics
 from sagan.run import Run
-from sagan.sampling import average_statistics
 from sagan.training.augment import UPDATE_STEPS
 from sagan.training.batches import BatchSource, Share
 from sagan.training.board import require_tensorboard
@@ -80,8 +79,7 @@ def train(
 
     Raises:
         ValueError: the configuration differs from the run's, does not fit data, devices or memory,
-            differs from what the newest checkpoint was trained with, or asks for a metric,
-            TensorBoard or a checkpoint that are not there.
+            is not what the newest checkpoint was trained with, or asks for what is not there.
         CheckpointError: there are checkpoints, and none is sound.
         TrainingFailure: memory ran out, a loss, gradient or weight became NaN or infinite, or
             another failure came back more often than the runtime goes back; the checkpoints before
@@ -205,13 +203,9 @@ class _Trainer:
 
     def _asked_to_stop(self, stop: StopSignals) -> int:
         """The exit code that a signal to any process asks for; 0 without, or when all is done."""
-        if self.engine.world_size > 1 and self.state.step % _STOP_ASKED_EVERY_STEPS:
-            return 0
-        if self.state.step == self.schedule.last_step:
-            return 0
-        if self.engine.any(stop.received == signal.SIGTERM):
-            return 128 + signal.SIGTERM
-        return 128 + signal.SIGINT if self.engine.any(stop.received is not None) else 0
+        due = self.engine.world_size == 1 or self.state.step % _STOP_ASKED_EVERY_STEPS == 0
+        unfinished = self.state.step < self.schedule.last_step
+        return stop.exit_code(self.engine) if due and unfinished else 0
 
     def _step(self) -> None:
         try:
@@ -229,8 +223,7 @@ class _Trainer:
         numbers: dict[str, Tensor] = {}
         for k in range(training.d_steps):
             reals = self.batches.real(state.step * training.d_steps + k)
-            # with the last D step's images, so that one discriminator has judged them all
-            last = k + 1 == training.d_steps
+            last = k + 1 == training.d_steps  # so that one discriminator has judged all images
             held_out = self.batches.held_out(state.step) if adapts and last else ()
             judged = d_step(networks, reals, training, engine, augmentation, held_out)
             for name in ("d_loss", "real_logits", "fake_logits"):
@@ -271,14 +264,9 @@ class _Trainer:
             raise TrainingFailure(why.format(what=what or "in another process, a number"))
 
     def _record_start(self) -> None:
-        self._record(
-            "start",
-            device=str(self.engine.device),
-            processes=self.engine.world_size,
-            precision=self.engine.precision,
-            torch=torch.__version__,
-            sagan=sagan.__version__,
-        )
+        machine = {"device": str(self.engine.device), "processes": self.engine.world_size}
+        versions = {"torch": torch.__version__, "sagan": sagan.__version__}
+        self._record("start", **machine, precision=self.engine.precision, **versions)
 
     def _snapshot(self, *, with_pictures: bool) -> None:
         """Look at everything, and save it unless it is not worth keeping."""
@@ -305,9 +293,8 @@ class _Trainer:
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            # The checkpoint matters more than its pictures.
             self.journal.meter.say(f"no pictures at {self.images:,} images: memory ran out")
-            return
+            return  # the checkpoint matters more
         self.journal.grid(view.samples, columns=GRID_COLUMNS, step=self.state.step)
         if view.layers:
             self._record("attention", layers=view.layers)

@@ -3,6 +3,8 @@
 import signal
 from types import FrameType, TracebackType
 
+from sagan.training.engine import Engine
+
 
 class StopSignals:
     """Note SIGINT and SIGTERM while inside, for the loop to look at; a second Ctrl-C stops at once.
@@ -13,6 +15,12 @@ class StopSignals:
     def __init__(self) -> None:
         self.received: int | None = None
         self._before: dict[int, object] = {}
+
+    def exit_code(self, engine: Engine) -> int:
+        """143 after SIGTERM to any process, 130 after Ctrl-C, 0 without either."""
+        if engine.any(self.received == signal.SIGTERM):
+            return 128 + signal.SIGTERM
+        return 128 + signal.SIGINT if engine.any(self.received is not None) else 0
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         if self.received == signal.SIGINT == number:

@@ -14,12 +14,12 @@ from sagan.checkpoint import Checkpoint
 from sagan.config import InitConfig, RunConfig
 from sagan.models import Discriminator, Generator, build_discriminator, build_generator
 from sagan.models.channels import discriminator_stages
+from sagan.models.standing import standing_statistics
 from sagan.nn.blocks import DiscriminatorBlock, GeneratorBlock
 from sagan.nn.norm import ConditionalBatchNorm
 from sagan.nn.spectral import SpectralNorm, power_iteration
 from sagan.run import Run, find_checkpoint
 from sagan.runlog import append_records
-from sagan.sampling import standing_statistics
 from sagan.training.reclassing import Classes, State, reclassed, reclassed_moments
 
 _FILES = ("generator", "ema", "discriminator", "g_optimizer", "d_optimizer")
