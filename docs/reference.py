@@ -15,7 +15,7 @@ WIDTH = 100
 # every name of `sagan.__all__`, and what is reached through a wing
 SECTIONS = {
     "Open and sample": ["load", "load_discriminator", "sample", "image_grid"],
-    "Pass on": ["models.pretrained.Pretrained.save_pretrained"],
+    "Pass on": ["sharing.mixin.Pretrained.save_pretrained"],
     "Networks": ["NetworkConfig", "preset", "build_generator", "build_discriminator"],
     "Blocks": [
         "SelfAttention",
@@ -43,14 +43,14 @@ SECTIONS = {
     ],
     "Metrics": ["evaluate", "metrics.Score", "metrics.load_inception"],
     "Formulas of the metrics, for features of your own": [
-        "metrics.frechet.frechet_distance_of",
-        "metrics.kernel.kernel_distance",
-        "metrics.prdc.prdc",
-        "metrics.nn1.nn1",
-        "metrics.memorisation.memorisation",
-        "metrics.duplicates.near_duplicate_rate",
-        "metrics.cas.classification_accuracy_score",
-        "metrics.inception_score.InceptionScore",
+        "metrics.formulas.frechet.frechet_distance_of",
+        "metrics.formulas.kernel.kernel_distance",
+        "metrics.formulas.prdc.prdc",
+        "metrics.formulas.nn1.nn1",
+        "metrics.formulas.memorisation.memorisation",
+        "metrics.formulas.duplicates.near_duplicate_rate",
+        "metrics.formulas.cas.classification_accuracy_score",
+        "metrics.formulas.inception_score.InceptionScore",
     ],
 }
 HEAD = """\

@@ -17,8 +17,8 @@ from torch import Tensor
 
 import sagan
 from sagan.explain.figures import lay_over, show
+from sagan.images import to_uint8
 from sagan.randomness import sample_latents
-from sagan.sampling import to_uint8
 
 RED, BLUE = "#e6194b", "#1f6feb"  # the query i, the key j
 DPI = 90

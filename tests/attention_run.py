@@ -4,8 +4,8 @@ import torch
 
 from sagan.config import DataConfig, NetworkConfig, RunConfig
 from sagan.models import build_discriminator, build_generator
-from sagan.run import Run
-from sagan.runlog import append_records
+from sagan.runs.log import append_records
+from sagan.runs.run import Run
 
 NETWORK = NetworkConfig(
     resolution=16,

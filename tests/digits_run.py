@@ -4,8 +4,8 @@ import dataclasses
 import hashlib
 
 from sagan.config import DataConfig, RunConfig
-from sagan.run import Run
-from sagan.runlog import read_records
+from sagan.runs.log import read_records
+from sagan.runs.run import Run
 
 CLOCK = {"time", "elapsed", "images_per_sec"}  # the fields of log records that it decides
 

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from sagan import files
-from sagan.checkpoint import CheckpointError, open_checkpoint
 from sagan.config import NetworkConfig, RunConfig, TrainingConfig
-from sagan.run import Run, find_checkpoint
+from sagan.errors import CheckpointError
+from sagan.runs.checkpoint import open_checkpoint
+from sagan.runs.run import Run, find_checkpoint
 
 CONFIG = RunConfig(
     preset="paper", network=NetworkConfig(classes=3), training=TrainingConfig(seed=9)
@@ -340,7 +341,7 @@ def test_a_pointer_cannot_lead_out_of_the_run(run: Run) -> None:
 HOLD_LOCK = """
 import sys, time
 from pathlib import Path
-from sagan.run import Run
+from sagan.runs.run import Run
 with Run(Path(sys.argv[1])).lock():
     print("locked", flush=True)
     time.sleep(60)

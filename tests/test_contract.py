@@ -1,6 +1,8 @@
 """The house's rules: which wing may import which, and which library only one file may name."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,55 +11,53 @@ import sagan
 
 SOURCE = Path(sagan.__file__).parent
 FLOORS = {
-    "__init__": 0,
-    "checks": -2,
-    "network": -1,
-    "config": 0,
-    "card": 0.7,
-    "devices": 0,
-    "facts": 0.5,
+    "version": 0,
+    "errors": 0,
     "files": 0,
-    "hub": 0,
-    "presets": 0.5,
+    "devices": 0,
+    "images": 0,
+    "progress": 0,
     "pth": 0,
     "randomness": 0,
-    "runlog": 0.5,
+    "config": 0,
+    "sampling": 1,
     "nn": 1,
-    "data": 1,
+    "sharing": 1,
     "metrics": 1,
+    "data": 2,
     "models": 2,
-    "checkpoint": 3,
-    "run": 3.3,
-    "sampling": 3.5,
+    "runs": 3,
     "training": 4,
     "explain": 4,
+    "peers": 4,
     "exchange": 4,
-    "bench": 4.5,
-    "cli": 5,
-    "__main__": 6,
+    "evaluation": 5,
+    "bench": 5,
+    "cli": 6,
+    "__main__": 7,
 }
 ONLY_IN = {
-    "huggingface_hub": {"hub.py"},
+    "huggingface_hub": {"sharing/hub.py"},
     "lightning_fabric": {"training/engine.py"},
     "cyclopts": {"cli"},
-    "matplotlib": {"bench", "explain", "training/curves.py"},
-    "tensorboard": {"training/board.py"},
-    "rich": {"runlog.py"},
+    "matplotlib": {"explain", "training/curves.py"},
+    "tensorboard": {"training/tensorboard.py"},
+    "rich": {"progress.py"},
     "sklearn": {"data", "metrics"},
     "onnx": {"exchange/onnx.py"},
     "onnxruntime": {"exchange/onnx.py"},
     "onnxscript": {"exchange/onnx.py"},
     "safetensors": {
-        "checkpoint.py",
-        "exchange/weights_file.py",
-        "metrics/inception_features.py",
-        "models/pretrained.py",
+        "exchange/safetensors_file.py",
+        "metrics/features/inception_features.py",
+        "runs/checkpoint.py",
+        "sharing/mixin.py",
     },
-    "fastapi": {"explain/server.py"},
-    "pydantic": {"explain/server.py"},
-    "starlette": {"explain/server.py"},
-    "uvicorn": {"explain/server.py"},
-    "PIL": {"data", "sampling.py", "bench"},
+    "fastapi": {"explain/live/server.py"},
+    "pydantic": {"explain/live/server.py"},
+    "starlette": {"explain/live/server.py"},
+    "uvicorn": {"explain/live/server.py"},
+    "PIL": {"data", "images.py", "bench"},
 }
 FILES = sorted(SOURCE.rglob("*.py"))
 
@@ -69,24 +69,54 @@ def imported(path):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            yield node.module
-            if node.module == "sagan":
-                yield from (f"sagan.{alias.name}" for alias in node.names)
+            for alias in node.names:  # a module of a package, or a name of a module
+                whole = f"{node.module}.{alias.name}"
+                yield whole if whole in MODULES else node.module
+
+
+def dotted(path):
+    """A file's module name; a package's face has its folder's."""
+    place = path.relative_to(SOURCE.parent).with_suffix("")
+    return ".".join(place.parts).removesuffix(".__init__")
 
 
 def wing(path):
     return path.relative_to(SOURCE).parts[0].removesuffix(".py")
 
 
+MODULES = {dotted(path): path for path in FILES}
+WINGS = {wing(path) for path in FILES}
+
+
+def test_few_files_stand_at_the_top():
+    assert len(list(SOURCE.glob("*.py"))) <= 12
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
 def test_imports_go_down_the_floors(path):
     mine = wing(path)
+    if mine == "__init__":  # the package's face hands every room's names on
+        return
     for module in imported(path):
-        parts = module.split(".")
-        if parts[0] != "sagan" or len(parts) == 1 or parts[1] not in FLOORS:
-            continue
-        if mine != "__init__" and parts[1] != mine:
-            assert FLOORS[parts[1]] < FLOORS[mine], f"{mine} imports {module}"
+        first, *rest = module.split(".")
+        if first == "sagan" and rest and rest[0] != mine and rest[0] in WINGS:
+            assert FLOORS[rest[0]] < FLOORS[mine], f"{mine} imports {module}"
+
+
+def test_every_wing_has_a_whole_floor():
+    assert {*FLOORS} == WINGS - {"__init__"}
+    assert all(isinstance(floor, int) for floor in FLOORS.values())
+
+
+def test_files_import_each_other_in_no_circle():
+    uses = {
+        name: {module for module in imported(path) if module in MODULES and module != name}
+        for name, path in MODULES.items()
+    }
+    while uses:
+        leaves = {name for name, used in uses.items() if not used & uses.keys()}
+        assert leaves, f"a circle among {sorted(uses)}"
+        uses = {name: used for name, used in uses.items() if name not in leaves}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
@@ -103,9 +133,21 @@ def test_metrics_never_import_models():
         assert not any(module.startswith("sagan.models") for module in imported(path))
 
 
-@pytest.mark.parametrize("name", ["config", "network", "presets", "models/channels"])
-def test_no_torch_in_what_the_command_line_reads_first(name):
-    assert "torch" not in set(imported(SOURCE / f"{name}.py"))
+NO_TORCH = (
+    [f"sagan.config.{path.stem}" for path in (SOURCE / "config").glob("*.py")]
+    + ["sagan.sharing.facts", "sagan.sharing.hub", "sagan.sharing.card"]
+    + ["sagan", "sagan.cli", "sagan.errors", "sagan.files", "sagan.progress", "sagan.version"]
+)
+
+
+def test_no_torch_where_none_is_claimed():
+    program = f"""
+import importlib, sys
+for name in {NO_TORCH!r}:
+    importlib.import_module(name)
+    assert "torch" not in sys.modules, name
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_nothing_is_pickled():

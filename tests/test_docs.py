@@ -59,7 +59,7 @@ def test_every_command_runs(place, monkeypatch, capfd):
 
 def test_the_python_runs_and_its_loop_learns(place, monkeypatch):
     monkeypatch.chdir(place)
-    monkeypatch.setattr("sagan.metrics.reference._SPLITS", 1)  # sooner
+    monkeypatch.setattr("sagan.metrics.scorer._SPLITS", 1)  # sooner
     sampling, networks, loop, scoring = blocks("python")
     shorter = loop.replace("num_samples=32_000", "num_samples=640")
     assert shorter != loop
@@ -146,7 +146,7 @@ def resolve(name):
 
 
 def test_every_preset_is_in_the_readme():
-    from sagan.presets import PRESETS
+    from sagan.config.presets import PRESETS
 
     for name in PRESETS:
         assert f"| `{name}` |" in README.read_text()

@@ -13,7 +13,7 @@ from command_line import sagan
 from PIL import Image
 
 from sagan.data import load_dataset
-from sagan.run import Run
+from sagan.runs.run import Run
 
 GOLDEN = Path(__file__).parent / "golden"
 VERSIONS = sorted(path.name for path in GOLDEN.glob("v*"))

@@ -20,7 +20,7 @@ from packaging.utils import canonicalize_name
 import sagan
 from sagan.cli import app, run_safely
 from sagan.config import NetworkConfig, RunConfig
-from sagan.run import Run
+from sagan.runs.run import Run
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

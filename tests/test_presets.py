@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from sagan import presets
-from sagan.models.channels import discriminator_stages, generator_stages
-from sagan.presets import FEW_IMAGES, PRESETS, default_preset, preset
+from sagan.config import presets
+from sagan.config.channels import discriminator_stages, generator_stages
+from sagan.config.presets import FEW_IMAGES, PRESETS, default_preset, preset
 
 
 @pytest.mark.parametrize(

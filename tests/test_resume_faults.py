@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from command_line import SMALL, sagan
 
-from sagan.checkpoint import _manifest_bytes
-from sagan.run import Run
-from sagan.runlog import read_records
+from sagan.runs.checkpoint import _manifest_bytes
+from sagan.runs.log import read_records
+from sagan.runs.run import Run
 
 OPTIONS = [*SMALL, "--log-every", 32, "--snapshot-every", 32]
 

@@ -1,7 +1,8 @@
 """The log and the progress line."""
 
-from sagan import runlog
-from sagan.runlog import Meter, append_records, read_records
+from sagan import progress
+from sagan.progress import Meter
+from sagan.runs.log import append_records, read_records
 
 
 def test_records_come_back_in_order_and_a_torn_line_is_left_out(tmp_path):
@@ -19,7 +20,7 @@ def test_a_missing_log_is_empty(tmp_path):
 
 def test_progress_says_rate_and_time_left(capsys, monkeypatch):
     clock = [100.0]
-    monkeypatch.setattr(runlog.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
     meter = Meter(1000, 200)
     clock[0] += 20
     meter.advance(400, "note")
@@ -30,7 +31,7 @@ def test_progress_says_rate_and_time_left(capsys, monkeypatch):
 
 def test_silent_when_not_enabled(capsys, monkeypatch):
     clock = [0.0]
-    monkeypatch.setattr(runlog.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
     meter = Meter(10, 0, enabled=False)
     clock[0] += 60
     meter.advance(5, "")

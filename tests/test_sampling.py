@@ -7,21 +7,15 @@ import torch
 from torch import nn
 
 import sagan
-from sagan.card import make_card
 from sagan.config import NetworkConfig, RunConfig, TrainingConfig
-from sagan.facts import Facts
+from sagan.images import image_grid, to_float, to_uint8
 from sagan.models import build_discriminator, build_generator
 from sagan.models.standing import standing_statistics
 from sagan.randomness import sample_latents
-from sagan.run import Run
-from sagan.sampling import (
-    generate,
-    image_grid,
-    interpolation_labels,
-    interpolation_latents,
-    to_float,
-    to_uint8,
-)
+from sagan.runs.run import Run
+from sagan.sampling import generate, interpolation_labels, interpolation_latents
+from sagan.sharing.card import make_card
+from sagan.sharing.facts import Facts
 
 NETWORK = NetworkConfig(resolution=16, channels=3, classes=4, latent_dim=16, g_width=8, d_width=8)
 

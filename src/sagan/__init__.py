@@ -11,7 +11,7 @@ docs/reference.md has them all.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from sagan.version import __version__
 
 __all__ = [
     "EMA",
@@ -45,8 +45,10 @@ __all__ = [
 
 if TYPE_CHECKING:
     from sagan.config import NetworkConfig, RunConfig, TrainingConfig
+    from sagan.config.presets import preset
     from sagan.data import load_dataset
-    from sagan.exchange.opening import load
+    from sagan.exchange.open_exported import load
+    from sagan.images import image_grid, to_float, to_uint8
     from sagan.metrics import evaluate
     from sagan.models import build_discriminator, build_generator
     from sagan.nn import (
@@ -59,8 +61,8 @@ if TYPE_CHECKING:
         power_iteration,
         record_attention,
     )
-    from sagan.presets import preset
-    from sagan.sampling import image_grid, load_discriminator, sample, to_float, to_uint8
+    from sagan.runs.open_run import load_discriminator
+    from sagan.sampling import sample
     from sagan.training import EMA, discriminator_loss, generator_loss, gradient_penalty
 else:  # hidden from type checkers, to whom any name would do otherwise
     _MODULES = {
@@ -80,16 +82,16 @@ else:  # hidden from type checkers, to whom any name would do otherwise
         "evaluate": "sagan.metrics",
         "generator_loss": "sagan.training",
         "gradient_penalty": "sagan.training",
-        "image_grid": "sagan.sampling",
-        "load": "sagan.exchange.opening",
+        "image_grid": "sagan.images",
+        "load": "sagan.exchange.open_exported",
         "load_dataset": "sagan.data",
-        "load_discriminator": "sagan.sampling",
+        "load_discriminator": "sagan.runs.open_run",
         "power_iteration": "sagan.nn",
-        "preset": "sagan.presets",
+        "preset": "sagan.config.presets",
         "record_attention": "sagan.nn",
         "sample": "sagan.sampling",
-        "to_float": "sagan.sampling",
-        "to_uint8": "sagan.sampling",
+        "to_float": "sagan.images",
+        "to_uint8": "sagan.images",
     }
 
     def __getattr__(name: str) -> Any:

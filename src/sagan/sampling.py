@@ -3,27 +3,16 @@
 Dimensions: b batch, c channels, h w the image's sides, z latent length, k classes.
 """
 
-import math
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal, Protocol
+from typing import Protocol
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor, nn
 
 from sagan.config import NetworkConfig
-from sagan.facts import Facts
-from sagan.models import Discriminator, Generator, build_discriminator, build_generator
-from sagan.models import fold as folded
-from sagan.models.standing import average_statistics
+from sagan.images import to_uint8
 from sagan.randomness import sample_latents
-from sagan.run import find_checkpoint
-
-_MIN_GRID_PX = 640  # grids narrower than this are enlarged to be looked at
 
 
 class Sampler(Protocol):
@@ -35,90 +24,6 @@ class Sampler(Protocol):
 
     def __call__(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Generate images."""
-
-
-def load(
-    path: str | os.PathLike[str],
-    *,
-    weights: Literal["ema", "raw"] = "ema",
-    device: str | torch.device = "cpu",
-    fold: bool = False,
-) -> Generator:
-    """Open the generator of a run or checkpoint, in eval mode.
-
-    Args:
-        path: a run folder (its best checkpoint, else its latest) or a checkpoint folder.
-        weights: `ema` for the averaged weights that sampling uses, `raw` for the trained ones; both
-            with standing statistics where the recipe has them.
-        device: where to put it.
-        fold: work its norms into its weights, for sampling alone (see `sagan.models.fold`): the
-            same images but for rounding, sooner.
-
-    Returns:
-        A module: latents `b z` and labels `b` (none when unconditional) to images `b c h w` in
-        [-1, 1]. Its `config` says its sizes.
-
-    Raises:
-        ValueError: there is no run at the path, or the weights' name is unknown.
-        CheckpointError: the checkpoint is damaged.
-
-    Example:
-        >>> import tempfile
-        >>> from pathlib import Path
-        >>> from sagan.config import RunConfig
-        >>> from sagan.run import Run
-        >>> config = RunConfig(network=NetworkConfig(resolution=8, g_width=4))
-        >>> weights = build_generator(config.network).state_dict()
-        >>> run = Run(Path(tempfile.mkdtemp()))
-        >>> _ = run.save(1, {"ema": weights}, config=config, keep=1)
-        >>> load(run.path)(torch.randn(2, 128)).shape
-        torch.Size([2, 3, 8, 8])
-    """
-    if weights not in ("ema", "raw"):
-        raise ValueError(f"unknown weights {weights!r}: ema or raw")
-    checkpoint = find_checkpoint(path)
-    network = build_generator(checkpoint.config.network)
-    network.load_state_dict(checkpoint.tensors("ema" if weights == "ema" else "generator"))
-    network.facts = Facts(checkpoint.config, checkpoint.step, weights)
-    network.to(device).eval().requires_grad_(False)
-    if weights == "raw":  # saved with the running statistics, which training goes on with
-        average_statistics(network, checkpoint.config.training)
-    return folded(network) if fold else network
-
-
-def load_discriminator(
-    path: str | os.PathLike[str], *, device: str | torch.device = "cpu"
-) -> Discriminator:
-    """Open the discriminator of a run or checkpoint, in eval mode.
-
-    Args:
-        path: a run folder (its best checkpoint, else its latest) or a checkpoint folder.
-        device: where to put it.
-
-    Returns:
-        A module: images `b c h w` in [-1, 1] and labels `b` (none when unconditional) to logits
-        `b`, the higher the more real.
-
-    Raises:
-        ValueError: there is no run at the path.
-        CheckpointError: the checkpoint is damaged, or has no discriminator.
-
-    Example:
-        >>> import tempfile
-        >>> from pathlib import Path
-        >>> from sagan.config import RunConfig
-        >>> from sagan.run import Run
-        >>> config = RunConfig(network=NetworkConfig(resolution=8, d_width=4))
-        >>> weights = build_discriminator(config.network).state_dict()
-        >>> run = Run(Path(tempfile.mkdtemp()))
-        >>> _ = run.save(1, {"discriminator": weights}, config=config, keep=1)
-        >>> load_discriminator(run.path)(torch.randn(2, 3, 8, 8)).shape
-        torch.Size([2])
-    """
-    checkpoint = find_checkpoint(path)
-    network = build_discriminator(checkpoint.config.network)
-    network.load_state_dict(checkpoint.tensors("discriminator"))
-    return network.to(device).eval().requires_grad_(False)
 
 
 def sample(
@@ -148,6 +53,7 @@ def sample(
 
     Example:
         >>> from sagan.config import NetworkConfig
+        >>> from sagan.models import build_generator
         >>> generator = build_generator(NetworkConfig(resolution=8, classes=3, g_width=4)).eval()
         >>> sample(generator, 6, classes=[0, 2]).shape
         torch.Size([6, 3, 8, 8])
@@ -219,32 +125,6 @@ def generate(
         yield to_uint8(generator(z.to(device), y)).cpu()
 
 
-def to_uint8(images: Tensor) -> Tensor:
-    """Turn images in [-1, 1] into uint8 in [0, 255], rounding.
-
-    Args:
-        images: float, of any shape; what is outside of [-1, 1] is cut off.
-
-    Example:
-        >>> to_uint8(torch.tensor([-1.0, 0.0, 1.0])).tolist()
-        [0, 128, 255]
-    """
-    return ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-
-
-def to_float(images: Tensor) -> Tensor:
-    """Turn uint8 images in [0, 255] into float32 in [-1, 1]; `to_uint8` undoes it exactly.
-
-    Args:
-        images: of any shape.
-
-    Example:
-        >>> to_float(torch.tensor([0, 255], dtype=torch.uint8)).tolist()
-        [-1.0, 1.0]
-    """
-    return images.float() / 127.5 - 1
-
-
 def interpolation_latents(
     seeds: tuple[int, int], frames: int, config: NetworkConfig, *, truncation: float = 0.0
 ) -> Tensor:
@@ -288,37 +168,3 @@ def interpolation_labels(ends: tuple[int, int], frames: int, config: NetworkConf
         raise ValueError("this generator is unconditional: it has no classes to go between")
     rows: Tensor = torch.nn.functional.one_hot(labels, config.classes).float()
     return rows[0].lerp(rows[1], torch.linspace(0, 1, frames)[:, None])
-
-
-def image_grid(images: Tensor, columns: int, *, scale: int = 0, gutter: int = 2) -> Image.Image:
-    """Lay uint8 images out in rows with a gutter, enlarged by whole pixels.
-
-    Args:
-        images: uint8 `b c h w`.
-        columns: images a row.
-        scale: enlargement; 0 picks one that makes the grid at least 640 px wide.
-        gutter: width in source pixels between images.
-
-    Returns:
-        A Pillow image of mode L, RGB or RGBA.
-
-    Example:
-        >>> image_grid(torch.zeros(6, 1, 8, 8, dtype=torch.uint8), 3, scale=1).size
-        (32, 22)
-    """
-    b, c, h, w = images.shape
-    rows = math.ceil(b / columns)
-    cell_h, cell_w = h + gutter, w + gutter
-    canvas = np.full((rows * cell_h + gutter, columns * cell_w + gutter, c), 128, np.uint8)
-    for i, image in enumerate(images.permute(0, 2, 3, 1).numpy()):
-        y, x = gutter + i // columns * cell_h, gutter + i % columns * cell_w
-        canvas[y : y + h, x : x + w] = image
-    picture = array_to_image(canvas)
-    scale = scale or max(1, math.ceil(_MIN_GRID_PX / picture.width))
-    size = (picture.width * scale, picture.height * scale)
-    return picture.resize(size, Image.Resampling.NEAREST)
-
-
-def array_to_image(array: NDArray[np.uint8]) -> Image.Image:
-    """Make a Pillow image of uint8 `h w c`."""
-    return Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)

@@ -9,7 +9,8 @@ from command_line import sagan
 
 from sagan.bench import Candidate, Comparison, compare, environment, harness, run_case, table
 from sagan.bench.cases import CASES
-from sagan.bench.memory import peak_bytes, peak_of_child
+from sagan.bench.child import peak_of_child
+from sagan.bench.memory import peak_bytes
 
 
 @pytest.fixture

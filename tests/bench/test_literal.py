@@ -15,9 +15,9 @@ from sagan.bench.literal import (
     literal_step,
 )
 from sagan.config import NetworkConfig, RunConfig, Runtime, TrainingConfig
+from sagan.config.presets import preset
 from sagan.models import build_discriminator, build_generator
 from sagan.nn import power_iteration
-from sagan.presets import preset
 from sagan.training.engine import Engine
 from sagan.training.state import new_state
 from sagan.training.step import FakeBatch, RealBatch, d_step, g_step

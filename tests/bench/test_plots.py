@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-
-from sagan.bench.plots import draw, newest
+from plots import draw, newest
 
 RESULTS = Path(__file__).parents[2] / "benchmarks/results"
 

@@ -14,7 +14,7 @@ from command_line import SMALL, sagan
 from PIL import Image
 
 from sagan.cli import app
-from sagan.run import Run
+from sagan.runs.run import Run
 
 
 @pytest.fixture(scope="module")
@@ -348,7 +348,7 @@ TINY = ["--g-width", "8", "--d-width", "8", "--batch-size", "4", "--images", "4"
 
 def test_own_data_choose_their_preset_and_say_why_once(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sagan.data.bundled._CROPS", 12)
+    monkeypatch.setattr("sagan.data.sources.bundled._CROPS", 12)
     command = ["train", "--data", "photographs", *TINY, "--resolution", "16"]
     assert sagan(*command) == 0
     said = capfd.readouterr().err

@@ -6,7 +6,7 @@ from command_line import SMALL, sagan
 from PIL import Image
 
 from sagan.data.load import native_resolution
-from sagan.run import Run
+from sagan.runs.run import Run
 
 
 def pictures(folder, *sizes):

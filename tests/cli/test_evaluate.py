@@ -10,15 +10,15 @@ from command_line import sagan
 from PIL import Image
 
 from sagan.data import load_dataset
-from sagan.metrics import own
-from sagan.runlog import read_records
+from sagan.metrics.features import classifier as own
+from sagan.runs.log import read_records
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch, tmp_path):
     monkeypatch.setenv("SAGAN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(own, "_STEPS", 20)
-    monkeypatch.setattr("sagan.data.bundled._CROPS", 12)
+    monkeypatch.setattr("sagan.data.sources.bundled._CROPS", 12)
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from command_line import sagan
 from PIL import Image
 
 from sagan.nn.attention import AttentionNumbers
-from sagan.run import Run, find_checkpoint
-from sagan.sampling import load
+from sagan.runs.open_run import load
+from sagan.runs.run import Run, find_checkpoint
 
 SMALL = ["--g-width", "4", "--d-width", "8", "--batch-size", "32", "--device", "cpu"]
 SMALL += ["--standing-batches", "1"]

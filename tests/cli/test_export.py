@@ -11,7 +11,7 @@ from PIL import Image
 
 from sagan.config import DataConfig, NetworkConfig, RunConfig
 from sagan.models import build_generator
-from sagan.run import Run
+from sagan.runs.run import Run
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,8 @@
 import pytest
 from command_line import SMALL, sagan
 
-from sagan.explain.studio import Studio
-from sagan.run import Run
+from sagan.explain.live.studio import Studio
+from sagan.runs.run import Run
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from image_corpus import encoded, rgb
 
-from sagan.data.source import Source
-from sagan.data.sources import open_source
+from sagan.data.sources.open_source import open_source
+from sagan.data.sources.source import Source
 
 PICTURE = encoded(rgb())
 Content = bytes | None  # None: a folder

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sagan.data.decode import Unreadable
-from sagan.data.sources import open_source
+from sagan.data.sources.open_source import open_source
 
 RNG = np.random.default_rng(0)
 COLOUR = RNG.integers(0, 256, (6, 5, 5, 3), np.uint8)

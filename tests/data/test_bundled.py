@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from sagan.data import ImageDataset, bundled, load_dataset
+from sagan.data import ImageDataset, load_dataset
+from sagan.data.sources import bundled
 
 
 def rows(data: ImageDataset) -> Counter[tuple[int, bytes]]:

@@ -12,7 +12,7 @@ from sagan.data.decode import ODD_KINDS
 from sagan.data.doctor import Report, describe, examine
 from sagan.data.packed import Options
 from sagan.data.sheet import contact_sheet
-from sagan.data.sources import open_source
+from sagan.data.sources.open_source import open_source
 
 
 def report_on(path: Path, resolution: int = SIDE, *, strict: bool = False) -> Report:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from image_corpus import encoded, rgb
 
-from sagan.data.source import Source, shown
-from sagan.data.sources import open_source
+from sagan.data.sources.open_source import open_source
+from sagan.data.sources.source import Source, shown
 
 PICTURE = encoded(rgb())
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from image_corpus import READABLE, encoded, grey, rgb
 
-from sagan.data import hub, load_dataset
-from sagan.data.sources import open_source
+from sagan.data import load_dataset
+from sagan.data.sources import tables as hub
+from sagan.data.sources.open_source import open_source
 
 PICTURE = encoded(rgb())
 

@@ -277,7 +277,7 @@ def test_order_does_not_depend_on_threads(tmp_path: Path, monkeypatch: pytest.Mo
     source = one_file(tmp_path, *contents)
     fingerprints = set()
     for threads in (1, 7):
-        monkeypatch.setattr("sagan.data.reading.threads_here", lambda threads=threads: threads)
+        monkeypatch.setattr("sagan.data.threads.threads_here", lambda threads=threads: threads)
         fingerprints.add(load(source, tmp_path, cache=tmp_path / str(threads)).fingerprint)
     assert len(fingerprints) == 1
 

@@ -16,15 +16,16 @@ from hub_server import serve_hub
 from huggingface_hub import ModelCard, PyTorchModelHubMixin, constants
 
 import sagan
-from sagan import files, hub
-from sagan.cli.subjects import open_maker
+from sagan import files
 from sagan.config import DataConfig, NetworkConfig, RunConfig, TrainingConfig
-from sagan.exchange.opening import open_generator
-from sagan.facts import Facts, read_config
+from sagan.evaluation.candidates import open_maker
+from sagan.exchange.open_exported import open_generator
 from sagan.models import build_generator
 from sagan.models.dcgan import DCGANGenerator
 from sagan.models.resnet import ResNetGenerator
-from sagan.run import Run
+from sagan.runs.run import Run
+from sagan.sharing import hub
+from sagan.sharing.facts import Facts, read_config
 
 CLASSES = ("cat", "dog / puppy", "eel")
 NETWORKS = {

@@ -10,9 +10,9 @@ from peer_checkpoint import peer_files, peer_state
 
 import sagan
 from sagan.config import NetworkConfig
-from sagan.exchange import import_run
 from sagan.nn import SpectralNorm, power_iteration
-from sagan.run import Run, find_checkpoint
+from sagan.peers import import_run
+from sagan.runs.run import Run, find_checkpoint
 
 SMALL = ("biggan", "32px")  # 10 classes, G at width 8
 
@@ -292,7 +292,7 @@ def test_a_write_that_fails_leaves_nothing(checkpoint, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("sagan.checkpoint.write_durably", full)
+    monkeypatch.setattr("sagan.runs.checkpoint.write_durably", full)
     with pytest.raises(OSError, match="No space"):
         import_run([checkpoint / "G.pth"], tmp_path / "run")
     assert list(tmp_path.iterdir()) == []

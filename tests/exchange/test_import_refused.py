@@ -12,7 +12,7 @@ import torch
 from command_line import sagan as command
 from peer_checkpoint import peer_state
 
-from sagan.exchange import import_run
+from sagan.peers import import_run
 from sagan.pth import read_pth
 
 
@@ -198,9 +198,9 @@ def test_spoilt_weights_are_refused_in_one_line_or_harmless(monkeypatch, tmp_pat
     draw = random.Random(0)
     whole = {network: state(network, peer, name) for network in "GD"}
     files: dict = {}
-    monkeypatch.setattr("sagan.exchange.reading.read_pth", lambda path: files[path])
-    monkeypatch.setattr("sagan.exchange.importing._write", lambda *_: None)
-    monkeypatch.setattr("sagan.exchange.importing._sha256", lambda _: "")
+    monkeypatch.setattr("sagan.peers.recognise.read_pth", lambda path: files[path])
+    monkeypatch.setattr("sagan.peers.importing._write", lambda *_: None)
+    monkeypatch.setattr("sagan.peers.importing._sha256", lambda _: "")
     said = []
     for _ in range(25):
         files = {"G": spoil(whole["G"], draw), "D": spoil(whole["D"], draw)}

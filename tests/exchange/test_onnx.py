@@ -16,19 +16,20 @@ from torch import nn
 
 import sagan
 from sagan.config import DataConfig, InitConfig, NetworkConfig, RunConfig
+from sagan.config.presets import preset
+from sagan.errors import ExportError
 from sagan.exchange import onnx as exchange_onnx
-from sagan.exchange.card import write_card
-from sagan.exchange.onnx import ExportError, OnnxGenerator, export_onnx, onnx_bytes
-from sagan.exchange.opening import open_generator
+from sagan.exchange.onnx import OnnxGenerator, export_onnx, onnx_bytes
+from sagan.exchange.open_exported import open_generator
+from sagan.exchange.run_card import write_card
+from sagan.exchange.safetensors_file import export_weights
 from sagan.exchange.truncation import truncated
-from sagan.exchange.weights_file import export_weights
-from sagan.facts import Facts
 from sagan.models import build_generator
 from sagan.nn import ConditionalBatchNorm
 from sagan.nn.attention import record_attention
-from sagan.presets import preset
-from sagan.run import Run
-from sagan.runlog import append_records
+from sagan.runs.log import append_records
+from sagan.runs.run import Run
+from sagan.sharing.facts import Facts
 
 NETWORKS = {
     "dcgan": replace(preset("article", 32)[0], g_width=8, d_width=8),

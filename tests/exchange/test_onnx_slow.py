@@ -9,10 +9,10 @@ import torch
 
 from sagan.bench.memory import peak_bytes
 from sagan.config import RunConfig
+from sagan.config.presets import preset
 from sagan.exchange.onnx import export_onnx
 from sagan.models import build_generator
-from sagan.presets import preset
-from sagan.run import Run
+from sagan.runs.run import Run
 
 pytestmark = pytest.mark.slow
 

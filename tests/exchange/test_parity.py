@@ -5,9 +5,9 @@ import torch
 from peer_checkpoint import EXPECTED, peer_files
 from peer_weights import digest, inputs
 
-from sagan.exchange import import_run
 from sagan.nn import record_attention
-from sagan.sampling import load, load_discriminator
+from sagan.peers import import_run
+from sagan.runs.open_run import load, load_discriminator
 
 CASES = [(peer, name) for peer, cases in EXPECTED.items() for name in cases]
 

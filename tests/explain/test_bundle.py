@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from sagan.explain.bundle import ERROR_OF_PEAK, Layer, pack
 from sagan.explain.history import Course
+from sagan.explain.html_report import MOST_BYTES, history_lines, write_report
 from sagan.explain.maps import QueryMaps
-from sagan.explain.report import MOST_BYTES, history_lines, write_report
 from sagan.nn.attention import AttentionMap, attention_numbers
 
 

@@ -9,7 +9,7 @@ import torch
 
 from sagan.config import NetworkConfig
 from sagan.explain import gammas, intervene
-from sagan.explain.causal import on_key_grid
+from sagan.explain.interventions import on_key_grid
 from sagan.models import build_discriminator, build_generator
 from sagan.nn.attention import SelfAttention, record_attention, reference_attention
 

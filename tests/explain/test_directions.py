@@ -7,8 +7,8 @@ from sagan.config import DataConfig, NetworkConfig, RunConfig
 from sagan.explain import generated_subjects, pca_directions, sefa_directions, walk
 from sagan.explain.directions import random_directions
 from sagan.explain.strips import direction_strips, interpolation_strips
+from sagan.images import to_uint8
 from sagan.models import build_generator
-from sagan.sampling import to_uint8
 
 RESNET = NetworkConfig(resolution=8, channels=1, classes=3, latent_dim=12, g_width=8)
 DCGAN = NetworkConfig(family="dcgan", resolution=32, channels=1, latent_dim=12, g_width=8)

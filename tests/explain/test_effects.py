@@ -15,10 +15,10 @@ from sagan.explain import (
     judge,
     measure_effects,
 )
-from sagan.explain.effects import THRESHOLD, Change, Effects, most_and_others
+from sagan.explain.causal_check import THRESHOLD, Change, Effects, most_and_others
+from sagan.images import to_uint8
 from sagan.models import build_discriminator, build_generator
 from sagan.randomness import sample_latents
-from sagan.sampling import to_uint8
 
 NETWORK = dataclasses.replace(attention_run.NETWORK, channels=1)
 CONFIG = RunConfig(network=NETWORK, data=DataConfig(class_names=("a", "b", "c")))

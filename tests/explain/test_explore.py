@@ -16,7 +16,7 @@ from attention_run import NETWORK, STEPS, make_run
 
 from sagan.cli import app, run_safely
 from sagan.config import NetworkConfig, RunConfig
-from sagan.run import Run
+from sagan.runs.run import Run
 
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 

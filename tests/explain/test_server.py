@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from sagan.explain import server
+from sagan.explain.live import server
+from sagan.explain.live.server import MOST_WAITING, Desk, Gate, make_app
+from sagan.explain.live.studio import Studio
 from sagan.explain.page import assemble
-from sagan.explain.server import MOST_WAITING, Desk, Gate, make_app
-from sagan.explain.studio import Studio
 
 HERE = "http://127.0.0.1:8377"
 WANTED = {"step": STEPS[-1], "seed": 7, "label": 2}
@@ -312,7 +312,7 @@ def test_a_slow_body_ends_and_keeps_nobody_waiting(monkeypatch):
 
 
 def test_a_damaged_checkpoint_is_a_reason_and_a_bug_is_not_hidden():
-    from sagan.checkpoint import CheckpointError
+    from sagan.errors import CheckpointError
 
     class Broken(Stub):
         def __init__(self, error):

@@ -9,16 +9,17 @@ import torch
 from attention_run import CLASSES, NETWORK, STEPS, make_run
 
 import sagan
-from sagan.checkpoint import CheckpointError
 from sagan.config import RunConfig
+from sagan.errors import CheckpointError
 from sagan.explain import intervene, sefa_directions
-from sagan.explain.request import ImageRequest
-from sagan.explain.studio import Studio
+from sagan.explain.live.request import ImageRequest
+from sagan.explain.live.studio import Studio
+from sagan.images import to_uint8
 from sagan.models import build_generator
 from sagan.nn.attention import record_attention
 from sagan.randomness import sample_latents
-from sagan.run import Run
-from sagan.sampling import interpolation_latents, to_uint8
+from sagan.runs.run import Run
+from sagan.sampling import interpolation_latents
 
 REQUEST = ImageRequest(step=STEPS[-1], seed=7, label=2)
 
@@ -84,7 +85,7 @@ def test_every_checkpoint_is_its_own(studio):
 
 
 def test_only_a_few_networks_stay_open(studio, monkeypatch):
-    monkeypatch.setattr("sagan.explain.studio._KEPT_NETWORKS", 1)
+    monkeypatch.setattr("sagan.explain.live.studio._KEPT_NETWORKS", 1)
     for step in (0, *STEPS, 0):
         studio.make(replace(REQUEST, step=step))
         assert list(studio._networks) == [step]

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 import sagan
-from sagan.metrics.features import Extracted
-from sagan.metrics.frechet import frechet_distance_of
-from sagan.metrics.prdc import prdc
+from sagan.metrics.features.extractors import Extracted
+from sagan.metrics.formulas.frechet import frechet_distance_of
+from sagan.metrics.formulas.prdc import prdc
 
 
 def digits(split):
@@ -51,7 +51,7 @@ def test_arrays_tensors_and_batches_score_alike(real, other):
 
 
 def test_all_that_the_images_allow_is_the_default(real, other, monkeypatch):
-    monkeypatch.setattr("sagan.metrics.own._STEPS", 5)
+    monkeypatch.setattr("sagan.metrics.features.classifier._STEPS", 5)
     images, originals = other.images[:100], real.images[:200]
     without = sagan.evaluate(images, originals, labels=other.labels[:100])
     both = sagan.evaluate(

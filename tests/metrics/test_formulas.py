@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from sagan.metrics import neighbours
-from sagan.metrics.duplicates import near_duplicate_distance, near_duplicate_rate
-from sagan.metrics.inception_score import InceptionScore
-from sagan.metrics.kernel import kernel_distance
-from sagan.metrics.memorisation import memorisation
-from sagan.metrics.nn1 import nn1
-from sagan.metrics.prdc import prdc
+from sagan.metrics.formulas import neighbours
+from sagan.metrics.formulas.duplicates import near_duplicate_distance, near_duplicate_rate
+from sagan.metrics.formulas.inception_score import InceptionScore
+from sagan.metrics.formulas.kernel import kernel_distance
+from sagan.metrics.formulas.memorisation import memorisation
+from sagan.metrics.formulas.nn1 import nn1
+from sagan.metrics.formulas.prdc import prdc
 
 
 def normal(seed, n, d, shift=0.0):

@@ -6,7 +6,7 @@ import scipy.linalg
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sagan.metrics.frechet import Gaussian, Moments, frechet_distance, frechet_distance_of
+from sagan.metrics.formulas.frechet import Gaussian, Moments, frechet_distance, frechet_distance_of
 
 
 def reference(x, y):

@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from sagan.metrics import inception_features
-from sagan.metrics.inception import InceptionV3
-from sagan.metrics.inception_features import (
+from sagan.metrics.features import inception_features
+from sagan.metrics.features.inception import InceptionV3
+from sagan.metrics.features.inception_features import (
     WEIGHTS_NAME,
     download_weights,
     load_inception,

@@ -7,10 +7,10 @@ NumPy's frozen generator. docs/metrics.md gives the tolerances.
 import numpy as np
 import pytest
 
-from sagan.metrics.frechet import frechet_distance_of
-from sagan.metrics.inception_score import InceptionScore
-from sagan.metrics.kernel import kernel_distance
-from sagan.metrics.prdc import prdc
+from sagan.metrics.formulas.frechet import frechet_distance_of
+from sagan.metrics.formulas.inception_score import InceptionScore
+from sagan.metrics.formulas.kernel import kernel_distance
+from sagan.metrics.formulas.prdc import prdc
 
 draw = np.random.RandomState
 X = draw(0).normal(size=(400, 12)) * np.linspace(0.5, 2, 12) + 0.1

@@ -8,15 +8,15 @@ from scipy.spatial.distance import cdist
 from sagan.data import load_dataset
 from sagan.metrics import (
     default_metrics,
-    own,
     parse_metrics,
     prepare,
     split_off_test,
     with_test_split,
 )
-from sagan.metrics.frechet import Gaussian
+from sagan.metrics.features import classifier as own
+from sagan.metrics.formulas.frechet import Gaussian
+from sagan.metrics.formulas.statistics import is_statistics, read_statistics, write_statistics
 from sagan.metrics.selftest import selftest
-from sagan.metrics.statistics import is_statistics, read_statistics, write_statistics
 
 
 @pytest.fixture(scope="module")

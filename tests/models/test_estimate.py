@@ -9,9 +9,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from sagan.config import NetworkConfig, TrainingConfig
+from sagan.config.channels import discriminator_stages, generator_stages
+from sagan.config.presets import preset
 from sagan.models import build_discriminator, build_generator
 from sagan.models import estimate as estimate_module
-from sagan.models.channels import discriminator_stages, generator_stages
 from sagan.models.estimate import (
     attention_flop,
     discriminator_pass,
@@ -20,7 +21,6 @@ from sagan.models.estimate import (
     stored_bytes,
 )
 from sagan.nn.attention import SelfAttention
-from sagan.presets import preset
 
 SMALL = NetworkConfig(
     resolution=16, channels=3, classes=5, g_width=16, d_width=16, g_attention=(8,), d_attention=(8,)
@@ -143,7 +143,7 @@ def test_state_is_weights_gradients_moments_and_average():
 @pytest.mark.parametrize("side", [8, 32])  # plain attention, and recomputed
 def test_stored_bytes_are_those_of_real_tensors(side, loss, monkeypatch):
     """What the estimate says is kept on the CPU, against every storage that a real pass keeps."""
-    monkeypatch.setattr("sagan.nn.attention_paths.RECOMPUTED_FROM_ENERGIES", 512 * 256)
+    monkeypatch.setattr("sagan.nn.attention_kernels.RECOMPUTED_FROM_ENERGIES", 512 * 256)
     network = dataclasses.replace(
         SMALL, resolution=64 if side == 32 else 16, g_attention=(side,), d_attention=(side,)
     )
@@ -224,7 +224,7 @@ from sagan.bench.memory import peak_bytes
 torch.set_num_threads(1)
 from sagan.config import RunConfig, Runtime
 from sagan.models.estimate import estimate
-from sagan.presets import preset
+from sagan.config.presets import preset
 from sagan.training.engine import Engine
 from sagan.training.state import new_state
 from sagan.training.step import FakeBatch, RealBatch, d_step, g_step

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from sagan.config import NetworkConfig
+from sagan.config.presets import preset
 from sagan.models import build_generator, fold
 from sagan.nn import ConditionalBatchNorm, SpectralNorm, power_iteration, record_attention
-from sagan.presets import preset
 
 NETWORKS = {
     "article": replace(preset("article", 32)[0], g_width=8, d_width=8),

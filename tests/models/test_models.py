@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from sagan.config import RESOLUTIONS_PX, NetworkConfig
+from sagan.config.channels import discriminator_stages, generator_stages
+from sagan.config.presets import PRESETS, preset
 from sagan.models import Discriminator, Generator, build_discriminator, build_generator
-from sagan.models.channels import discriminator_stages, generator_stages
 from sagan.nn import ConditionalBatchNorm, SelfAttention, SpectralNorm, record_attention
-from sagan.presets import PRESETS, preset
 
 FAMILY_RESOLUTIONS_PX = {"resnet": RESOLUTIONS_PX, "dcgan": (32, 64, 128)}
 FAMILIES_AND_RESOLUTIONS = [

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from sagan.config import NetworkConfig
+from sagan.config.channels import discriminator_stages, generator_stages
+from sagan.config.presets import PRESETS
+from sagan.config.resized import resized
 from sagan.models import build_discriminator, build_generator
-from sagan.models.channels import discriminator_stages, generator_stages
-from sagan.models.resized import resized
-from sagan.presets import PRESETS
 
 PAIRS = [(a, b) for a in (8, 16, 32, 64, 128, 256) for b in (8, 16, 32, 64, 128, 256) if a != b]
 

@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F
 
 from sagan.config import NetworkConfig, RunConfig, run_config_from_dict, to_dict
+from sagan.config.channels import discriminator_stages, generator_stages
 from sagan.explain.directions import first_matrix
 from sagan.models import build_discriminator, build_generator
-from sagan.models.channels import discriminator_stages, generator_stages
 from sagan.models.folded import fold
 from sagan.nn import DiscriminatorBlock, GeneratorBlock, SpectralNorm
 

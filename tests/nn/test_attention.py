@@ -19,7 +19,7 @@ from sagan.nn import (
     reference_attention,
 )
 from sagan.nn.attention import key_distances
-from sagan.nn.attention_paths import RECOMPUTED_FROM_ENERGIES, attend, attention_path
+from sagan.nn.attention_kernels import RECOMPUTED_FROM_ENERGIES, attend, attention_path
 
 FORMS = ("article", "paper")
 
@@ -33,10 +33,10 @@ def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     The fused path takes the CPU's math kernel here: its padding is what can be tested.
     """
     monkeypatch.setattr(
-        "sagan.nn.attention_paths.attention_path", lambda n, m, device_type: request.param
+        "sagan.nn.attention_kernels.attention_path", lambda n, m, device_type: request.param
     )
-    monkeypatch.setattr("sagan.nn.attention_paths._PIECE_ENERGIES", 40)
-    monkeypatch.setattr("sagan.nn.attention_paths._PIECE_QUERIES", 3)
+    monkeypatch.setattr("sagan.nn.attention_kernels._PIECE_ENERGIES", 40)
+    monkeypatch.setattr("sagan.nn.attention_kernels._PIECE_QUERIES", 3)
     return request.param
 
 
@@ -152,7 +152,7 @@ def test_the_fused_path_gives_the_kernel_widths_in_multiples_of_8_and_scale_one(
         return fused(query, key, value, scale=scale)
 
     monkeypatch.setattr(
-        "sagan.nn.attention_paths.attention_path", lambda n, m, device_type: "fused"
+        "sagan.nn.attention_kernels.attention_path", lambda n, m, device_type: "fused"
     )
     monkeypatch.setattr(F, "scaled_dot_product_attention", spy)
     attention(form, 16)(feature_map(1, 16, 4, 4))

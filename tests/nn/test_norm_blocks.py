@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from sagan.config import NetworkConfig
+from sagan.config.presets import PRESETS
 from sagan.models import build_discriminator, build_generator
 from sagan.nn import ConditionalBatchNorm, DiscriminatorBlock, GeneratorBlock, SpectralNorm
 from sagan.nn.blocks import ClassNorm
-from sagan.presets import PRESETS
 
 LABELS = torch.tensor([2, 0, 1, 2, 2, 0])
 

@@ -17,15 +17,15 @@ from PIL import Image
 
 import sagan
 from sagan.explain.history import read_history
+from sagan.explain.html_report import write_report
+from sagan.explain.live.request import ImageRequest
+from sagan.explain.live.server import Desk, Gate, make_app, open_socket, serve
+from sagan.explain.live.studio import Studio
 from sagan.explain.maps import QueryMaps, explain_image
 from sagan.explain.page import assemble
-from sagan.explain.report import write_report
-from sagan.explain.request import ImageRequest
-from sagan.explain.server import Desk, Gate, make_app, open_socket, serve
-from sagan.explain.studio import Studio
+from sagan.images import to_uint8
 from sagan.nn.attention import AttentionMap
 from sagan.randomness import sample_latents
-from sagan.sampling import to_uint8
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="no browser tests: no playwright")
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sagan.config import NetworkConfig, Runtime, TrainingConfig
-from sagan.run import Run, find_checkpoint
-from sagan.runlog import read_records
-from sagan.sampling import to_float
+from sagan.images import to_float
+from sagan.runs.log import read_records
+from sagan.runs.run import Run, find_checkpoint
 from sagan.training import loop as loop_module
 from sagan.training import train
 from sagan.training.augment import DRAWS, Augmentation, _whole, adapted, augment

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from sagan.config import NetworkConfig, RunConfig, Runtime, TrainingConfig
-from sagan.run import Run
-from sagan.runlog import read_records
+from sagan.runs.log import read_records
+from sagan.runs.run import Run
 from sagan.training import curves as curves_module
 from sagan.training import loop as loop_module
 from sagan.training import train

@@ -14,7 +14,7 @@ from command_line import SMALL, sagan
 
 from sagan.config import Runtime
 from sagan.devices import pick_device, usable_cores
-from sagan.run import find_checkpoint
+from sagan.runs.run import find_checkpoint
 from sagan.training.engine import Engine, launched
 
 NETWORK = ["--g-width", "4", "--d-width", "8", "--seed", "3", "--batch-size", "32"]

@@ -11,14 +11,15 @@ from torch import nn
 
 from sagan.cli import app, run_safely
 from sagan.config import DataConfig, NetworkConfig, RunConfig, Runtime, TrainingConfig
+from sagan.errors import TrainingFailure
 from sagan.models.estimate import estimate_peak_bytes
-from sagan.run import Run
-from sagan.runlog import read_records
-from sagan.training import TrainingFailure, train
-from sagan.training import fit as fit_module
+from sagan.runs.log import read_records
+from sagan.runs.run import Run
 from sagan.training import loop as loop_module
+from sagan.training import memory as fit_module
+from sagan.training import train
 from sagan.training.engine import Engine, usable_precision
-from sagan.training.fit import Fit, Memory, device_memory, is_out_of_memory
+from sagan.training.memory import Fit, Memory, device_memory, is_out_of_memory
 
 CPU = torch.device("cpu")
 OUT_OF_MEMORY = [
@@ -186,7 +187,7 @@ def test_other_errors_stay_what_they_are(tmp_path, digits, monkeypatch):
 def test_memory_that_really_runs_out_is_seen():
     code = """
 import resource, torch
-from sagan.training.fit import is_out_of_memory
+from sagan.training.memory import is_out_of_memory
 resource.setrlimit(resource.RLIMIT_AS, (2**33, 2**33))
 try: torch.zeros(2**40)
 except Exception as error: assert is_out_of_memory(error), error

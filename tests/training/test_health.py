@@ -9,7 +9,7 @@ from sagan.config import DataConfig, NetworkConfig, RunConfig, TrainingConfig
 from sagan.data import ImageDataset
 from sagan.models import build_discriminator, build_generator
 from sagan.nn import SpectralNorm, power_iteration
-from sagan.training.health import Watch
+from sagan.training.alarms import Watch
 from sagan.training.vitals import LikenessGauge, largest_singular_values, not_finite
 
 CLASSES = tuple("abcdefghij")

@@ -11,8 +11,8 @@ from sagan.data import ImageDataset
 from sagan.explain.maps import explain_image
 from sagan.nn.attention import SelfAttention, attention_numbers, record_attention
 from sagan.randomness import sample_latents
+from sagan.training.diagnostics import Viewer
 from sagan.training.engine import Engine
-from sagan.training.look import Viewer
 from sagan.training.state import new_state
 
 ARTICLE_64_PX = NetworkConfig(

@@ -11,10 +11,11 @@ import torch
 from digits_run import fingerprint, stable_log
 
 from sagan.config import NetworkConfig, Runtime, TrainingConfig
-from sagan.run import Run, find_checkpoint
-from sagan.runlog import read_records
-from sagan.training import TrainingFailure, train
+from sagan.errors import TrainingFailure
+from sagan.runs.log import read_records
+from sagan.runs.run import Run, find_checkpoint
 from sagan.training import loop as loop_module
+from sagan.training import train
 
 CPU = Runtime(device="cpu")
 NETWORK = NetworkConfig(

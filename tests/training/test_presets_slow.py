@@ -8,9 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from sagan.presets import PRESETS
-from sagan.run import find_checkpoint
-from sagan.runlog import read_records
+from sagan.config.presets import PRESETS
+from sagan.runs.log import read_records
+from sagan.runs.run import find_checkpoint
 
 NARROW = ["--g-width", "8", "--d-width", "8"]
 OPTIONS = {

@@ -6,12 +6,13 @@ import torch
 from digits_run import fingerprint, stable_log
 from torch import nn
 
-from sagan.checkpoint import open_checkpoint
 from sagan.config import NetworkConfig, Runtime, TrainingConfig
-from sagan.run import Run
-from sagan.runlog import read_records
-from sagan.training import TrainingFailure, train
+from sagan.errors import TrainingFailure
+from sagan.runs.checkpoint import open_checkpoint
+from sagan.runs.log import read_records
+from sagan.runs.run import Run
 from sagan.training import loop as loop_module
+from sagan.training import train
 
 NAN = float("nan")
 NETWORK = NetworkConfig(

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from sagan.config import NetworkConfig, Runtime, TrainingConfig
-from sagan.run import Run
-from sagan.runlog import read_records
+from sagan.runs.log import read_records
+from sagan.runs.run import Run
 from sagan.training import loop as loop_module
 from sagan.training import train
-from sagan.training.scoring import Scorer
+from sagan.training.evaluation import Scorer
 
 NETWORK = NetworkConfig(resolution=8, channels=1, classes=10, latent_dim=8, g_width=4, d_width=8)
 TRAINING = TrainingConfig(

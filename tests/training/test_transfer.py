@@ -8,19 +8,19 @@ import pytest
 import torch
 from digits_run import fingerprint
 
-from sagan.checkpoint import CheckpointError
 from sagan.config import DataConfig, InitConfig, NetworkConfig, Runtime, TrainingConfig
+from sagan.config.resized import resized
 from sagan.data import ImageDataset
+from sagan.errors import CheckpointError, TrainingFailure
 from sagan.models import build_discriminator, build_generator
-from sagan.models.resized import resized
 from sagan.nn.attention import record_attention
-from sagan.run import Run, find_checkpoint
-from sagan.runlog import read_records
-from sagan.sampling import load, load_discriminator
-from sagan.training import TrainingFailure, init_from, train
+from sagan.runs.log import read_records
+from sagan.runs.open_run import load, load_discriminator
+from sagan.runs.run import Run, find_checkpoint
+from sagan.training import init_from, train
 from sagan.training import loop as loop_module
-from sagan.training.reclassing import Classes, reclassed, reclassed_moments
-from sagan.training.transfer import transferred
+from sagan.training.finetune import transferred
+from sagan.training.finetune_classes import Classes, reclassed, reclassed_moments
 
 CPU = Runtime(device="cpu")
 NETWORK = NetworkConfig(

@@ -20,9 +20,9 @@ from sagan.bench.harness import Candidate, Comparison, Scale, workplace
 from sagan.data import load_dataset
 from sagan.data.load import pack_dataset
 from sagan.data.packed import open_packed, write_packed
-from sagan.data.reading import threads_here
+from sagan.data.threads import threads_here
+from sagan.images import to_float
 from sagan.randomness import DataOrder
-from sagan.sampling import to_float
 
 _RESOLUTION_PX = 64
 _BATCH = 64

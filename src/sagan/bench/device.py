@@ -15,11 +15,11 @@ from torch.profiler import ProfilerActivity, profile
 from sagan.bench.harness import Candidate, Comparison, Scale, Skip
 from sagan.bench.steps import training_step
 from sagan.config import NetworkConfig, Precision, Runtime, TrainingConfig
+from sagan.config.presets import preset
 from sagan.devices import pick_device
 from sagan.models.estimate import estimate
-from sagan.presets import preset
 from sagan.training.engine import usable_precision
-from sagan.training.fit import is_out_of_memory
+from sagan.training.memory import is_out_of_memory
 
 _BUDGET_SEC = 480  # after which nothing more is begun on a GPU
 _TOP_KERNELS = 10

@@ -24,10 +24,10 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 
-import sagan
-from sagan.bench.memory import peak_of_child
+from sagan.bench.child import peak_of_child
 from sagan.config import Precision
 from sagan.models.estimate import measure_flop_per_sec
+from sagan.version import __version__
 
 Scale = Literal["tiny", "quick", "full"]  # tiny: does it run at all? for tests
 
@@ -285,7 +285,7 @@ def environment() -> dict[str, Any]:
         "system": platform.system(),
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "sagan": sagan.__version__,
+        "sagan": __version__,
     }
 
 

@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sagan.config import NetworkConfig, TrainingConfig
+from sagan.config.channels import discriminator_stages, generator_stages
 from sagan.models import Discriminator, Generator
-from sagan.models.channels import discriminator_stages, generator_stages
 from sagan.nn import SelfAttention, SpectralNorm
 
 

@@ -8,25 +8,7 @@ A process's memory only grows as far as its peak is concerned, so each candidate
 import sys
 from pathlib import Path
 
-from sagan.bench.child import output_of
-
 _CALLS = 2  # the second one finds gradients and optimiser moments in place
-
-
-def peak_of_child(case: str, label: str, candidate: str, scale: str, threads: int) -> int | None:
-    """Run a candidate twice in a new process; give that process's peak resident size in bytes.
-
-    Everything is in it, the interpreter and PyTorch too (some 300 MB).
-
-    Returns:
-        Bytes, or None where the system does not tell.
-
-    Raises:
-        ChildProcessError: it failed; the message is the last line of what it said.
-    """
-    command = [sys.executable, "-m", "sagan.bench.memory", case, label, candidate, scale]
-    peak = output_of([*command, str(threads)], f"{case}, {label}: {candidate}").split()[-1]
-    return int(peak) if peak.isdecimal() else None
 
 
 def peak_bytes() -> int | None:

@@ -16,11 +16,11 @@ import torch
 from sagan.bench.child import output_of
 from sagan.bench.harness import Candidate, Comparison, Scale, Skip, workplace
 from sagan.config import DataConfig, RunConfig
+from sagan.config.presets import preset
 from sagan.exchange.onnx import export_onnx
-from sagan.exchange.weights_file import export_weights
+from sagan.exchange.safetensors_file import export_weights
 from sagan.models import build_generator
-from sagan.presets import preset
-from sagan.run import Run
+from sagan.runs.run import Run
 
 _Form = Literal["run", "safetensors", "onnx"]
 

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from sagan.bench.harness import Candidate, Comparison, Scale
 from sagan.bench.literal import LiteralForm, LiteralGenerator
 from sagan.config import NetworkConfig, RunConfig
+from sagan.config.presets import preset
 from sagan.exchange.onnx import OnnxGenerator, onnx_bytes
-from sagan.facts import Facts
 from sagan.models import build_generator, fold
-from sagan.presets import preset
+from sagan.sharing.facts import Facts
 
 # preset, side in pixels, batch
 _SIZES: dict[Scale, list[tuple[str, int, int]]] = {

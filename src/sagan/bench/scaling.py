@@ -17,7 +17,7 @@ import torch
 
 from sagan.bench.harness import Candidate, Comparison, Scale
 from sagan.bench.steps import training_step
-from sagan.presets import preset
+from sagan.config.presets import preset
 
 # preset, side in pixels, batch of each process, processes
 _SIZES: dict[Scale, list[tuple[str, int, int, int]]] = {

@@ -9,9 +9,9 @@ from torch import nn
 from sagan.bench.harness import Candidate, Comparison, Scale
 from sagan.bench.steps import training_step
 from sagan.config import NetworkConfig, TrainingConfig
+from sagan.config.presets import preset
 from sagan.models import build_discriminator, build_generator
 from sagan.nn import SpectralNorm, power_iteration
-from sagan.presets import preset
 
 # preset, side in pixels, batch
 _SIZES: dict[Scale, list[tuple[str, int, int]]] = {

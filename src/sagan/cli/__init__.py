@@ -11,7 +11,6 @@ from typing import Any, NoReturn
 
 from cyclopts import App, CycloptsError, Parameter, Token, ValidationError, convert
 
-from sagan import __version__
 from sagan.cli.bench import bench
 from sagan.cli.common import refuse_shared
 from sagan.cli.data import check, pack
@@ -22,8 +21,8 @@ from sagan.cli.export import export
 from sagan.cli.import_ import import_
 from sagan.cli.sample import sample
 from sagan.cli.train import train
-
-_EXPECTED = ("CheckpointError", "ExportError", "TrainingFailure")
+from sagan.errors import CheckpointError, ExportError, TrainingFailure
+from sagan.version import __version__
 
 
 def _read_option(type_: Any, tokens: Sequence[Token]) -> Any:
@@ -78,9 +77,7 @@ def run_safely(command: Callable[[], int | None]) -> int:
     except OSError as error:
         name = f"{error.filename}: " if error.filename else ""
         return fail(f"{name}{error.strerror or error}", 1)
-    except Exception as error:
-        if type(error).__name__ not in _EXPECTED:  # by name: their modules import torch
-            raise
+    except (CheckpointError, ExportError, TrainingFailure) as error:
         return fail(one_line(error), 1)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sagan.facts import is_shared
+from sagan.sharing.facts import is_shared
 
 if TYPE_CHECKING:
     from sagan.config import RunConfig
@@ -83,7 +83,7 @@ def parse_seed(text: str) -> int:
 
 def say_what_is_left_out(excluded: Sequence[tuple[str, str]], where: str) -> None:
     """Name the first files that the data leave out on stderr, and where all are listed."""
-    from sagan.data.source import shown
+    from sagan.data.sources.source import shown
 
     if excluded:
         print(f"left out: {len(excluded):,} (all in {where})", file=sys.stderr)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from sagan.presets import default_preset, preset
+from sagan.config.presets import default_preset, preset
 
 if TYPE_CHECKING:
     from sagan.data.doctor import Report
@@ -54,7 +54,7 @@ def check(
     from sagan.data.doctor import describe, examine
     from sagan.data.load import check_options
     from sagan.data.sheet import write_sheet
-    from sagan.data.sources import open_source
+    from sagan.data.sources.open_source import open_source
 
     options = check_options(resolution, channels, background)
     if out is not None and out.suffix.lower() != ".png":

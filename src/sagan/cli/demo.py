@@ -22,9 +22,10 @@ def demo(path: Path, *, images: int | None, seed: int) -> int:
     from sagan.cli.evaluate import cas_of
     from sagan.cli.explain import write_explanation
     from sagan.explain import gammas, intervene
-    from sagan.run import find_checkpoint
-    from sagan.sampling import image_grid, load, load_discriminator, to_uint8
-    from sagan.training.look import fixed_latents
+    from sagan.images import image_grid, to_uint8
+    from sagan.runs.open_run import load, load_discriminator
+    from sagan.runs.run import find_checkpoint
+    from sagan.training.diagnostics import fixed_latents
 
     config = find_checkpoint(path).config
     generator, discriminator = load(path), load_discriminator(path)

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from sagan.cli.subjects import Subject
     from sagan.config import RunConfig
+    from sagan.evaluation.candidates import Subject
     from sagan.metrics import RealImages, Score, Spec
-    from sagan.metrics.frechet import Gaussian
-    from sagan.metrics.inception_features import InceptionFeatures
+    from sagan.metrics.features.inception_features import InceptionFeatures
+    from sagan.metrics.formulas.frechet import Gaussian
 
 CAS_IMAGES_A_CLASS = 120
 _MOST_BY_DEFAULT = 10_000
@@ -95,8 +95,8 @@ def evaluate(
 
     if metrics is not None:
         parse_metrics(metrics, kind)  # refused before anything is read
-    from sagan.cli.subjects import is_generator, open_images, open_maker
     from sagan.devices import pick_device
+    from sagan.evaluation.candidates import is_generator, open_images, open_maker
 
     place = pick_device(device)
     with tempfile.TemporaryDirectory(prefix="sagan-") as cache:
@@ -143,10 +143,10 @@ def _evaluate(
     save_stats: Path | None,
     device: "torch.device | str",
 ) -> None:
-    from sagan.cli.subjects import renumber
-    from sagan.data.sources import is_known_source
+    from sagan.data.sources.open_source import is_known_source
+    from sagan.evaluation.candidates import renumber
     from sagan.metrics import prepare
-    from sagan.metrics.statistics import write_statistics
+    from sagan.metrics.formulas.statistics import write_statistics
 
     began = time.monotonic()
     kind = _kind_of(features)
@@ -188,9 +188,9 @@ def _evaluate(
 def _open_data(
     source: str, subject: "Subject", seed: int
 ) -> "tuple[RealImages | None, Gaussian | None]":
-    from sagan.cli.subjects import open_real
-    from sagan.metrics.inception import FEATURES
-    from sagan.metrics.statistics import is_statistics, read_statistics
+    from sagan.evaluation.candidates import open_real
+    from sagan.metrics.features.inception import FEATURES
+    from sagan.metrics.formulas.statistics import is_statistics, read_statistics
 
     if is_statistics(Path(source)):
         return None, read_statistics(Path(source), FEATURES)
@@ -208,7 +208,7 @@ def _specs(
     metrics: str | None, kind: str, real: "RealImages | None", *, labelled: bool
 ) -> "tuple[Spec, ...]":
     from sagan.metrics import default_metrics, parse_metrics
-    from sagan.metrics.names import HOW_TO_GET_WEIGHTS
+    from sagan.metrics.spec import HOW_TO_GET_WEIGHTS
 
     if metrics is not None:
         return parse_metrics(metrics, kind)
@@ -238,7 +238,7 @@ def _open_inception(
     kind: str, features: str, device: "torch.device | str"
 ) -> "InceptionFeatures | None":
     from sagan.data.packed import cache_root
-    from sagan.metrics.inception_features import load_inception
+    from sagan.metrics.features.inception_features import load_inception
 
     if kind not in ("inception", "inception-clean"):
         return None
@@ -250,7 +250,7 @@ def _open_inception(
 
 def _report(facts: dict[str, Any], scores: "list[Score]", run: Path | None, seconds: float) -> None:
     """Print a table on stderr and JSON on stdout, and append to the run's evaluations."""
-    from sagan.runlog import append_records
+    from sagan.runs.log import append_records
 
     records = [score.to_dict() for score in scores]
     print(_table(scores), file=sys.stderr)
@@ -328,7 +328,7 @@ def _selftest(seed: int) -> None:
 
 def cas_of(generator: "nn.Module", config: "RunConfig", *, source: str, seed: int = 0) -> "Score":
     """Compute CAS of a generator from 120 images a class, and its ceiling (`real_vs_real`)."""
-    from sagan.cli.subjects import open_real, score_generator
+    from sagan.evaluation.candidates import open_real, score_generator
     from sagan.metrics import parse_metrics, prepare
 
     network = config.network

@@ -97,8 +97,8 @@ def write_explanation(
     """Write the figures and numbers; everything that can be refused is, before the first file."""
     from sagan.devices import pick_device
     from sagan.explain import explain_subject, generated_subjects, measure_effects, real_subject
-    from sagan.run import find_checkpoint
-    from sagan.sampling import load, load_discriminator
+    from sagan.runs.open_run import load, load_discriminator
+    from sagan.runs.run import find_checkpoint
 
     checkpoint = find_checkpoint(run)
     config = checkpoint.config
@@ -251,7 +251,7 @@ def _write_effects(
     run: Path, out: Path, subjects: "Sequence[Subject]", effects: "Sequence[list[Effects]]"
 ) -> tuple[list[Path], list[str]]:
     from sagan.explain import draw_causal, judge
-    from sagan.explain.effects import REFERENCES, THRESHOLD
+    from sagan.explain.causal_check import REFERENCES, THRESHOLD
 
     verdicts = []
     for network in ("G", "D"):

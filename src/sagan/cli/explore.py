@@ -60,8 +60,8 @@ def explore(
         )
     if not all(importlib.util.find_spec(name) for name in ("fastapi", "uvicorn")):
         raise ValueError("explore needs FastAPI and uvicorn: pip install 'sagan[web]'")
+    from sagan.explain.live.server import Desk, Gate, is_loopback, make_app, open_socket, serve
     from sagan.explain.page import assemble
-    from sagan.explain.server import Desk, Gate, is_loopback, make_app, open_socket, serve
 
     if token is None and not is_loopback(host):
         token = secrets.token_urlsafe(24)
@@ -102,7 +102,7 @@ def explore(
 
 def _open_studio(run: Path, device: str):  # type: ignore[no-untyped-def]
     from sagan.devices import pick_device
-    from sagan.explain.studio import Studio
+    from sagan.explain.live.studio import Studio
 
     return Studio(run, device=pick_device(device))
 

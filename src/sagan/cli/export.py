@@ -58,7 +58,7 @@ def export(
         raise ValueError(f"--card {card} must end in .md")
     if private and push is None:
         raise ValueError("--private is for --push")
-    from sagan.run import find_checkpoint
+    from sagan.runs.run import find_checkpoint
 
     find_checkpoint(run)  # before a folder is made
     if kind == "folder":
@@ -68,12 +68,12 @@ def export(
     if kind == "onnx":
         _export_onnx(run, out, weights, attention)
     else:
-        from sagan.exchange.weights_file import export_weights
+        from sagan.exchange.safetensors_file import export_weights
 
         n_bytes = export_weights(run, out, weights=weights)
         print(f"{out}: {n_bytes / 1e6:.1f} MB", file=sys.stderr)
     if card is not None:
-        from sagan.exchange.card import write_card
+        from sagan.exchange.run_card import write_card
 
         grid = write_card(run, out, card, weights=weights)
         print(f"{card}, {grid}: model card and samples", file=sys.stderr)
@@ -107,9 +107,9 @@ def _export_folder(
     push: str | None,
     private: bool,
 ) -> None:
-    from sagan import hub
-    from sagan.exchange.folder import export_folder
-    from sagan.facts import CARD_FILE
+    from sagan.exchange.hub_folder import export_folder
+    from sagan.sharing import hub
+    from sagan.sharing.facts import CARD_FILE
 
     address = None if push is None else str(hub.parse(push))
     with tempfile.TemporaryDirectory(prefix="sagan-") as temporary:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sagan.files import refuse_model_file
 
 if TYPE_CHECKING:
-    from sagan.exchange import Imported
+    from sagan.peers import Imported
 
 
 def import_(*files: str, out: Path) -> None:
@@ -28,7 +28,7 @@ def import_(*files: str, out: Path) -> None:
     out
         The run folder to make.
     """
-    from sagan.exchange import PEERS, import_run
+    from sagan.peers import PEERS, import_run
 
     peer = files[0] if files and files[0] in PEERS and not Path(files[0]).is_file() else None
     paths = [Path(file) for file in files[1 if peer else 0 :]]

@@ -73,7 +73,7 @@ def sample(
     import torch
 
     from sagan.devices import pick_device
-    from sagan.exchange.opening import open_generator
+    from sagan.exchange.open_exported import open_generator
     from sagan.sampling import generate
 
     if run.suffix.lower() == ".onnx" and device == "auto":
@@ -168,7 +168,7 @@ def _class_part(config: "RunConfig", label: int) -> str:
 
 
 def _write_folder(out: Path, batches: "Iterable[Tensor]", plan: Plan) -> None:
-    from sagan.sampling import array_to_image
+    from sagan.images import array_to_image
 
     names = iter(plan.names)
     for batch in batches:
@@ -181,7 +181,7 @@ def _write_grid(out: Path, images: "Tensor", plan: Plan) -> None:
     """Lay images out with each row's own (a class, say) beginning on a new line."""
     import torch
 
-    from sagan.sampling import image_grid
+    from sagan.images import image_grid
 
     by_row = [
         images[[i for i, r in enumerate(plan.rows) if r == row]] for row in dict.fromkeys(plan.rows)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from sagan.cli.common import refuse_shared, say_what_is_left_out
 from sagan.config import DataConfig, RunConfig, Runtime
+from sagan.config.presets import preset
 from sagan.files import refuse_file
-from sagan.presets import preset
 
 if TYPE_CHECKING:
     from sagan.data import ImageDataset
-    from sagan.run import Run
+    from sagan.runs.run import Run
 
 DEFAULT_PRESET = "digits"
 DEFAULT_DATA = "digits"
@@ -40,9 +40,9 @@ def start(
 
     `opened` are the images, if they were opened already with a new run's options.
     """
+    from sagan.config.channels import discriminator_stages, generator_stages
     from sagan.data import load_dataset
-    from sagan.models.channels import discriminator_stages, generator_stages
-    from sagan.run import Run
+    from sagan.runs.run import Run
     from sagan.training import train as train_run
 
     refuse_file(path)
@@ -123,8 +123,8 @@ def _base_from(
     init: Path, preset_name: str | None, resolution: int | None, network_given: dict[str, Any]
 ) -> RunConfig:
     """The configuration of a run that begins from another's networks, before its own options."""
-    from sagan.models.resized import resized
-    from sagan.run import find_checkpoint
+    from sagan.config.resized import resized
+    from sagan.runs.run import find_checkpoint
     from sagan.training import init_from
 
     refuse_shared(init)

@@ -11,8 +11,8 @@ from cyclopts import Group, Parameter
 from sagan.cli.common import parse_augment, parse_probability, parse_sides
 from sagan.cli.start import DEFAULT_DATA, DEFAULT_PRESET, start
 from sagan.config import AttentionForm, Loss, Precision, Runtime
+from sagan.config.presets import default_preset
 from sagan.files import is_run_folder
-from sagan.presets import default_preset
 
 if TYPE_CHECKING:
     from sagan.data import ImageDataset
@@ -284,7 +284,7 @@ def _native_resolution(data: str) -> int:
 
 def _run_of(data: str) -> Path | None:
     """The run that the same command began before, found without opening the pictures."""
-    from sagan.run import Run
+    from sagan.runs.run import Run
 
     for name in ("small", "best"):  # what `default_preset` chooses
         path = Path("runs") / f"{_stem(data)}-{name}"

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from sagan.data.dataset import LeftOut
 from sagan.data.decode import ODD_KINDS, Picture, Unreadable, is_grey, to_square
 from sagan.data.packed import Options
-from sagan.data.reading import read_all
-from sagan.data.source import Item, Source, listed, shown
-from sagan.runlog import Bar
+from sagan.data.sources.source import Item, Source, listed, shown
+from sagan.data.threads import read_all
+from sagan.progress import Bar
 
 _FEW = 10_000  # pictures under which augmentation is advised
 _TOO_FEW_A_CLASS = 50

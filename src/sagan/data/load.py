@@ -8,13 +8,13 @@ from statistics import median
 
 from PIL import Image
 
-from sagan.data.bundled import BUNDLED, load_bundled
 from sagan.data.dataset import ImageDataset, Split
 from sagan.data.decode import parse_background, quiet_pillow
 from sagan.data.packed import Options, cache_root, is_packed, open_packed
 from sagan.data.packing import cache_name, pack, pack_once
-from sagan.data.source import shown
-from sagan.data.sources import HUB, open_source
+from sagan.data.sources.bundled import BUNDLED, load_bundled
+from sagan.data.sources.open_source import HUB, open_source
+from sagan.data.sources.source import shown
 
 _MOST_PX = 4096
 _NATIVE_PX = (8, 16, 32, 64)  # sides that own pictures are trained at unless told

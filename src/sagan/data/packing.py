@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from sagan.data.dataset import ImageDataset, LeftOut
 from sagan.data.decode import Picture, Unreadable, is_grey, to_square
 from sagan.data.packed import Options, is_packed, open_packed, write_packed
-from sagan.data.reading import read_all
-from sagan.data.source import Source, check_class_names, listed, number_names, shown
+from sagan.data.sources.source import Source, check_class_names, listed, number_names, shown
+from sagan.data.threads import read_all
 from sagan.files import TEMPORARY, sync_folder
-from sagan.runlog import Bar
+from sagan.progress import Bar
 
 _CHUNK = 4096  # images, when colour is taken out
 _BUFFER_BYTES = 2**22  # each write waits for the decoding threads to let go of the lock

@@ -17,16 +17,17 @@ import torch
 from torch import Tensor, nn
 
 from sagan.config import NetworkConfig
+from sagan.errors import ExportError
 from sagan.exchange.truncation import truncated
-from sagan.facts import Facts, read_facts
 from sagan.files import write_atomically
 from sagan.models import Generator, fold
 from sagan.models.resnet import check_labels
 from sagan.nn import SelfAttention
 from sagan.nn.attention import AttentionMap, record_attention
 from sagan.randomness import sample_latents
-from sagan.run import find_checkpoint
-from sagan.sampling import load
+from sagan.runs.open_run import load
+from sagan.runs.run import find_checkpoint
+from sagan.sharing.facts import Facts, read_facts
 
 MOST_DIFFERENCE = 1e-4  # of an image in [-1, 1], from PyTorch's; measured ones are below 1e-6
 _PARITY_BATCHES = (1, 2, 7)
@@ -36,10 +37,6 @@ _TRIED_TRUNCATION = 0.7
 _TRACED_BATCH = 3  # the exporter takes sizes of 0 and 1 for constants
 _MOST_FILE_BYTES = 2**31 - 2**20  # protobuf reads no more; a MiB is for all that is no weight
 _MOST_MAP_BYTES = 2**28  # of a layer at once: ONNX Runtime makes maps whole, and two copies
-
-
-class ExportError(Exception):
-    """What was exported is not what it should be; nothing was written."""
 
 
 @dataclass(frozen=True)

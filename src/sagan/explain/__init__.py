@@ -8,27 +8,27 @@ from typing import TYPE_CHECKING, Any
 
 _NAMES = {
     "Direction": "directions",
-    "Effects": "effects",
+    "Effects": "causal_check",
     "QueryMaps": "maps",
-    "Subject": "subjects",
-    "Verdict": "effects",
+    "Subject": "pictures",
+    "Verdict": "causal_check",
     "draw_attention": "figures",
     "draw_causal": "figures",
     "draw_strips": "figures",
     "explain_image": "maps",
     "explain_subject": "maps",
-    "gammas": "causal",
-    "generated_subjects": "subjects",
-    "intervene": "causal",
-    "judge": "effects",
+    "gammas": "interventions",
+    "generated_subjects": "pictures",
+    "intervene": "interventions",
+    "judge": "causal_check",
     "look_at": "maps",
-    "measure_effects": "effects",
+    "measure_effects": "causal_check",
     "pca_directions": "directions",
     "query_points": "maps",
-    "real_subject": "subjects",
+    "real_subject": "pictures",
     "sefa_directions": "directions",
     "walk": "directions",
-    "write_report": "report",
+    "write_report": "html_report",
 }
 
 __all__ = [
@@ -57,10 +57,11 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from sagan.explain.causal import gammas, intervene
+    from sagan.explain.causal_check import Effects, Verdict, judge, measure_effects
     from sagan.explain.directions import Direction, pca_directions, sefa_directions, walk
-    from sagan.explain.effects import Effects, Verdict, judge, measure_effects
     from sagan.explain.figures import draw_attention, draw_causal, draw_strips
+    from sagan.explain.html_report import write_report
+    from sagan.explain.interventions import gammas, intervene
     from sagan.explain.maps import (
         QueryMaps,
         explain_image,
@@ -68,8 +69,7 @@ if TYPE_CHECKING:
         look_at,
         query_points,
     )
-    from sagan.explain.report import write_report
-    from sagan.explain.subjects import Subject, generated_subjects, real_subject
+    from sagan.explain.pictures import Subject, generated_subjects, real_subject
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sagan.explain.effects import NAMES, Effects
+from sagan.explain.causal_check import NAMES, Effects
 from sagan.explain.maps import QueryMaps
 from sagan.explain.strips import Strip, StripGroup
 

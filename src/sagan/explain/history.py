@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sagan.runlog import read_records
+from sagan.runs.log import read_records
 
 PANELS = {
     "gamma": "gamma (0 is where it starts)",

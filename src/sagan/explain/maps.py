@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sagan.explain.subjects import Subject
+from sagan.explain.pictures import Subject
+from sagan.images import to_uint8
 from sagan.models import Discriminator, Generator
 from sagan.nn.attention import AttentionMap, record_attention
-from sagan.sampling import to_uint8
 
 _CANDIDATES = 0.25  # share of the pixels, the most detailed ones, that query points are chosen from
 

@@ -16,9 +16,10 @@ from sagan.explain.directions import (
     sefa_directions,
     walk,
 )
-from sagan.explain.subjects import Subject
+from sagan.explain.pictures import Subject
+from sagan.images import to_uint8
 from sagan.models import Generator
-from sagan.sampling import generate, interpolation_labels, interpolation_latents, to_uint8
+from sagan.sampling import generate, interpolation_labels, interpolation_latents
 
 _FRAMES = 7
 _FARTHEST = 3.0  # of a walk, in standard deviations of a latent's entry

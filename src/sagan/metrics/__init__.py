@@ -1,12 +1,12 @@
 """Scores of images; one formula a file. Nothing here knows a model."""
 
-from sagan.metrics.arrays import evaluate
-from sagan.metrics.cas import CAS, classification_accuracy_score
-from sagan.metrics.inception_features import load_inception
-from sagan.metrics.names import Spec, default_metrics, parse_metrics
-from sagan.metrics.real import RealImages, split_off_test, with_test_split
-from sagan.metrics.reference import Reference, prepare
+from sagan.metrics.features.inception_features import load_inception
+from sagan.metrics.formulas.cas import CAS, classification_accuracy_score
+from sagan.metrics.real_images import RealImages, split_off_test, with_test_split
 from sagan.metrics.score import Level, Score
+from sagan.metrics.score_images import evaluate
+from sagan.metrics.scorer import Reference, prepare
+from sagan.metrics.spec import Spec, default_metrics, parse_metrics
 
 __all__ = [
     "CAS",

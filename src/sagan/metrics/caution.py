@@ -1,7 +1,7 @@
 """What makes a score mean less than it seems, in words."""
 
-from sagan.metrics.names import Spec
 from sagan.metrics.score import Score
+from sagan.metrics.spec import Spec
 
 _FID_IMAGES = 10_000
 _FEW = 200

@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
-from sagan.metrics.names import Better
+from sagan.metrics.spec import Better
 
 
 @dataclass(frozen=True)

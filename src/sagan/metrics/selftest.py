@@ -10,16 +10,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sagan.metrics.cas import classification_accuracy
-from sagan.metrics.duplicates import near_duplicate_distance, near_duplicate_rate
-from sagan.metrics.features import Extractor, PixelFeatures
-from sagan.metrics.frechet import frechet_distance_of
-from sagan.metrics.kernel import kernel_distance
-from sagan.metrics.nn1 import nn1
-from sagan.metrics.own import train_own_features
-from sagan.metrics.prdc import prdc
-from sagan.metrics.real import RealImages
-from sagan.runlog import Bar
+from sagan.metrics.features.classifier import train_own_features
+from sagan.metrics.features.extractors import Extractor, PixelFeatures
+from sagan.metrics.formulas.cas import classification_accuracy
+from sagan.metrics.formulas.duplicates import near_duplicate_distance, near_duplicate_rate
+from sagan.metrics.formulas.frechet import frechet_distance_of
+from sagan.metrics.formulas.kernel import kernel_distance
+from sagan.metrics.formulas.nn1 import nn1
+from sagan.metrics.formulas.prdc import prdc
+from sagan.metrics.real_images import RealImages
+from sagan.progress import Bar
 
 SPLITS = 10
 _REPEATED = 100

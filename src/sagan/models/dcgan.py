@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sagan.config import NetworkConfig
-from sagan.models.channels import discriminator_stages, generator_stages
-from sagan.models.pretrained import Pretrained
+from sagan.config.channels import discriminator_stages, generator_stages
 from sagan.models.resnet import attention_after, check_labels
 from sagan.nn.norm import Labels
 from sagan.nn.spectral import SpectralNorm
+from sagan.sharing.mixin import Pretrained
 
 
 class DCGANGenerator(Pretrained):

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from sagan.config import NetworkConfig, Precision, TrainingConfig
+from sagan.config.channels import Stage, discriminator_stages, generator_stages
 from sagan.models import Discriminator, Generator, build_discriminator, build_generator
-from sagan.models.channels import Stage, discriminator_stages, generator_stages
-from sagan.nn.attention_paths import attention_path
+from sagan.nn.attention_kernels import attention_path
 
 _FLOAT_BYTES = 4
 # A step of wgan-gp adds a forward pass over mixtures, its gradient with respect to them, and the

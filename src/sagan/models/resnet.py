@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sagan.config import NetworkConfig
-from sagan.models.channels import Stage, discriminator_stages, generator_stages
-from sagan.models.pretrained import Pretrained
+from sagan.config.channels import Stage, discriminator_stages, generator_stages
 from sagan.nn.attention import SelfAttention
 from sagan.nn.blocks import DiscriminatorBlock, GeneratorBlock, sn_conv
 from sagan.nn.norm import Labels
 from sagan.nn.spectral import SpectralNorm
+from sagan.sharing.mixin import Pretrained
 
 
 def attention_after(

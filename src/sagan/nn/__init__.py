@@ -7,7 +7,7 @@ from sagan.nn.attention import (
     attention_numbers,
     record_attention,
 )
-from sagan.nn.attention_paths import attend, reference_attention
+from sagan.nn.attention_kernels import attend, reference_attention
 from sagan.nn.blocks import DiscriminatorBlock, GeneratorBlock
 from sagan.nn.norm import ConditionalBatchNorm
 from sagan.nn.spectral import SpectralNorm, power_iteration

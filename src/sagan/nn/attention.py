@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sagan.nn.attention_paths import attend, pieces, reference_attention
+from sagan.nn.attention_kernels import attend, pieces, reference_attention
 from sagan.nn.spectral import SpectralNorm
 
 AttentionForm = Literal["article", "paper"]

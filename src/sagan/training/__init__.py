@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 __all__ = [
     "EMA",
     "TrainResult",
-    "TrainingFailure",
     "discriminator_loss",
     "generator_loss",
     "gradient_penalty",
@@ -19,19 +18,17 @@ __all__ = [
 
 if TYPE_CHECKING:
     from sagan.training.ema import EMA
-    from sagan.training.failure import TrainingFailure
+    from sagan.training.finetune import init_from
     from sagan.training.loop import TrainResult, train
     from sagan.training.losses import discriminator_loss, generator_loss, gradient_penalty
-    from sagan.training.transfer import init_from
 else:
     _MODULES = {
         "EMA": "ema",
         "TrainResult": "loop",
-        "TrainingFailure": "failure",
         "discriminator_loss": "losses",
         "generator_loss": "losses",
         "gradient_penalty": "losses",
-        "init_from": "transfer",
+        "init_from": "finetune",
         "train": "loop",
     }
 

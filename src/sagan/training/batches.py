@@ -15,8 +15,8 @@ from torch import Tensor
 
 from sagan.config import RunConfig
 from sagan.data import ImageDataset
+from sagan.images import to_float
 from sagan.randomness import DataOrder, derive_seed, generator_for
-from sagan.sampling import to_float
 from sagan.training.augment import DRAWS
 from sagan.training.step import FakeBatch, HeldOutBatch, RealBatch
 

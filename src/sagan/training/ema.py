@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from sagan.checks import require
+from sagan.config.checks import require
 
 Network = TypeVar("Network", bound=nn.Module)
 

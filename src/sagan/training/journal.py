@@ -12,12 +12,13 @@ import numpy as np
 from torch import Tensor
 
 from sagan.config import RunConfig
-from sagan.run import Run
-from sagan.runlog import Meter, append_records, read_lines, read_records, rewrite_records
-from sagan.sampling import image_grid
-from sagan.training.board import Board
+from sagan.images import image_grid
+from sagan.progress import Meter
+from sagan.runs.log import append_records, read_lines, read_records, rewrite_records
+from sagan.runs.run import Run
+from sagan.training.alarms import Alarm, Record, Watch
 from sagan.training.curves import CurveDrawer
-from sagan.training.health import Alarm, Record, Watch
+from sagan.training.tensorboard import Board
 
 
 class Journal:

@@ -15,27 +15,27 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import sagan
-from sagan.checkpoint import Checkpoint
 from sagan.config import RunConfig, Runtime
 from sagan.data import ImageDataset
+from sagan.errors import TrainingFailure, gave_up
 from sagan.models.standing import average_statistics
-from sagan.run import Run
+from sagan.runs.checkpoint import Checkpoint
+from sagan.runs.run import Run
 from sagan.training.augment import UPDATE_STEPS
 from sagan.training.batches import BatchSource, Share
-from sagan.training.board import require_tensorboard
+from sagan.training.diagnostics import GRID_COLUMNS, Viewer
 from sagan.training.engine import Engine
-from sagan.training.failure import TrainingFailure, gave_up
-from sagan.training.fit import Fit, is_out_of_memory
+from sagan.training.evaluation import Scorer
+from sagan.training.finetune import begin
 from sagan.training.journal import Journal
-from sagan.training.look import GRID_COLUMNS, Viewer
+from sagan.training.memory import Fit, is_out_of_memory
 from sagan.training.schedule import Schedule
-from sagan.training.scoring import Scorer
 from sagan.training.signals import StopSignals
 from sagan.training.state import new_state, restore, state_tensors, weights_and_gradients
 from sagan.training.step import d_step, g_step
-from sagan.training.transfer import begin
+from sagan.training.tensorboard import require_tensorboard
 from sagan.training.vitals import not_finite
+from sagan.version import __version__
 
 _NOT_FINITE = "{what} is no longer finite"
 _REASON_CHARACTERS = 160  # of an error that is gone on from
@@ -265,7 +265,7 @@ class _Trainer:
 
     def _record_start(self) -> None:
         machine = {"device": str(self.engine.device), "processes": self.engine.world_size}
-        versions = {"torch": torch.__version__, "sagan": sagan.__version__}
+        versions = {"torch": torch.__version__, "sagan": __version__}
         self._record("start", **machine, precision=self.engine.precision, **versions)
 
     def _snapshot(self, *, with_pictures: bool) -> None:

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from sagan.checkpoint import Checkpoint
 from sagan.config import RunConfig, Runtime
 from sagan.models import Discriminator, Generator, build_discriminator, build_generator
+from sagan.runs.checkpoint import Checkpoint
 from sagan.training.augment import Augmentation
 from sagan.training.ema import EMA
 from sagan.training.engine import Engine

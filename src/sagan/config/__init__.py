@@ -1,0 +1,43 @@
+"""What a run is: the networks', the training's and the data's configuration. No torch here."""
+
+from sagan.config.network import (
+    RESOLUTIONS_PX,
+    AttentionForm,
+    Family,
+    Init,
+    NetworkConfig,
+    Upsampling,
+)
+from sagan.config.run_config import (
+    AugmentKind,
+    DataConfig,
+    InitConfig,
+    Loss,
+    Precision,
+    RunConfig,
+    Runtime,
+    TrainingConfig,
+    differences,
+    run_config_from_dict,
+    to_dict,
+)
+
+__all__ = [
+    "RESOLUTIONS_PX",
+    "AttentionForm",
+    "AugmentKind",
+    "DataConfig",
+    "Family",
+    "Init",
+    "InitConfig",
+    "Loss",
+    "NetworkConfig",
+    "Precision",
+    "RunConfig",
+    "Runtime",
+    "TrainingConfig",
+    "Upsampling",
+    "differences",
+    "run_config_from_dict",
+    "to_dict",
+]

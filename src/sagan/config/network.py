@@ -1,0 +1,129 @@
+"""What the two networks are: one frozen dataclass, checked when made; no torch."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from sagan.config.checks import require, require_at_least, require_choice
+
+Family = Literal["resnet", "dcgan"]
+AttentionForm = Literal["article", "paper"]
+Upsampling = Literal["nearest", "bilinear"]
+Init = Literal["xavier", "orthogonal", "default"]
+
+RESOLUTIONS_PX = (8, 16, 32, 64, 128, 256)
+_RESNET_ONLY = (
+    "g_channels",
+    "d_channels",
+    "d_hidden",
+    "d_halvings",
+    "d_attention_blocks",
+    "g_upsampling",
+    "g_spectral_norm",
+    "d_shortcut_relu",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkConfig:
+    """The two networks.
+
+    Args:
+        family: `resnet`, or `dcgan` (the network of the code that the article quotes).
+        resolution: image side in pixels, a power of two from 8 to 256 (`dcgan`: 32 to 128).
+        channels: of the images: 1 grey, 3 RGB, 4 RGBA.
+        classes: number of classes; 0 is unconditional.
+        latent_dim: length of a latent vector.
+        g_width, d_width: base width (`ch`) of the generator and the discriminator.
+        g_attention, d_attention: feature-map sides in pixels after which attention stands.
+        attention_form: `paper` or `article`, see `sagan.nn.SelfAttention`.
+        init: of the weights.
+        spectral_eps, norm_eps, norm_momentum, final_norm_momentum: constants of the norms.
+        g_channels: every width of the generator in channels, its 4x4 seed first; empty takes the
+            family's multiples of `g_width`. This and what follows is how other implementations'
+            networks differ, see docs/import.md; all of it is of the `resnet` family alone.
+        d_channels: the output width of each block of the discriminator, likewise.
+        d_hidden: the width between the two 3x3 convolutions of each block of the discriminator;
+            empty takes the output width.
+        d_halvings: how many blocks of the discriminator, from the first, halve the map; 0 takes
+            the family's number.
+        d_attention_blocks: numbers of the blocks, from 0, that the discriminator's attention
+            stands behind; empty puts it behind the first block of each side in `d_attention`.
+        g_upsampling: between the generator's maps.
+        g_spectral_norm: whether the generator has spectral norm (SNGAN's has not).
+        d_shortcut_relu: whether the shortcut of each block of the discriminator but the first
+            starts behind the block's ReLU, as an in-place ReLU makes it.
+
+    Raises:
+        ValueError: a value is out of range; the message names it and what would do.
+
+    Example:
+        >>> NetworkConfig(resolution=16, channels=1, classes=10, g_attention=(8,)).g_attention
+        (8,)
+    """
+
+    family: Family = "resnet"
+    resolution: int = 32
+    channels: int = 3
+    classes: int = 0
+    latent_dim: int = 128
+    g_width: int = 64
+    d_width: int = 64
+    g_attention: tuple[int, ...] = ()
+    d_attention: tuple[int, ...] = ()
+    attention_form: AttentionForm = "paper"
+    init: Init = "xavier"
+    spectral_eps: float = 1e-12
+    norm_eps: float = 1e-5
+    norm_momentum: float = 0.1
+    final_norm_momentum: float = 0.1
+    g_channels: tuple[int, ...] = ()
+    d_channels: tuple[int, ...] = ()
+    d_hidden: tuple[int, ...] = ()
+    d_halvings: int = 0
+    d_attention_blocks: tuple[int, ...] = ()
+    g_upsampling: Upsampling = "nearest"
+    g_spectral_norm: bool = True
+    d_shortcut_relu: bool = False
+
+    def __post_init__(self) -> None:
+        require_choice("family", self.family, get_args(Family))
+        require_choice("resolution", self.resolution, RESOLUTIONS_PX)
+        require_choice("channels", self.channels, (1, 3, 4))
+        require_choice("attention form", self.attention_form, get_args(AttentionForm))
+        require_choice("init", self.init, get_args(Init))
+        require_at_least("classes", self.classes, 0)
+        require_at_least("latent_dim", self.latent_dim, 1)
+        for name in ("g_width", "d_width"):
+            require_at_least(name, getattr(self, name), 1)
+        for name in ("spectral_eps", "norm_eps"):
+            value = getattr(self, name)
+            require(0 < value < 1, f"{name} must be in (0, 1), not {value}")
+        for name in ("norm_momentum", "final_norm_momentum"):
+            value = getattr(self, name)
+            require(0 < value <= 1, f"{name} must be in (0, 1], not {value}")
+        require_choice("g_upsampling", self.g_upsampling, get_args(Upsampling))
+        require_at_least("d_halvings", self.d_halvings, 0)
+        for name in ("g_channels", "d_channels", "d_hidden"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))  # JSON has lists
+            for width in getattr(self, name):
+                require_at_least(name, width, 1)
+        for name in ("g_attention", "d_attention", "d_attention_blocks"):
+            object.__setattr__(self, name, tuple(sorted(set(getattr(self, name)))))
+        if self.family == "dcgan":
+            self._check_dcgan()
+
+    def _check_dcgan(self) -> None:
+        require(
+            self.classes == 0,
+            f"the dcgan family is unconditional: classes must be 0, not {self.classes}",
+        )
+        require(
+            self.resolution in (32, 64, 128),
+            f"the dcgan family has 32, 64 and 128 px, not {self.resolution}",
+        )
+        for f in dataclasses.fields(self):
+            require(
+                f.name not in _RESNET_ONLY or getattr(self, f.name) == f.default,
+                f"{f.name} is of the resnet family: leave it out of a dcgan's",
+            )

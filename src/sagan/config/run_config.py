@@ -1,0 +1,341 @@
+"""What a run is: frozen dataclasses, checked when made, kept as JSON in the run.
+
+Only what changes the result is here. Where and how fast it runs (device, compile, ...) is
+`Runtime`, which a resumed run may choose anew.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from sagan.config.checks import require, require_at_least, require_choice
+from sagan.config.network import (
+    RESOLUTIONS_PX,
+    AttentionForm,
+    Family,
+    Init,
+    NetworkConfig,
+    Upsampling,
+)
+
+__all__ = [
+    "RESOLUTIONS_PX",
+    "AttentionForm",
+    "AugmentKind",
+    "DataConfig",
+    "Family",
+    "Init",
+    "InitConfig",
+    "Loss",
+    "NetworkConfig",
+    "Precision",
+    "RunConfig",
+    "Runtime",
+    "TrainingConfig",
+    "Upsampling",
+    "differences",
+    "run_config_from_dict",
+    "to_dict",
+]
+
+Loss = Literal["hinge", "wgan-gp", "non-saturating"]
+Precision = Literal["float32", "tf32", "bf16"]
+AugmentKind = Literal["color", "translation", "cutout"]
+
+_ITEMS = {  # of the tuples
+    "g_attention": int,
+    "d_attention": int,
+    "d_attention_blocks": int,
+    "g_channels": int,
+    "d_channels": int,
+    "d_hidden": int,
+    "augment": str,
+    "class_names": str,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """How the networks are trained. Amounts are counted in real images shown to the discriminator.
+
+    Args:
+        images: how many to train for.
+        batch_size: images of one optimiser step, over all devices and accumulated micro-batches.
+        loss: the adversarial loss.
+        gradient_penalty: its weight in `wgan-gp`.
+        g_lr, d_lr, beta1, beta2: of Adam; two learning rates are TTUR.
+        d_steps: discriminator steps for each generator step.
+        accumulate: micro-batches of one optimiser step (batch norm sees one at a time).
+        ema_decay, ema_start: of the averaged generator, per generator step, from that many images;
+            0 keeps a plain copy.
+        precision: `float32`, `tf32` or `bf16`.
+        standing_batches: batches from which the saved generator's batch-norm statistics are
+            recomputed; 0 keeps the running ones.
+        fake_labels: `uniform`, or `data` for the data's class frequencies.
+        augment: kinds of augmentation before the discriminator, see `sagan.training.augment`.
+        augment_p: the probability of each kind for each image; where it adapts, its first value.
+        augment_target: the discriminator's overfitting (see `sagan.training.augment.adapted`) that
+            an adaptive probability aims at; 0 keeps it fixed.
+        augment_ramp: images over which an adaptive probability can go from 0 to 1.
+        holdout: share of the images that are never trained on; an adaptive augmentation needs some.
+        mirror: show each real image flipped left to right half of the time.
+        freeze_d: blocks of the discriminator, from the image on, that are not trained, with the
+            attention behind them; for fine-tuning on few images (Mo et al. 2020, "FreezeD").
+        seed: of weights, order, latents, labels and split.
+        log_every, snapshot_every: images between log records, and between snapshots (checkpoint,
+            grid, attention numbers, health).
+        keep: checkpoints kept, the newest; the best is kept besides.
+        evaluate_every: images between evaluations, each of which makes a snapshot; 0 for none.
+        evaluate_metric: by which the best checkpoint is chosen, as `sagan evaluate` names it.
+        evaluate_num: images generated for an evaluation.
+
+    Raises:
+        ValueError: a value is out of range; the message names it and what would do.
+
+    Example:
+        >>> TrainingConfig(loss="wgan-gp", d_steps=5).gradient_penalty
+        10.0
+    """
+
+    images: int = 96_000
+    batch_size: int = 64
+    loss: Loss = "hinge"
+    gradient_penalty: float = 10.0
+    g_lr: float = 1e-4
+    d_lr: float = 4e-4
+    beta1: float = 0.0
+    beta2: float = 0.999
+    d_steps: int = 1
+    accumulate: int = 1
+    ema_decay: float = 0.999
+    ema_start: int = 0
+    precision: Precision = "float32"
+    standing_batches: int = 0
+    fake_labels: Literal["uniform", "data"] = "uniform"
+    augment: tuple[str, ...] = ()
+    augment_p: float = 1.0
+    augment_target: float = 0.0
+    augment_ramp: int = 100_000
+    holdout: float = 0.0
+    mirror: bool = False
+    freeze_d: int = 0
+    seed: int = 0
+    log_every: int = 1_280
+    snapshot_every: int = 12_800
+    keep: int = 3
+    evaluate_every: int = 0
+    evaluate_metric: str = "fd:pixel"
+    evaluate_num: int = 1_000
+
+    def __post_init__(self) -> None:
+        require_choice("loss", self.loss, get_args(Loss))
+        require_choice("precision", self.precision, get_args(Precision))
+        require_choice("fake_labels", self.fake_labels, ("uniform", "data"))
+        for name in ("images", "batch_size", "d_steps", "accumulate", "augment_ramp", "keep"):
+            require_at_least(name, getattr(self, name), 1)
+        for name in ("log_every", "snapshot_every", "evaluate_num"):
+            require_at_least(name, getattr(self, name), 1)
+        for name in ("seed", "ema_start", "standing_batches", "gradient_penalty", "evaluate_every"):
+            require_at_least(name, getattr(self, name), 0)
+        require_at_least("freeze_d", self.freeze_d, 0)
+        for name in ("g_lr", "d_lr"):
+            value = getattr(self, name)
+            require(0 < value < math.inf, f"{name} must be positive, not {value}")
+        for name in ("beta1", "beta2", "ema_decay"):
+            value = getattr(self, name)
+            require(0 <= value < 1, f"{name} must be in [0, 1), not {value}")
+        require(
+            self.batch_size % self.accumulate == 0,
+            f"batch_size {self.batch_size} does not divide into {self.accumulate} micro-batches",
+        )
+        self._check_augmentation()
+
+    def _check_augmentation(self) -> None:
+        kinds = get_args(AugmentKind)
+        for kind in self.augment:
+            require_choice("augmentation", kind, kinds)
+        in_order = tuple(kind for kind in kinds if kind in self.augment)
+        object.__setattr__(self, "augment", in_order)
+        p, target, holdout = self.augment_p, self.augment_target, self.holdout
+        require(0 <= p <= 1, f"augment_p must be in [0, 1], not {p}")
+        require(0 <= target < 1, f"augment_target must be in [0, 1), not {target}")
+        require(0 <= holdout <= 0.5, f"holdout must be in [0, 0.5], not {holdout}")
+        if target:
+            require(
+                bool(self.augment),
+                "an adaptive augmentation needs something to adapt: name the kinds, as "
+                f"{','.join(kinds)}",
+            )
+            require(
+                holdout > 0,
+                "an adaptive augmentation compares with images that are never trained on: hold "
+                "out some, as --holdout 0.1",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """The data: where they come from and what their classes are called.
+
+    Args:
+        source: as given to `--data`.
+        class_names: one a class, in label order; empty without labels.
+        background: colour laid under transparent pictures, a CSS name or `#rrggbb`.
+        fingerprint: SHA-256 of the decoded data; empty in runs older than this field.
+    """
+
+    source: str = "digits"
+    class_names: tuple[str, ...] = ()
+    background: str = "white"
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InitConfig:
+    """What a run begins from, if not from random weights.
+
+    Args:
+        source: a run's folder, or one of its checkpoints', as given to `--init`.
+        sha256: of the checkpoint's manifest.
+    """
+
+    source: str = ""
+    sha256: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Everything that makes a run what it is, kept as `config.json` in its folder.
+
+    Args:
+        preset: the name of the recipe that it follows.
+        network: both networks.
+        training: how they are trained.
+        data: where the images come from, and their classes' names.
+        init: the run that this one began from, if any.
+
+    Example:
+        >>> RunConfig(network=NetworkConfig(resolution=64)).network.resolution
+        64
+    """
+
+    preset: str = "digits"
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    init: InitConfig = field(default_factory=InitConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runtime:
+    """Where and how a run is executed; not part of its identity.
+
+    Args:
+        device: `auto`, `cpu`, `cuda` or `mps`.
+        devices: how many devices (or CPU processes).
+        compile: run the networks through torch.compile.
+        channels_last: keep feature maps in channels-last memory order.
+        rollback: how often in a run's life a failure (not a number, mode collapse, weights that
+            blow up) takes it back to its last good checkpoint; 0 only tells.
+        tensorboard: write the log for TensorBoard too.
+    """
+
+    device: str = "auto"
+    devices: int = 1
+    compile: bool = False
+    channels_last: bool = True
+    rollback: int = 0
+    tensorboard: bool = False
+
+    def __post_init__(self) -> None:
+        require_choice("device", self.device, ("auto", "cpu", "cuda", "mps"))
+        require_at_least("devices", self.devices, 1)
+        require_at_least("rollback", self.rollback, 0)
+
+
+def to_dict(config: Any) -> Any:
+    """Turn a configuration into plain JSON types.
+
+    Example:
+        >>> to_dict(DataConfig(class_names=("cat", "dog")))["class_names"]
+        ['cat', 'dog']
+    """
+    if dataclasses.is_dataclass(config):
+        return {f.name: to_dict(getattr(config, f.name)) for f in dataclasses.fields(config)}
+    return list(config) if isinstance(config, tuple) else config
+
+
+def run_config_from_dict(values: Mapping[str, Any]) -> RunConfig:
+    """Read a `RunConfig` back from JSON types.
+
+    Raises:
+        ValueError: a field is unknown or of the wrong type.
+
+    Example:
+        >>> run_config_from_dict(to_dict(RunConfig())) == RunConfig()
+        True
+    """
+    require(isinstance(values, Mapping), f"a configuration must be an object, not {values!r}")
+    sections = {
+        "network": NetworkConfig,
+        "training": TrainingConfig,
+        "data": DataConfig,
+        "init": InitConfig,
+    }
+    unknown = set(values) - {"preset", *sections}
+    require(not unknown, f"unknown configuration section: {', '.join(sorted(unknown))}")
+    built = {name: _section(cls, values.get(name, {}), name) for name, cls in sections.items()}
+    name = values.get("preset", "")
+    require(isinstance(name, str), f"preset must be a text, not {name!r}")
+    return RunConfig(preset=name, **built)
+
+
+def _section(cls: type, values: Any, name: str) -> Any:
+    require(isinstance(values, Mapping), f"configuration section {name} is not an object")
+    defaults = {f.name: f.default for f in dataclasses.fields(cls)}
+    unknown = set(values) - set(defaults)
+    require(not unknown, f"unknown configuration in {name}: {', '.join(sorted(unknown))}")
+    arguments = {}
+    for key, value in values.items():
+        expected = type(defaults[key])
+        if expected is tuple and isinstance(value, list | tuple):
+            items = _ITEMS[key]
+            require(
+                all(type(item) is items for item in value),
+                f"{name}.{key} must be a list of {items.__name__}, not {value!r}",
+            )
+            value = tuple(value)
+        elif expected is float and type(value) is int and abs(value) < 2**53:
+            value = float(value)
+        require(
+            type(value) is expected,
+            f"{name}.{key} must be {expected.__name__}, not {type(value).__name__} {value!r}",
+        )
+        arguments[key] = value
+    return cls(**arguments)
+
+
+def differences(old: RunConfig, new: RunConfig) -> list[str]:
+    """List where two configurations differ, a line each: `training.seed: 0 -> 1`.
+
+    Example:
+        >>> differences(RunConfig(), RunConfig(training=TrainingConfig(seed=1)))
+        ['training.seed: 0 -> 1']
+    """
+    before, after = _flat(to_dict(old)), _flat(to_dict(new))
+    return [
+        f"{key}: {before.get(key)} -> {after.get(key)}"
+        for key in sorted(before | after)
+        if before.get(key) != after.get(key)
+    ]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= (
+            _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+        )
+    return flat

@@ -1,0 +1,190 @@
+"""Zip and tar archives of a flat folder, of one with a sub-folder per class, or StyleGAN's zip.
+
+Nothing is ever unpacked to the disk. A single folder around everything is taken off the names.
+"""
+
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from sagan.data.dataset import LeftOut
+from sagan.data.decode import MOST_BYTES
+from sagan.data.sources.folder import file_stamp
+from sagan.data.sources.source import (
+    Arrangement,
+    File,
+    Item,
+    Source,
+    arrange,
+    is_ignored,
+    stamp_of,
+)
+
+_TAR_ERRORS = (tarfile.TarError, EOFError, zlib.error, OSError, ValueError)
+
+
+class _Entry(NamedTuple):
+    name: str  # as stored
+    is_folder: bool
+    why_not: str | None  # the reason to leave it out
+
+
+class _Arranged(NamedTuple):
+    arrangement: Arrangement
+    stored_name: dict[str, str]  # of each tidied name
+
+
+def open_zip(path: Path) -> Source:
+    """Find the pictures of a zip archive.
+
+    Raises:
+        ValueError: it is damaged; or see `arrange`.
+    """
+    try:
+        archive = zipfile.ZipFile(path)
+        entries = sorted((_zip_entry(info) for info in archive.infolist()), key=lambda e: e.name)
+    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        raise ValueError(f"the zip archive is damaged: {error}") from None
+    arranged = _arrange(entries, lambda stored: archive.read(stored))
+
+    def items() -> Iterator[Item]:  # zipfile reads from several threads at once
+        for name, class_name in arranged.arrangement.class_of.items():
+            yield Item(name, class_name, partial(archive.read, arranged.stored_name[name]))
+
+    return _source("zip", path, items, arranged.arrangement)
+
+
+def open_tar(path: Path) -> Source:
+    """Find the pictures of a tar archive, plain or compressed; its own order is kept.
+
+    Raises:
+        ValueError: it is damaged or cut short; or see `arrange`.
+    """
+    with _open_tar(path) as archive:
+        entries = [_tar_entry(info) for info in archive]
+    arranged = _arrange(entries, partial(_read_from_tar, path))
+    tidied = {stored: name for name, stored in arranged.stored_name.items()}
+    class_of = arranged.arrangement.class_of
+
+    def items() -> Iterator[Item]:  # in one pass: a compressed archive cannot be jumped about in
+        waiting = dict(class_of)
+        with _open_tar(path) as archive:
+            for info in archive:
+                name = tidied.get(info.name)
+                if name in waiting and info.isreg():
+                    content = _tar_content(archive, info)
+                    yield Item(name, waiting.pop(name), partial(_give, content))
+
+    return _source("tar", path, items, arranged.arrangement)
+
+
+def _give(content: bytes) -> bytes:
+    return content
+
+
+class _open_tar:
+    """Open a tar archive, and say in one line what is wrong with it while it is read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> tarfile.TarFile:
+        try:
+            self._archive = tarfile.open(self._path)
+        except _TAR_ERRORS as error:
+            raise ValueError(f"the tar archive is damaged: {error}") from None
+        return self._archive
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._archive.close()
+        if isinstance(error, _TAR_ERRORS):
+            raise ValueError(f"the tar archive is damaged or cut short: {error}") from None
+
+
+def _read_from_tar(path: Path, stored: str) -> bytes:
+    with _open_tar(path) as archive:
+        return _tar_content(archive, archive.getmember(stored))
+
+
+def _tar_content(archive: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
+    file = archive.extractfile(info)
+    assert file is not None
+    content = file.read()
+    if len(content) != info.size:
+        raise EOFError("unexpected end of data")
+    return content
+
+
+def _zip_entry(info: zipfile.ZipInfo) -> _Entry:
+    reason = _bad_name(info.orig_filename) or _bad_name(info.filename)
+    if stat.S_ISLNK(info.external_attr >> 16):
+        reason = reason or "a link in an archive"
+    if info.flag_bits & 1:
+        reason = reason or "encrypted"
+    if info.file_size > MOST_BYTES:
+        reason = reason or f"larger than {MOST_BYTES:,} bytes"
+    return _Entry(info.filename, info.is_dir(), reason)
+
+
+def _tar_entry(info: tarfile.TarInfo) -> _Entry:
+    reason = _bad_name(info.name)
+    if info.issym() or info.islnk():
+        reason = reason or "a link in an archive"
+    elif not (info.isreg() or info.isdir()):
+        reason = reason or "no regular file"
+    if info.size > MOST_BYTES:
+        reason = reason or f"larger than {MOST_BYTES:,} bytes"
+    return _Entry(info.name, info.isdir(), reason)
+
+
+def _bad_name(name: str) -> str | None:
+    parts = name.replace("\\", "/").split("/")
+    drive = len(parts[0]) == 2 and parts[0][1] == ":"
+    return "its name leaves the archive" if not parts[0] or drive or ".." in parts else None
+
+
+def _arrange(entries: Iterable[_Entry], read: Callable[[str], bytes]) -> _Arranged:
+    left_out: list[LeftOut] = []
+    stored_name: dict[str, str] = {}
+    folders: set[str] = set()
+    for entry in entries:
+        name = str(PurePosixPath(entry.name))
+        if entry.why_not:
+            left_out.append((entry.name, entry.why_not))
+        elif is_ignored(name):
+            continue
+        elif entry.is_folder:
+            folders.add(name)
+        elif name in stored_name:
+            left_out.append((entry.name, "this name is in the archive already"))
+        else:
+            stored_name[name] = entry.name
+    folders |= {str(up) for name in stored_name for up in PurePosixPath(name).parents}
+    folders.discard(".")
+    wrapper = _wrapper(stored_name, folders)
+    stored_name = {name.removeprefix(wrapper): stored for name, stored in stored_name.items()}
+    folders = {name.removeprefix(wrapper) for name in folders if f"{name}/" != wrapper}
+    files = [File(name, partial(read, stored)) for name, stored in stored_name.items()]
+    return _Arranged(arrange(files, folders, left_out), stored_name)
+
+
+def _wrapper(names: Iterable[str], folders: Iterable[str]) -> str:
+    """The single folder around everything, with its slash, or nothing."""
+    tops = {name.partition("/")[0] for name in (*names, *folders)}
+    if len(tops) != 1 or any("/" not in name for name in names):
+        return ""
+    return f"{tops.pop()}/"
+
+
+def _source(
+    kind: str, path: Path, items: Callable[[], Iterator[Item]], arranged: Arrangement
+) -> Source:
+    stamp = stamp_of([(path.name, *file_stamp(path))])
+    return Source(
+        kind, stamp, items, arranged.class_names, len(arranged.class_of), arranged.left_out
+    )

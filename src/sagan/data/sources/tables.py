@@ -1,0 +1,219 @@
+"""Tables of pictures: Parquet files, and data sets of the Hugging Face hub.
+
+The libraries are imported when needed. No code of a data set is ever run.
+"""
+
+import importlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sagan.data.decode import Unreadable
+from sagan.data.sources.folder import file_stamp
+from sagan.data.sources.source import Item, Source, label_name, listed, stamp_of
+from sagan.sharing import hub
+
+STREAM_FROM_BYTES = 2**31  # larger data sets are read over the network as they are packed
+_INSTALL = "pip install 'sagan[data]'"
+_IMAGE_COLUMNS = ("image", "img", "images", "picture")
+_LABEL_COLUMNS = ("label", "labels", "fine_label", "class")
+
+
+def _library(name: str, what: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        library = name.partition(".")[0]
+        raise ValueError(f"{what} need the library {library}: {_INSTALL}") from None
+
+
+def open_parquet(paths: list[Path]) -> Source:
+    """Open Parquet files with a column of pictures and, maybe, one of labels.
+
+    Raises:
+        ValueError: they are damaged, have no such column, or the library is missing.
+    """
+    parquet = _library("pyarrow.parquet", "Parquet files")
+    try:
+        files = [parquet.ParquetFile(path) for path in paths]
+        schemas = [file.schema_arrow for file in files]
+    except Exception as error:  # pyarrow's own kinds of error
+        raise ValueError(f"a Parquet file is damaged: {_line(error)}") from None
+    schema = schemas[0]
+    if any(other.names != schema.names for other in schemas[1:]):
+        raise ValueError("the Parquet files have different columns")
+    features = _features_of(schema.metadata or {})
+    kinds = {name: str(schema.field(name).type) for name in schema.names}
+    pictures = {name for name, kind in kinds.items() if "binary" in kind}
+    image = _image_column(pictures, kinds)
+    label = _label_column(kinds, features)
+
+    def items() -> Iterator[Item]:
+        number = 0
+        for file in files:
+            columns = [image] if label is None else [image, label]
+            for batch in file.iter_batches(batch_size=64, columns=columns):
+                for row in batch.to_pylist():
+                    yield _item(number, row, image, label, features)
+                    number += 1
+
+    stamp = stamp_of((path.name, *file_stamp(path)) for path in paths)
+    length = sum(file.metadata.num_rows for file in files)
+    return Source("Parquet", stamp, items, _names(label, features), length)
+
+
+def open_hub(name: str) -> Source:
+    """Open a data set of the hub: `NAME` or `NAME:SPLIT` (train where there is no colon).
+
+    Raises:
+        ValueError: there is no network, no such data set or split, no column of pictures, or the
+            library is missing.
+    """
+    name, _, split = name.partition(":")
+    if not name:
+        raise ValueError("which data set? as hub:NAME or hub:NAME:SPLIT")
+    split = split or "train"
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+        raise ValueError(f"hub:{name} needs the network, and HF_HUB_OFFLINE is set; {_ELSE}")
+    datasets = _library("datasets", "data sets of the hub")
+    _check_network(name)
+    builder = _ask(name, lambda: datasets.load_dataset_builder(name))
+    info = builder.info
+    if info.splits and split not in info.splits:
+        raise ValueError(f"hub:{name} has no split {split!r}; it has {listed(list(info.splits))}")
+    size = max(info.download_size or 0, info.dataset_size or 0)
+    streaming = size == 0 or size > STREAM_FROM_BYTES
+    rows = _ask(name, lambda: datasets.load_dataset(name, split=split, streaming=streaming))
+    features = rows.features or info.features or {}
+    kinds = {column: type(feature).__name__ for column, feature in features.items()}
+    image = _image_column({column for column, kind in kinds.items() if kind == "Image"}, kinds)
+    classes = {c: tuple(f.names) for c, f in features.items() if kinds[c] == "ClassLabel"}
+    label = _label_column(kinds, classes)
+    rows = rows.cast_column(image, datasets.Image(decode=False))  # by our rule, not the library's
+
+    def items() -> Iterator[Item]:
+        for number, row in enumerate(rows):
+            yield _item(number, row, image, label, classes)
+
+    stamp = stamp_of([(name, split, str(builder.hash), str(info.version))])
+    length = None if streaming else len(rows)
+    kind = "hub, streamed" if streaming else "hub"
+    return Source(kind, stamp, items, _names(label, classes), length)
+
+
+_ELSE = "name a local folder or file, or one made before by sagan data pack"
+
+
+def _check_network(name: str) -> None:
+    try:
+        there = Path(name).exists() or hub.answers()
+    except ImportError:
+        return  # which is told when the library is needed
+    if not there:
+        raise ValueError(_unreachable(name))
+
+
+def _unreachable(name: str) -> str:
+    return f"hub:{name} cannot be reached: is there a network? If not, {_ELSE}"
+
+
+def _ask(name: str, question: Callable[[], Any]) -> Any:
+    """Ask the hub, and say in one line what is wrong."""
+    try:
+        return question()
+    except Exception as error:  # of four libraries; told apart by name so as to import none
+        kinds = {kind.__name__ for kind in type(error).__mro__}
+        if "DatasetNotFoundError" in kinds or "RepositoryNotFoundError" in kinds:
+            raise ValueError(
+                f"the hub has no public data set {name!r}; names are as cifar10 or OWNER/NAME"
+            ) from None
+        if isinstance(error, ConnectionError | TimeoutError) or kinds & {
+            "ConnectionError",
+            "ConnectTimeout",
+            "ConnectError",
+            "OfflineModeIsEnabled",
+            "LocalEntryNotFoundError",
+        }:
+            raise ValueError(_unreachable(name)) from None
+        raise ValueError(f"hub:{name} cannot be opened: {_line(error)}") from None
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def _features_of(metadata: Mapping[bytes, bytes]) -> dict[str, tuple[str, ...]]:
+    """Class names by column, as the hub's library notes them in a Parquet file."""
+    try:
+        features = json.loads(metadata[b"huggingface"])["info"]["features"]
+        return {
+            column: tuple(str(name) for name in feature["names"])
+            for column, feature in features.items()
+            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
+        }
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def _image_column(pictures: set[str], kinds: Mapping[str, str]) -> str:
+    known = [column for column in _IMAGE_COLUMNS if column in pictures]
+    if known or len(pictures) == 1:
+        return (known or list(pictures))[0]
+    columns = listed([f"{column} ({kind})" for column, kind in kinds.items()])
+    raise ValueError(f"which column holds the pictures? call it image; there are {columns}")
+
+
+def _label_column(kinds: Mapping[str, str], classes: Mapping[str, tuple[str, ...]]) -> str | None:
+    known = [column for column in _LABEL_COLUMNS if column in kinds]
+    if known:
+        return known[0]
+    if len(classes) > 1:
+        raise ValueError(
+            f"which column holds the labels? call it label; there are {listed(sorted(classes))}"
+        )
+    return next(iter(classes), None)
+
+
+def _names(label: str | None, classes: Mapping[str, tuple[str, ...]]) -> tuple[str, ...] | None:
+    if label is None:
+        return ()
+    return classes.get(label)
+
+
+def _item(
+    number: int,
+    row: Mapping[str, Any],
+    image: str,
+    label: str | None,
+    classes: Mapping[str, tuple[str, ...]],
+) -> Item:
+    value = row[image]
+    path = value.get("path") if isinstance(value, Mapping) else None
+    name = f"#{number} {Path(path).name}" if path else f"#{number}"
+    return Item(name, _class_of(row, label, classes), partial(_content, value))
+
+
+def _class_of(
+    row: Mapping[str, Any], label: str | None, classes: Mapping[str, tuple[str, ...]]
+) -> str | None:
+    if label is None or row[label] is None:
+        return None
+    names, value = classes.get(label), row[label]
+    if names is None:
+        return label_name(value)
+    if not 0 <= value < len(names):
+        raise ValueError(f"label {value} is out of range: there are {len(names)} class names")
+    return str(names[value])
+
+
+def _content(value: Any) -> bytes | NDArray[np.uint8]:
+    content = value.get("bytes") if isinstance(value, Mapping) else value
+    if isinstance(content, bytes):
+        return content
+    raise Unreadable("the table holds no content for it")

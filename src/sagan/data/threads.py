@@ -1,0 +1,72 @@
+"""Reading a source's pictures in several threads and in order.
+
+Pillow lets go of the interpreter's lock while it decodes and resizes, so threads are enough.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import TypeVar
+
+from sagan.data.decode import Picture, Unreadable, quiet_pillow, read_picture
+from sagan.data.sources.source import Item, Source
+
+Result = TypeVar("Result")
+_MOST_THREADS = 32
+_AT_ONCE = 8  # items handed to a thread, so that handing over costs little
+_AHEAD = 3  # portions a thread
+
+
+def threads_here() -> int:
+    """How many threads decode: one a core that this process may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min(_MOST_THREADS, cores or 1))
+
+
+def read_all(
+    source: Source, use: Callable[[Picture], Result], *, least_px: int = 0
+) -> Iterator[tuple[Item, Result | Unreadable]]:
+    """Read each item and use its picture in a thread; give items and results in order.
+
+    Args:
+        source: whose items.
+        use: called in a thread.
+        least_px: see `read_picture`.
+
+    Yields:
+        The item, and what `use` gave or why the picture is unreadable.
+    """
+
+    def portion(items: list[Item]) -> list[tuple[Item, Result | Unreadable]]:
+        return [(item, _read(item, use, least_px)) for item in items]
+
+    items = source.items()
+    threads = threads_here()
+    waiting: deque[Future[list[tuple[Item, Result | Unreadable]]]] = deque()
+    with quiet_pillow(), ThreadPoolExecutor(threads) as pool:
+        try:
+            while part := list(islice(items, _AT_ONCE)):
+                waiting.append(pool.submit(portion, part))
+                if len(waiting) > _AHEAD * threads:
+                    yield from waiting.popleft().result()
+            while waiting:
+                yield from waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _read(item: Item, use: Callable[[Picture], Result], least_px: int) -> Result | Unreadable:
+    try:
+        content = item.read()
+    except Unreadable as error:
+        return error
+    except Exception as error:  # of the file system, an archive, or a decompressor
+        return Unreadable(f"cannot be read: {' '.join(str(error).split()) or type(error).__name__}")
+    try:
+        return use(read_picture(content, least_px=least_px))
+    except Unreadable as error:
+        return error
+    except MemoryError:
+        return Unreadable("not enough memory to decode it")

@@ -1,0 +1,1 @@
+"""Scoring a run from Python, as `sagan evaluate` does."""

@@ -1,0 +1,124 @@
+"""A generator from wherever it is: a run, a file or folder to pass on, or the hub."""
+
+import os
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import torch
+
+from sagan.config import RunConfig
+from sagan.exchange.hub_folder import open_folder, open_hub
+from sagan.exchange.onnx import OnnxGenerator, open_onnx
+from sagan.exchange.safetensors_file import open_weights
+from sagan.files import MODEL_ENDINGS
+from sagan.models import Generator
+from sagan.models import fold as folded
+from sagan.runs import open_run
+from sagan.sharing.facts import Facts, is_shared
+from sagan.sharing.hub import is_hub_name, parse
+
+
+class Opened(NamedTuple):
+    """A generator, and where it comes from."""
+
+    generator: Generator | OnnxGenerator
+    facts: Facts
+
+    @property
+    def config(self) -> RunConfig:
+        """Of the run that trained it."""
+        return self.facts.config
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    weights: Literal["ema", "raw"] = "ema",
+    device: str | torch.device = "cpu",
+    fold: bool = False,
+) -> Generator | OnnxGenerator:
+    """Open a generator, in eval mode.
+
+    Args:
+        path: a run folder (its best checkpoint, else its latest), a checkpoint folder, a .onnx or
+            .safetensors file of `sagan export`, a folder of `save_pretrained`, or such a folder on
+            the Hugging Face hub: `hub:OWNER/NAME` or `hub:OWNER/NAME@REVISION`.
+        weights: `ema` for the averaged weights that sampling uses, `raw` for the trained ones. All
+            but runs hold one set, which the default opens whichever it is.
+        device: where to put it; ONNX files run on the CPU.
+        fold: work its norms into its weights, for sampling alone (see `sagan.models.fold`): the
+            same images but for rounding, sooner. ONNX files have it done already.
+
+    Returns:
+        What is called with latents `b z` and labels `b` (none when unconditional) and gives images
+        `b c h w` in [-1, 1]. Its `config` says its sizes. A PyTorch module, but for ONNX files.
+
+    Raises:
+        ValueError: there is no generator at the path, or not these weights, or not on this device.
+        CheckpointError: the checkpoint is damaged.
+
+    Example:
+        >>> import tempfile
+        >>> from sagan.config import NetworkConfig
+        >>> from sagan.exchange.safetensors_file import export_weights
+        >>> from sagan.models import build_generator
+        >>> from sagan.runs.run import Run
+        >>> config = RunConfig(network=NetworkConfig(resolution=8, g_width=4))
+        >>> run = Run(Path(tempfile.mkdtemp()))
+        >>> ema = build_generator(config.network).state_dict()
+        >>> _ = run.save(1, {"ema": ema}, config=config, keep=1)
+        >>> _ = export_weights(run.path, run.path / "model.safetensors")
+        >>> latents = torch.randn(2, 128)
+        >>> theirs = load(run.path / "model.safetensors")(latents)
+        >>> torch.equal(theirs, load(run.path)(latents))
+        True
+    """
+    return open_generator(path, weights=weights, device=device, fold=fold).generator
+
+
+def open_generator(
+    path: str | os.PathLike[str],
+    *,
+    weights: Literal["ema", "raw"] = "ema",
+    device: str | torch.device = "cpu",
+    fold: bool = False,
+) -> Opened:
+    """Open a generator, as `load` does, with what is known of its training."""
+    place = Path(path)
+    if is_hub_name(path):
+        network, facts = open_hub(parse(path))
+    elif is_shared(path):
+        network, facts = open_folder(place)
+    elif place.is_dir() or place.suffix.lower() not in MODEL_ENDINGS:
+        network = open_run.load(path, weights=weights, device=device, fold=fold)
+        assert network.facts is not None
+        return Opened(network, network.facts)
+    elif not place.is_file():
+        raise ValueError(f"{path} does not exist: name a run folder, or a file of sagan export")
+    elif place.suffix.lower() == ".onnx":
+        return _open_onnx(place, weights, device)
+    else:
+        network, facts = open_weights(path)
+    _check_weights(facts, weights, path)
+    network.to(device)
+    return Opened(folded(network) if fold else network, facts)
+
+
+def _open_onnx(path: Path, weights: str, device: str | torch.device) -> Opened:
+    if torch.device(device).type != "cpu":
+        raise ValueError(f"{path} is run by ONNX Runtime on the CPU, not on {device}")
+    exported = open_onnx(path)
+    _check_weights(exported.facts, weights, path)
+    return Opened(exported, exported.facts)
+
+
+def _check_weights(facts: Facts, weights: str, path: object) -> None:
+    if weights not in ("ema", "raw"):
+        raise ValueError(f"unknown weights {weights!r}: ema or raw")
+    if weights == "raw" and facts.weights != "raw":
+        held = (
+            "the averaged weights only"
+            if facts.weights
+            else "weights of one kind, it is not said which"
+        )
+        raise ValueError(f"{path} holds {held}")

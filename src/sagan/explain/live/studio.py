@@ -1,0 +1,286 @@
+"""The live page's model: a run, opened, from which any image with its maps can be made.
+
+Dimensions: c h w an image's, z latent length, k classes.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from sagan.errors import CheckpointError
+from sagan.explain.bundle import Layer, pack
+from sagan.explain.directions import Direction, pca_directions, sefa_directions
+from sagan.explain.history import read_history
+from sagan.explain.html_report import history_lines
+from sagan.explain.interventions import intervene
+from sagan.explain.live.request import MOST_DIRECTIONS, MOST_SEED, ImageRequest
+from sagan.explain.maps import query_points
+from sagan.images import to_uint8
+from sagan.models import Discriminator, Generator, build_discriminator, build_generator
+from sagan.nn.attention import record_attention
+from sagan.randomness import sample_latents
+from sagan.runs.checkpoint import open_checkpoint
+from sagan.runs.log import read_records
+from sagan.runs.open_run import load, load_discriminator
+from sagan.runs.run import Run, find_checkpoint
+from sagan.sampling import slerp
+
+_KEPT_NETWORKS = 4  # checkpoints whose networks stay in memory
+_MOST_BYTES_A_MAP = 4 << 20  # a 64x64 layer with pooled keys, whole
+_FINDERS: dict[str, Callable[[Generator, int], list[Direction]]] = {
+    "sefa": sefa_directions,
+    "pca": pca_directions,
+}
+
+Networks = tuple[Generator, Discriminator | None]
+
+
+class Stop(NamedTuple):
+    """A place in training that the page can go to."""
+
+    step: int
+    images: int
+    path: Path | None  # of the checkpoint; None is before training
+
+
+class Made(NamedTuple):
+    """An image and the maps that made and judged it."""
+
+    image: Tensor  # `1 c h w` in [-1, 1]
+    logit: float | None  # of D; None in an imported run without one
+    layers: list[Layer]
+
+
+class Studio:
+    """A run from which images are made on request. Not for several threads at once.
+
+    Args:
+        path: a run's folder, or one of its checkpoints'.
+        device: where to compute.
+
+    Raises:
+        ValueError: there is no run, or it has no attention.
+        CheckpointError: its checkpoint is damaged.
+    """
+
+    def __init__(self, path: Path, *, device: str = "cpu") -> None:
+        checkpoint = find_checkpoint(path)
+        self.config = checkpoint.config
+        network = self.config.network
+        self._judged = checkpoint.has("discriminator")
+        if not network.g_attention and not (network.d_attention and self._judged):
+            raise ValueError(f"{path} was trained without attention: there is nothing to explore")
+        self._device = device
+        self._networks: OrderedDict[int, Networks] = OrderedDict()
+        self._directions: dict[tuple[int, str], list[Direction]] = {}
+        self._plain: tuple[ImageRequest, Made] | None = None
+        self._run = Run(checkpoint.path.parent.parent)
+        self._name = str(path)
+        self.stops = {stop.step: stop for stop in _stops(self._run, checkpoint.path)}
+        self.step = checkpoint.step
+        first = ImageRequest(step=self.step, seed=0, label=0 if self._classes else None)
+        self._first = self.make(first)  # the next ones are faster
+
+    @property
+    def _classes(self) -> int:
+        return self.config.network.classes
+
+    def facts(self) -> dict[str, Any]:
+        """Say what the page needs to know before the first image."""
+        config = self.config
+        parts = [self._name, f"{config.data.source or 'own data'}, {config.network.resolution} px"]
+        parts.append(f"preset {config.preset}")
+        return {
+            "about": " · ".join(parts),
+            "resolution": config.network.resolution,
+            "classes": list(config.data.class_names or map(str, range(self._classes))),
+            "checkpoints": [{"step": s.step, "images": s.images} for s in self.stops.values()],
+            "step": self.step,
+            "layers": [
+                {
+                    "key": f"{layer.network} {layer.name}",
+                    "network": layer.network,
+                    "height": layer.attention.height,
+                    "width": layer.attention.width,
+                }
+                for layer in self._first.layers
+            ],
+            "history": history_lines(read_history(self._run.log_path)),
+            "directions": list(_FINDERS),
+            "most_directions": MOST_DIRECTIONS,
+            "most_seed": MOST_SEED,
+        }
+
+    def render(self, request: ImageRequest) -> bytes:
+        """Make an image with its maps, as a bundle for the page.
+
+        Raises:
+            ValueError: the run has no such checkpoint, class or layer, or every key is hidden.
+            CheckpointError: the checkpoint is damaged, or gone since the page was opened.
+        """
+        keys = [f"{layer.network} {layer.name}" for layer in self._first.layers]
+        if request.layer is not None and request.layer not in keys:
+            raise ValueError(f"no attention layer {request.layer!r}; there is {', '.join(keys)}")
+        made = self.make(request) if request.changes_attention else self._as_trained(request)
+        images = {"picture": to_uint8(made.image[0]).cpu()}
+        stop = self.stops[request.step]
+        facts: dict[str, Any] = {
+            "caption": self._caption(request),
+            "points": query_points(made.image[0].cpu(), 1),
+            "images_seen": stop.images,
+            "logit": made.logit,
+            "change": None,
+        }
+        if request.changes_attention:
+            before = self._as_trained(request)
+            images["before"] = to_uint8(before.image[0]).cpu()
+            pixels = (made.image - before.image).abs().mean().item() / 2 * 255
+            facts["change"] = {
+                "pixels": pixels,
+                "logit": made.logit,
+                "logit_before": before.logit,
+            }
+        return pack(images, made.layers, facts, most_bytes_a_map=_MOST_BYTES_A_MAP)
+
+    def make(self, request: ImageRequest) -> Made:
+        """Make the image and collect the maps; `render` without the packing."""
+        generator, discriminator = self._pair(request.step)
+        latents, labels = self._inputs(request)
+        with ExitStack() as stack:
+            stack.enter_context(torch.no_grad())
+            stack.enter_context(self._changed(request, generator, discriminator))
+            g_maps = stack.enter_context(record_attention(generator))
+            image = generator(latents, labels)
+            d_maps, logit = {}, None
+            if discriminator is not None:
+                d_maps = stack.enter_context(record_attention(discriminator))
+                logit = discriminator(image, labels).item()
+        layers = [Layer("G", name, attention) for name, attention in g_maps.items()]
+        layers += [Layer("D", name, attention) for name, attention in d_maps.items()]
+        return Made(image, logit, layers)
+
+    def _as_trained(self, request: ImageRequest) -> Made:
+        """Make the image without changes; the last one is kept, since a slider compares with it."""
+        plain = replace(request, layer=None, gamma_scale=1.0, uniform=False, region=None)
+        if self._plain is None or self._plain[0] != plain:
+            self._plain = plain, self.make(plain)
+        return self._plain[1]
+
+    def _pair(self, step: int) -> Networks:
+        """Open a checkpoint's networks; the last few stay open."""
+        if step not in self.stops:
+            known = ", ".join(str(known) for known in self.stops)
+            raise ValueError(f"this run keeps no checkpoint of step {step}; it has {known}")
+        if step not in self._networks:
+            path = self.stops[step].path
+            discriminator = None
+            if path is None:
+                seed = self.config.training.seed
+                generator = build_generator(self.config.network, seed=seed)
+                if self._judged:
+                    discriminator = build_discriminator(self.config.network, seed=seed)
+                    discriminator.to(self._device).eval()
+                generator.to(self._device).eval()
+            elif not path.exists():
+                raise CheckpointError(f"{path.name} is gone: training has replaced it")
+            else:
+                generator = load(path, device=self._device)
+                if self._judged:
+                    discriminator = load_discriminator(path, device=self._device)
+            self._networks[step] = generator, discriminator
+        self._networks.move_to_end(step)
+        while len(self._networks) > _KEPT_NETWORKS:
+            self._networks.popitem(last=False)
+        return self._networks[step]
+
+    def _inputs(self, request: ImageRequest) -> tuple[Tensor, Tensor | None]:
+        seeds = (request.seed, request.to_seed)
+        a, b = sample_latents(seeds, self.config.network.latent_dim, truncation=request.truncation)
+        t = torch.tensor([[request.between]])
+        latents = slerp(a, b, t) if request.between else a[None]
+        if any(request.amounts):
+            directions = self._directions_of(request.step, request.direction)
+            for amount, direction in zip(request.amounts, directions, strict=False):
+                latents = latents + amount * direction.vector.cpu()
+        return latents.to(self._device), self._labels(request)
+
+    def _directions_of(self, step: int, kind: str) -> list[Direction]:
+        """Find a checkpoint's directions when they are first walked along."""
+        if (step, kind) not in self._directions:
+            generator, _ = self._pair(step)
+            count = min(MOST_DIRECTIONS, self.config.network.latent_dim)
+            self._directions[step, kind] = _FINDERS[kind](generator, count)
+        return self._directions[step, kind]
+
+    def _labels(self, request: ImageRequest) -> Tensor | None:
+        ends = (request.label, request.label if request.to_label is None else request.to_label)
+        if not self._classes:
+            if ends != (None, None):
+                raise ValueError("this run has no classes: label must be null")
+            return None
+        for label in ends:
+            if label is None or label >= self._classes:
+                raise ValueError(f"label must be from 0 to {self._classes - 1}, not {label}")
+        if ends[0] == ends[1] or not request.between:
+            return torch.tensor([ends[0]], device=self._device)
+        one_hot = torch.nn.functional.one_hot(torch.tensor(ends), self._classes).float()
+        return one_hot[0].lerp(one_hot[1], request.between)[None].to(self._device)
+
+    @contextmanager
+    def _changed(
+        self, request: ImageRequest, generator: Generator, discriminator: Discriminator | None
+    ) -> Iterator[None]:
+        hidden = None
+        if request.region is not None:
+            side = self.config.network.resolution
+            hidden = torch.zeros(side, side, dtype=torch.bool)
+            left, top, right, bottom = (round(edge * side, 6) for edge in request.region)
+            hidden[int(top) : -int(-bottom // 1), int(left) : -int(-right // 1)] = True
+        chosen: dict[str, list[str] | None] = {"G": None, "D": None}
+        if request.layer is not None:
+            network, _, name = request.layer.partition(" ")
+            chosen = {"G": [], "D": [], network: [name]}
+        with ExitStack() as stack:
+            for key, module in (("G", generator), ("D", discriminator)):
+                if module is None:
+                    continue
+                change = intervene(
+                    module,
+                    gamma_scale=request.gamma_scale,
+                    uniform=request.uniform,
+                    hidden_keys=hidden,
+                    layers=chosen[key],
+                )
+                stack.enter_context(change)
+            yield
+
+    def _caption(self, request: ImageRequest) -> str:
+        names = self.config.data.class_names
+        parts = []
+        if request.label is not None:
+            parts.append(f"class {names[request.label] if names else request.label}")
+        parts.append(f"seed {request.seed}")
+        if request.between:
+            parts.append(f"{request.between:.0%} of the way to seed {request.to_seed}")
+        return ", ".join(parts)
+
+
+def _stops(run: Run, chosen: Path) -> Iterator[Stop]:
+    """The places in training to go to: before it, and each sound checkpoint that was kept."""
+    first = next(read_records(run.log_path), None)
+    if first is not None and first.get("kind") not in ("import", "init"):  # those began elsewhere
+        yield Stop(0, 0, None)
+    for path in sorted({*run.checkpoint_paths(), chosen}):
+        try:
+            checkpoint = open_checkpoint(path)
+        except CheckpointError:
+            if path == chosen:
+                raise
+            continue  # training itself passes over it
+        yield Stop(checkpoint.step, int(checkpoint.manifest.get("images", 0)), path)

@@ -1,0 +1,1 @@
+"""The formulas of the scores, on features: one a file."""

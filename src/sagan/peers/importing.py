@@ -1,0 +1,232 @@
+"""Other implementations' files into a run folder, from which everything else goes on.
+
+The run is written under another name and renamed once it is whole. Its raw weights and spectral
+vectors are the files' own, so that training goes on from them; optimisers start afresh.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sagan.config import DataConfig, NetworkConfig, RunConfig, TrainingConfig
+from sagan.config.channels import RESNET_D, RESNET_G
+from sagan.config.presets import preset
+from sagan.files import TEMPORARY, sync_folder
+from sagan.models import build_discriminator, build_generator
+from sagan.peers.recognise import PEERS, Found, Role, read_networks
+from sagan.peers.tensors import State
+from sagan.runs.log import append_records
+from sagan.runs.run import Run
+
+__all__ = ["PEERS", "Imported", "import_run"]
+
+_SHARED = ("resolution", "channels", "classes")  # by both networks
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import found and made.
+
+    Args:
+        run: the new run.
+        peer: whose checkpoint it was.
+        config: the run's configuration.
+        discriminator: whether there was one; without, the run cannot be trained on.
+        averaged: whether the averaged generator was among the files.
+        assumed: what the files do not say and was taken as published; may be empty.
+    """
+
+    run: Run
+    peer: str
+    config: RunConfig
+    discriminator: bool
+    averaged: bool
+    assumed: str
+
+
+def import_run(
+    files: Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    *,
+    peer: str | None = None,
+) -> Imported:
+    """Make a run of another implementation's checkpoint files.
+
+    Args:
+        files: G's, and if there are D's and the averaged G's (`ema` in its name), in any order.
+        out: the run folder to make; must not be there yet.
+        peer: whose they are; None tells by the weights' names.
+
+    Returns:
+        What was found and made.
+
+    Raises:
+        ValueError: a file is none of this peer's or of any, is damaged, or does not belong to the
+            others; or the folder is there. Nothing is written then.
+        OSError: a file cannot be read, or the run not written.
+    """
+    out = Path(out)
+    if peer is not None and peer not in PEERS:
+        raise ValueError(f"unknown implementation {peer!r}; choose from {', '.join(PEERS)}")
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise ValueError(f"{out} is there already: name a new run folder")
+    found = [network for file in files for network in read_networks(file, peer)]
+    generator, average, discriminator = _roles(found)
+    config = _config(generator, average, discriminator)
+    tensors = {
+        "generator": _checked(generator, config.network),
+        "ema": _checked(average or generator, config.network),
+    }
+    if discriminator is not None:
+        tensors["discriminator"] = _checked(discriminator, config.network)
+        tensors |= {"g_optimizer": {}, "d_optimizer": {}}
+    names = {Path(file).name: _sha256(file) for file in files}
+    _write(out, config, tensors, {"peer": generator.peer, "files": names})
+    return Imported(
+        run=Run(out),
+        peer=generator.peer,
+        config=config,
+        discriminator=discriminator is not None,
+        averaged=average is not None,
+        assumed=PEERS[generator.peer].ASSUMED,
+    )
+
+
+def _roles(found: Sequence[Found]) -> tuple[Found, Found | None, Found | None]:
+    """Give the generator, the averaged one and the discriminator; the first may be the second."""
+    first = found[0]
+    for other in found[1:]:
+        if other.peer != first.peer:
+            raise ValueError(
+                f"{first.where} is of {first.peer} and {other.where} of {other.peer}: they do not "
+                "belong together"
+            )
+    raw = _only(found, "generator", average=False)
+    average = _only(found, "generator", average=True)
+    discriminator = _only(found, "discriminator", average=False)
+    generator = raw or average
+    if generator is None:
+        assert discriminator is not None
+        raise ValueError(f"{discriminator.where} is a discriminator: give the generator's file too")
+    for part in (average, discriminator):
+        if part is not None:
+            _check_together(generator, part)
+    return generator, average, discriminator
+
+
+def _check_together(one: Found, other: Found) -> None:
+    for name in _SHARED:
+        mine, its = one.part.network.get(name, 0), other.part.network.get(name, 0)
+        if mine != its:
+            raise ValueError(
+                f"{one.where} has {name} {mine} and {other.where} {its}: they do not belong "
+                "together"
+            )
+
+
+def _only(found: Sequence[Found], role: Role, *, average: bool) -> Found | None:
+    chosen = [network for network in found if (network.role, network.average) == (role, average)]
+    if len(chosen) > 1:
+        hint = "; the averaged one is told by `ema` in its file's name" if role[0] == "g" else ""
+        raise ValueError(f"{chosen[0].where} and {chosen[1].where} are both {role}s{hint}")
+    return chosen[0] if chosen else None
+
+
+def _config(generator: Found, average: Found | None, discriminator: Found | None) -> RunConfig:
+    """Join what the networks are, and how such a one is trained as published."""
+    # The generator last: where both say something, constants of norms, a file may tell its own.
+    fields = {**(discriminator.part.network if discriminator else {}), **generator.part.network}
+    try:
+        network = NetworkConfig(**_with_tables(fields))
+    except ValueError as error:
+        raise ValueError(
+            f"{generator.where} is a network that has no place here: {error}"
+        ) from None
+    return RunConfig(
+        preset=generator.peer,
+        network=network,
+        training=_training(generator, average, network),
+        data=DataConfig(source="", class_names=tuple(str(i) for i in range(network.classes))),
+    )
+
+
+def _training(generator: Found, average: Found | None, network: NetworkConfig) -> TrainingConfig:
+    name = "cifar" if network.resolution == 32 else PEERS[generator.peer].PRESET
+    training = preset(name)[1]
+    decay = training.ema_decay if average else 0.0
+    return replace(training, ema_decay=decay, ema_start=0, standing_batches=0)
+
+
+def _with_tables(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Say widths that are the family's own by their base width, as our configurations do."""
+    fields = dict(fields)
+    resolution = fields["resolution"]
+    for letter, table in (("g", RESNET_G), ("d", {k: v[0] for k, v in RESNET_D.items()})):
+        widths, multiples = fields.get(f"{letter}_channels", ()), table.get(resolution, ())
+        base = widths[-1] // multiples[-1] if widths and multiples else 0
+        if base and widths == tuple(m * base for m in multiples):
+            fields |= {f"{letter}_channels": (), f"{letter}_width": base}
+            if letter == "d" and fields["d_hidden"] == widths:
+                fields["d_hidden"] = ()
+    if fields.get("d_hidden") == fields.get("d_channels"):
+        fields["d_hidden"] = ()
+    strides = RESNET_D[resolution][1] if resolution in RESNET_D else ()
+    if fields.get("d_halvings") == strides.count(2):
+        fields["d_halvings"] = 0
+    return fields
+
+
+def _checked(found: Found, config: NetworkConfig) -> State:
+    """Refuse weights whose names or shapes are not those of the network that was told from them."""
+    build = build_generator if found.role == "generator" else build_discriminator
+    try:
+        with torch.device("meta"):
+            expected = build(config).state_dict()
+    except ValueError as error:
+        raise ValueError(f"{found.where} is a network that has no place here: {error}") from None
+    state = found.part.state
+    for name in expected.keys() ^ state.keys():
+        lacks = "has no" if name in expected else "has a"
+        raise ValueError(f"{found.where} {lacks} weight for {name}, unlike its kind")
+    for name, tensor in expected.items():
+        if tensor.shape != state[name].shape:
+            raise ValueError(
+                f"{found.where}: the weight for {name} is {tuple(state[name].shape)}, where "
+                f"{tuple(tensor.shape)} belongs"
+            )
+    return state
+
+
+def _write(
+    out: Path,
+    config: RunConfig,
+    tensors: Mapping[str, Mapping[str, Tensor]],
+    facts: Mapping[str, Any],
+) -> None:
+    """Write a run whole or not at all."""
+    out = out.absolute()  # so that it has a name, and a folder beside it
+    out.parent.mkdir(parents=True, exist_ok=True)
+    run = Run(out.with_name(f"{TEMPORARY}{out.name}"))
+    shutil.rmtree(run.path, ignore_errors=True)
+    try:
+        run.write_config(config)
+        run.save(0, tensors, config=config, keep=1, facts={"images": 0, "imported": facts})
+        append_records(run.log_path, {"kind": "import", "step": 0, "images": 0, **facts})
+        sync_folder(run.path)
+        os.replace(run.path, out)
+    except BaseException:
+        shutil.rmtree(run.path, ignore_errors=True)
+        raise
+    sync_folder(out.parent)
+
+
+def _sha256(path: str | os.PathLike[str]) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

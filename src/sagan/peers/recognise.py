@@ -1,0 +1,120 @@
+"""From a file of another implementation to the networks in it, by the names of their weights."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+from torch import Tensor
+
+from sagan.peers import biggan, heykeetae, mimicry, mmgen, studiogan
+from sagan.peers.tensors import Part, Tensors, begins
+from sagan.pth import read_pth
+
+Role = Literal["generator", "discriminator"]
+
+PEERS: Mapping[str, ModuleType] = {
+    "heykeetae": heykeetae,
+    "biggan": biggan,
+    "studiogan": studiogan,
+    "mimicry": mimicry,
+    "mmgen": mmgen,
+}
+
+_INSIDE = ("state_dict", "model_state_dict")  # where training scripts put the weights
+_WRAPPED = "module."  # before every name, from DataParallel
+_TOGETHER = {"generator": False, "generator_ema": True, "discriminator": False}  # mmgeneration's
+
+
+@dataclass(frozen=True)
+class Found:
+    """One network of a file.
+
+    Args:
+        where: the file, for messages.
+        peer: whose.
+        role: which of the two networks.
+        average: whether it is the averaged generator, by the name of its file or of its weights.
+        part: what it is and weighs.
+    """
+
+    where: str
+    peer: str
+    role: Role
+    average: bool
+    part: Part
+
+
+def read_networks(path: str | os.PathLike[str], peer: str | None = None) -> list[Found]:
+    """Read every network in a file, and tell whose they are.
+
+    Args:
+        path: a `.pth` file.
+        peer: whose they must be; None tells by the weights' names.
+
+    Raises:
+        ValueError: the file is damaged, holds code, or no network of these implementations.
+        OSError: it cannot be opened.
+    """
+    content = read_pth(path)
+    name = Path(path).name
+    found = []
+    for average, weights in _networks(content, average="ema" in name.lower()):
+        tensors = Tensors(str(path), weights, notes=_notes(content))
+        whose, role = _identify(tensors, peer)
+        module = PEERS[whose]
+        read = module.read_generator if role == "generator" else module.read_discriminator
+        part = read(tensors)
+        tensors.finish()
+        network = {**module.NETWORK, **part.network}
+        found.append(
+            Found(
+                str(path), whose, role, average and role == "generator", Part(network, part.state)
+            )
+        )
+    return found
+
+
+def _networks(content: Mapping[str, Any], *, average: bool) -> list[tuple[bool, dict[str, Tensor]]]:
+    """Take the weights out of what a training script wraps them in."""
+    for key in _INSIDE:
+        inner = content.get(key)
+        if isinstance(inner, Mapping):
+            content = inner
+    weights = {key: value for key, value in content.items() if isinstance(value, Tensor)}
+    if weights and all(key.startswith(_WRAPPED) for key in weights):
+        weights = {key.removeprefix(_WRAPPED): value for key, value in weights.items()}
+    together = {
+        name: {
+            k.removeprefix(f"{name}."): v for k, v in weights.items() if k.startswith(f"{name}.")
+        }
+        for name in _TOGETHER
+    }
+    split = [(_TOGETHER[name], inner) for name, inner in together.items() if inner]
+    return split or [(average, weights)]
+
+
+def _notes(content: Mapping[str, Any]) -> str:
+    meta = content.get("meta")
+    config = meta.get("config") if isinstance(meta, Mapping) else None
+    return config if isinstance(config, str) else ""
+
+
+def _identify(tensors: Tensors, peer: str | None) -> tuple[str, Role]:
+    candidates = PEERS if peer is None else {peer: PEERS[peer]}
+    for name, module in candidates.items():
+        for role in ("generator", "discriminator"):
+            if all(begins(tensors.left, mark) for mark in module.MARKS[role]):
+                return name, role
+    if not tensors.left:
+        raise ValueError(f"{tensors.where} holds no weights by name: give the files of G and of D")
+    kind = "of a known SAGAN" if peer is None else f"of {peer}"
+    wanted = "" if peer is None else f"; it has no {_first_missing(tensors, PEERS[peer])}"
+    raise ValueError(f"{tensors.where} is no checkpoint {kind}: it holds {tensors}{wanted}")
+
+
+def _first_missing(tensors: Tensors, module: ModuleType) -> str:
+    marks: list[str] = [mark for role in module.MARKS.values() for mark in role]
+    return next(mark for mark in marks if not begins(tensors.left, mark)).rstrip(".")

@@ -1,0 +1,1 @@
+"""Run folders: checkpoints, log, and the networks opened from them."""

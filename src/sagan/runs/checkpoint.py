@@ -1,0 +1,143 @@
+"""Checkpoints: safetensors and JSON, written atomically and verified when read.
+
+A checkpoint is a folder `step-NNNNNNNN` of safetensors files and a `manifest.json`, written last,
+that holds every file's SHA-256 and the run's configuration. It is made under another name and
+renamed once it is on the disk, so it is there whole or not at all. Nothing is ever unpickled.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from sagan.config import RunConfig, run_config_from_dict
+from sagan.errors import CheckpointError
+from sagan.files import TEMPORARY, sync_folder, write_durably
+from sagan.version import __version__
+
+FORMAT = 1
+_MISSING = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint whose manifest has been read; its files are verified as they are read.
+
+    Args:
+        path: its folder.
+        manifest: the manifest's content.
+    """
+
+    path: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def step(self) -> int:
+        """Generator steps taken."""
+        return int(self.manifest["step"])
+
+    @property
+    def config(self) -> RunConfig:
+        """The configuration of the run that wrote it."""
+        return run_config_from_dict(self.manifest["config"])
+
+    def has(self, name: str) -> bool:
+        """Whether there is a file of this name (without ending); an imported run may lack D."""
+        return f"{name}.safetensors" in self.manifest["files"]
+
+    def tensors(self, name: str) -> dict[str, Tensor]:
+        """Read one file's tensors, by its name without ending.
+
+        Raises:
+            CheckpointError: the file is missing, or not what the manifest says.
+            OSError: it cannot be read now, which says nothing of what is in it.
+        """
+        file = f"{name}.safetensors"
+        expected = self.manifest["files"].get(file)
+        if expected is None:
+            raise CheckpointError(f"{self.path} has no {file}")
+        try:
+            content = (self.path / file).read_bytes()
+        except _MISSING as error:
+            raise CheckpointError(f"{self.path / file} is missing: {error.strerror}") from error
+        if hashlib.sha256(content).hexdigest() != expected["sha256"]:
+            raise CheckpointError(f"{self.path / file} is damaged: it is not what was written")
+        return safetensors.torch.load(content)
+
+    def verify(self) -> None:
+        """Read every file once against the manifest.
+
+        Raises:
+            CheckpointError: the first file that is missing or damaged.
+        """
+        for file in self.manifest["files"]:
+            self.tensors(file.removesuffix(".safetensors"))
+
+
+def open_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint folder's manifest.
+
+    Raises:
+        CheckpointError: there is none, or it is damaged or of another format.
+        OSError: it cannot be read now, which says nothing of what is in it.
+    """
+    file = path / "manifest.json"
+    try:
+        content = file.read_bytes()
+        manifest = json.loads(content)
+    except _MISSING as error:
+        raise CheckpointError(
+            f"{path} is no checkpoint: manifest.json: {error.strerror}"
+        ) from error
+    except ValueError as error:
+        raise CheckpointError(f"{file} is damaged: it is not JSON") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise CheckpointError(f"{file} is not of format {FORMAT}, the one that this version reads")
+    if _manifest_bytes(manifest) != content:
+        raise CheckpointError(f"{file} is damaged: it is not what was written")
+    return Checkpoint(path, manifest)
+
+
+def _manifest_bytes(manifest: Mapping[str, Any]) -> bytes:
+    body = {key: value for key, value in manifest.items() if key != "sha256"}
+    digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+    return json.dumps({**body, "sha256": digest}, sort_keys=True, indent=1).encode()
+
+
+def write_checkpoint(
+    path: Path, tensors: Mapping[str, Mapping[str, Tensor]], content: Mapping[str, Any]
+) -> None:
+    """Write a checkpoint folder that is not there yet: whole, or not at all.
+
+    Args:
+        path: the folder.
+        tensors: per file name (without ending), its tensors.
+        content: JSON values for the manifest: at least `step` and `config`.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    temporary = path.with_name(f"{TEMPORARY}{path.name}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    files = {}
+    for name, group in tensors.items():
+        data = safetensors.torch.save(
+            {key: value.detach().cpu().contiguous() for key, value in group.items()}
+        )
+        write_durably(temporary / f"{name}.safetensors", data)
+        digest = hashlib.sha256(data).hexdigest()
+        files[f"{name}.safetensors"] = {"bytes": len(data), "sha256": digest}
+    manifest = {**content, "format": FORMAT, "sagan": __version__, "files": files}
+    write_durably(temporary / "manifest.json", _manifest_bytes(manifest))
+    sync_folder(temporary)
+    os.rename(temporary, path)
+    sync_folder(path.parent)

@@ -1,0 +1,96 @@
+"""Networks opened from a run or one of its checkpoints."""
+
+import os
+from typing import Literal
+
+import torch
+
+from sagan.models import Discriminator, Generator, build_discriminator, build_generator
+from sagan.models import fold as folded
+from sagan.models.standing import average_statistics
+from sagan.runs.run import find_checkpoint
+from sagan.sharing.facts import Facts
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    weights: Literal["ema", "raw"] = "ema",
+    device: str | torch.device = "cpu",
+    fold: bool = False,
+) -> Generator:
+    """Open the generator of a run or checkpoint, in eval mode.
+
+    Args:
+        path: a run folder (its best checkpoint, else its latest) or a checkpoint folder.
+        weights: `ema` for the averaged weights that sampling uses, `raw` for the trained ones; both
+            with standing statistics where the recipe has them.
+        device: where to put it.
+        fold: work its norms into its weights, for sampling alone (see `sagan.models.fold`): the
+            same images but for rounding, sooner.
+
+    Returns:
+        A module: latents `b z` and labels `b` (none when unconditional) to images `b c h w` in
+        [-1, 1]. Its `config` says its sizes.
+
+    Raises:
+        ValueError: there is no run at the path, or the weights' name is unknown.
+        CheckpointError: the checkpoint is damaged.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from sagan.config import NetworkConfig, RunConfig
+        >>> from sagan.runs.run import Run
+        >>> config = RunConfig(network=NetworkConfig(resolution=8, g_width=4))
+        >>> weights = build_generator(config.network).state_dict()
+        >>> run = Run(Path(tempfile.mkdtemp()))
+        >>> _ = run.save(1, {"ema": weights}, config=config, keep=1)
+        >>> load(run.path)(torch.randn(2, 128)).shape
+        torch.Size([2, 3, 8, 8])
+    """
+    if weights not in ("ema", "raw"):
+        raise ValueError(f"unknown weights {weights!r}: ema or raw")
+    checkpoint = find_checkpoint(path)
+    network = build_generator(checkpoint.config.network)
+    network.load_state_dict(checkpoint.tensors("ema" if weights == "ema" else "generator"))
+    network.facts = Facts(checkpoint.config, checkpoint.step, weights)
+    network.to(device).eval().requires_grad_(False)
+    if weights == "raw":  # saved with the running statistics, which training goes on with
+        average_statistics(network, checkpoint.config.training)
+    return folded(network) if fold else network
+
+
+def load_discriminator(
+    path: str | os.PathLike[str], *, device: str | torch.device = "cpu"
+) -> Discriminator:
+    """Open the discriminator of a run or checkpoint, in eval mode.
+
+    Args:
+        path: a run folder (its best checkpoint, else its latest) or a checkpoint folder.
+        device: where to put it.
+
+    Returns:
+        A module: images `b c h w` in [-1, 1] and labels `b` (none when unconditional) to logits
+        `b`, the higher the more real.
+
+    Raises:
+        ValueError: there is no run at the path.
+        CheckpointError: the checkpoint is damaged, or has no discriminator.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from sagan.config import NetworkConfig, RunConfig
+        >>> from sagan.runs.run import Run
+        >>> config = RunConfig(network=NetworkConfig(resolution=8, d_width=4))
+        >>> weights = build_discriminator(config.network).state_dict()
+        >>> run = Run(Path(tempfile.mkdtemp()))
+        >>> _ = run.save(1, {"discriminator": weights}, config=config, keep=1)
+        >>> load_discriminator(run.path)(torch.randn(2, 3, 8, 8)).shape
+        torch.Size([2])
+    """
+    checkpoint = find_checkpoint(path)
+    network = build_discriminator(checkpoint.config.network)
+    network.load_state_dict(checkpoint.tensors("discriminator"))
+    return network.to(device).eval().requires_grad_(False)

@@ -1,0 +1,1 @@
+"""Generators passed on as a folder or through the Hugging Face hub."""

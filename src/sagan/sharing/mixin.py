@@ -1,0 +1,132 @@
+"""How a generator is passed on: a folder as model hubs know it, on the disk or on the hub.
+
+The layout is that of huggingface_hub's mixin, which opens such a folder and whose own folders
+`sagan.load` opens. Inheriting the mixin itself would make its library a dependency of every use and
+take 0.3 s more to import.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+
+import safetensors.torch
+from torch import nn
+
+from sagan.config import DataConfig, NetworkConfig, RunConfig
+from sagan.files import write_together
+from sagan.sharing import hub
+from sagan.sharing.card import make_card
+from sagan.sharing.facts import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE, Facts, is_shared_folder
+
+
+class Pretrained(nn.Module):
+    """A generator that can be saved in the hub's layout, and pushed to the hub."""
+
+    config: NetworkConfig
+    facts: Facts | None = None  # set by who opens it: of the run that trained it, class names too
+    is_folded = False
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
+        """Write `config.json`, `model.safetensors` and, unless it is there, a card `README.md`.
+
+        The class names of the run go along, and how it was trained; of the data's path only the
+        last name. Other files in the folder stay.
+
+        Args:
+            save_directory: the folder, which is made where there is none.
+
+        Raises:
+            ValueError: it is a run's folder, or the generator is folded.
+            OSError: it cannot be written; what was there is unchanged.
+
+        Example:
+            >>> import sagan
+            >>> generator = sagan.build_generator(NetworkConfig(resolution=8, g_width=4)).eval()
+            >>> folder = Path(tempfile.mkdtemp()) / "mine"
+            >>> generator.save_pretrained(folder)
+            >>> sorted(path.name for path in folder.iterdir())
+            ['README.md', 'config.json', 'model.safetensors']
+            >>> images = sagan.sample(sagan.load(folder), 4)
+        """
+        folder = Path(save_directory)
+        check_folder(folder)
+        contents = self.pretrained_files()
+        if not (folder / CARD_FILE).exists():
+            title = folder.resolve().name
+            contents[CARD_FILE] = self._card(title=title, address=title)
+        write_together(folder, contents)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        commit_message: str = "Push a generator of sagan's",
+        private: bool | None = None,
+        branch: str | None = None,
+    ) -> str:
+        """Save as `save_pretrained` does, into a repository of the Hugging Face hub.
+
+        It is made where there is none. A card that it has already stays as it is.
+
+        Args:
+            repo_id: OWNER/NAME.
+            commit_message: of the commit.
+            private: whether a new repository is; None leaves it to the owner's settings.
+            branch: to commit to; None takes the main one.
+
+        Returns:
+            The commit's address.
+
+        Raises:
+            ValueError: the generator is folded; there is no network, no such branch or no
+                permission; or the library is missing.
+        """
+        contents = self.pretrained_files()
+        contents[CARD_FILE] = self._card(title=hub.parse(repo_id).name, address=f"hub:{repo_id}")
+        with tempfile.TemporaryDirectory(prefix="sagan-") as folder:
+            write_together(Path(folder), contents)
+            return hub.push(
+                Path(folder),
+                repo_id,
+                files=contents,
+                kept=[CARD_FILE],
+                commit_message=commit_message,
+                private=private,
+                branch=branch,
+            )
+
+    def pretrained_files(self) -> dict[str, bytes]:
+        """Make the content of `config.json` and `model.safetensors`, without what is private.
+
+        Raises:
+            ValueError: the generator is folded.
+        """
+        if self.is_folded:
+            raise ValueError("a folded generator cannot be passed on: open it without fold")
+        tensors = {name: value.cpu().contiguous() for name, value in self.state_dict().items()}
+        return {
+            CONFIG_FILE: self._published().to_config(),
+            WEIGHTS_FILE: safetensors.torch.save(tensors, {"format": "pt"}),  # as the hub has them
+        }
+
+    def _card(self, *, title: str, address: str) -> bytes:
+        return make_card(self._published(), title, address).encode()
+
+    def _published(self) -> Facts:
+        if self.facts is not None:
+            return self.facts.published()
+        unknown = RunConfig(preset="", network=self.config, data=DataConfig(source=""))
+        return Facts(unknown, step=0, weights="")
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a place for the layout that is a file, or a run: its `config.json` would be lost.
+
+    Raises:
+        ValueError: it is one.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file, not a folder")
+    there = [folder / name for name in (CONFIG_FILE, "checkpoints", "manifest.json")]
+    if any(path.exists() for path in there) and not is_shared_folder(folder):
+        raise ValueError(f"{folder} is a run's folder, not one of a model alone: name another")

@@ -1,0 +1,106 @@
+"""Scores during training, by which the best checkpoint is chosen.
+
+The real side is prepared once, at the first evaluation; the samples come from keyed seeds, the same
+each time. Only the training images are looked at: a test split stays unseen for the final score.
+"""
+
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from sagan.config import RunConfig
+from sagan.data import ImageDataset
+from sagan.randomness import derive_seed, generator_for, sample_latents
+from sagan.sampling import generate, spread_labels
+from sagan.training.engine import Engine
+
+if TYPE_CHECKING:
+    from sagan.metrics import Reference, Score
+
+_MOST_REAL = 10_000  # images of the real side, or as many as are generated where that is more
+
+
+class Scorer:
+    """Score a run's generator by the metric of its configuration.
+
+    Args:
+        config: of the run.
+        dataset: the training images.
+
+    Raises:
+        ValueError: there is no such metric, it needs what the data do not have, or it gives several
+            values.
+    """
+
+    def __init__(self, config: RunConfig, dataset: ImageDataset) -> None:
+        from sagan.metrics import parse_metrics
+        from sagan.metrics.spec import BETTER
+
+        self._config, self._dataset = config, dataset
+        text = config.training.evaluate_metric
+        self._specs = parse_metrics(text)
+        if len(self._specs) != 1 or self._specs[0].name == "prdc":
+            raise ValueError(f"the best checkpoint is chosen by one number; {text} gives several")
+        (spec,) = self._specs
+        if spec.labelled and config.network.classes < 2:
+            raise ValueError(f"{spec.key()} needs a run with at least two classes; try fd:pixel")
+        self.metric, self.better = spec.key(), BETTER[spec.name]
+        self._reference: Reference | None = None
+
+    def score(self, generator: nn.Module, engine: Engine) -> dict[str, Any]:
+        """Score a generator, changing nothing.
+
+        Returns:
+            The metric's name, its value, and what to read it with. A metric that fails, or whose
+            value is no number, has the value None and says why as `error`.
+        """
+        began = time.monotonic()
+        facts: dict[str, Any]
+        try:
+            facts = _facts(self._measure(generator, engine))
+        except Exception as error:  # whatever it is, a score is no reason to stop training
+            said = " ".join(str(error).split())
+            facts = {"value": None, "error": f"{type(error).__name__}: {said}"}
+        seconds = round(time.monotonic() - began, 3)
+        return {"metric": self.metric, "better": self.better, **facts, "seconds": seconds}
+
+    def _measure(self, generator: nn.Module, engine: Engine) -> "Score":
+        training, network = self._config.training, self._config.network
+        if self._reference is None:
+            self._reference = self._prepare(engine)
+        num = training.evaluate_num
+        first = derive_seed(training.seed, "evaluate")
+        latents = sample_latents(range(first, first + num), network.latent_dim)
+        labels = spread_labels(num, network)
+        with engine.autocast():
+            (score,) = self._reference.score(generate(generator, latents, labels), labels)
+        return score
+
+    def _prepare(self, engine: Engine) -> "Reference":
+        from sagan.metrics import prepare, split_off_test
+
+        data, training = self._dataset, self._config.training
+        most = max(_MOST_REAL, training.evaluate_num)
+        order = torch.randperm(len(data), generator=generator_for(training.seed, "evaluate"))
+        rows = order[:most].sort().values.numpy()
+        labels = None
+        if self._config.network.classes and data.labels is not None:
+            labels = data.labels[rows]
+        real = split_off_test(data.images[rows], labels, data.class_names, seed=0)
+        return prepare(real, self._specs, num=training.evaluate_num, seed=0, device=engine.device)
+
+
+def _facts(score: "Score") -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "value": score.value,
+        "spread": score.spread,
+        "n_generated": score.n_generated,
+        "n_real": score.n_real,
+        "real_vs_real": score.real_vs_real.value if score.real_vs_real else None,
+    }
+    if not math.isfinite(score.value):
+        facts |= {"value": None, "spread": None, "error": f"its value is {score.value}"}
+    return facts

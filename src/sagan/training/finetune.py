@@ -1,0 +1,299 @@
+"""Fine-tuning: a new run's first checkpoint, out of another run's networks and optimisers.
+
+Blocks go where their map has the side that it had (see `sagan.config.resized`), and are kept where
+every shape is equal. Tables of classes are remapped by the classes' names. What is left is fresh.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import nn
+
+from sagan.config import InitConfig, RunConfig
+from sagan.config.channels import discriminator_stages
+from sagan.models import Discriminator, Generator, build_discriminator, build_generator
+from sagan.models.standing import standing_statistics
+from sagan.nn.blocks import DiscriminatorBlock, GeneratorBlock
+from sagan.nn.norm import ConditionalBatchNorm
+from sagan.nn.spectral import SpectralNorm, power_iteration
+from sagan.runs.checkpoint import Checkpoint
+from sagan.runs.log import append_records
+from sagan.runs.run import Run, find_checkpoint
+from sagan.training.finetune_classes import Classes, State, reclassed, reclassed_moments
+
+_FILES = ("generator", "ema", "discriminator", "g_optimizer", "d_optimizer")
+_STATISTICS_BATCHES, _STATISTICS_BATCH_SIZE = 8, 16
+_BRANCH = 0.1  # how strong the residual branch of an added block of G is at first
+_MOST_NAMES = 8  # said in a line
+
+
+@dataclass(frozen=True)
+class Part:
+    """How one network came over.
+
+    Args:
+        name: `G` or `D`.
+        kept, fresh: modules of the new network.
+        left: modules of the old one without a place.
+        share: of the new network's parameters that are not fresh.
+    """
+
+    name: str
+    kept: tuple[str, ...]
+    fresh: tuple[str, ...]
+    left: tuple[str, ...]
+    share: float
+
+    def said(self) -> str:
+        """Say it in a line."""
+        parts = [f"{self.share:.1%} of its weights kept ({', '.join(self.kept) or 'none'})"]
+        if self.fresh:
+            parts.append(f"fresh: {', '.join(self.fresh)}")
+        if self.left:
+            parts.append(f"left behind: {', '.join(self.left)}")
+        return f"{self.name}: {'; '.join(parts)}"
+
+
+def init_from(path: str) -> InitConfig:
+    """Name a run's checkpoint (`best`, else `latest`), or a checkpoint folder, to begin from.
+
+    Raises:
+        ValueError: there is none.
+        CheckpointError: it is damaged.
+    """
+    return InitConfig(source=path, sha256=find_checkpoint(path).manifest["sha256"])
+
+
+def begin(run: Run, config: RunConfig) -> list[str]:
+    """Write the first checkpoint of a run that begins from another's, where it has none that reads.
+
+    Returns:
+        What was kept, remapped and fresh, a line each; nothing where there was nothing to do.
+
+    Raises:
+        ValueError: the checkpoint to begin from is gone, or has become another.
+        CheckpointError: it is damaged.
+        OSError: the new one could not be written.
+    """
+    if not config.init.source or run.checkpoint_to_resume()[0] is not None:
+        return []
+    source = find_checkpoint(config.init.source)
+    if source.manifest["sha256"] != config.init.sha256:
+        raise ValueError(
+            f"{config.init.source} was trained on since {run.path} was to begin from it; name the "
+            "checkpoint's folder itself, and another run folder"
+        )
+    tensors, parts, classes = transferred(source, config)
+    facts: dict[str, Any] = {
+        "source": config.init.source,
+        "source_step": source.step,
+        "parts": [vars(part) for part in parts],
+        "known_classes": len(classes.known) - classes.known.count(None),
+    }
+    append_records(run.log_path, {"kind": "init", "step": 0, "images": 0, **facts})
+    run.save(0, tensors, config=config, keep=1, facts={"images": 0, "init": facts})
+    images = source.manifest.get("images", 0)
+    lines = [f"Beginning from {source.path} ({images:,} images)", *(part.said() for part in parts)]
+    return lines + _said_of_classes(classes, config.data.class_names)
+
+
+def transferred(
+    source: Checkpoint, config: RunConfig
+) -> tuple[dict[str, State], list[Part], Classes]:
+    """Fit a checkpoint's networks and optimisers into another configuration's.
+
+    Args:
+        source: where from; without a discriminator, the new one is fresh.
+        config: of the new run; its sizes are best those of `sagan.config.resized`.
+
+    Returns:
+        What a checkpoint holds, by file; how G and D came over; and the classes.
+
+    Raises:
+        ValueError: the networks are of another family.
+        CheckpointError: the checkpoint is damaged.
+    """
+    old = source.config
+    if old.network.family != config.network.family:
+        raise ValueError(f"{source.path} holds networks of the {old.network.family} family")
+    names = [c.data.class_names[: c.network.classes] for c in (old, config)]
+    classes = Classes.by_name(*names)
+    added = len(discriminator_stages(config.network)) - len(discriminator_stages(old.network))
+    files = {name: source.tensors(name) if source.has(name) else {} for name in _FILES}
+    seed = config.training.seed
+    generator = build_generator(config.network, seed=seed)
+    discriminator = build_discriminator(config.network, seed=seed)
+    g = _Fitting.of("G", generator, files["generator"], classes, 0)
+    d = _Fitting.of("D", discriminator, files["discriminator"], classes, added)
+    tensors = {name: g.state(files[name]) for name in ("generator", "ema")}
+    if g.part.fresh:
+        for name, state in tensors.items():
+            tensors[name] = _with_fresh_statistics(g, state, config)
+    tensors["discriminator"] = d.state(files["discriminator"])
+    tensors["g_optimizer"] = g.moments(files["g_optimizer"])
+    tensors["d_optimizer"] = d.moments(files["d_optimizer"])
+    return tensors, [g.part, d.part], classes
+
+
+@dataclass(frozen=True)
+class _Fitting:
+    """Which of an old network's tensors become which of a new one's.
+
+    Args:
+        network: the new one, fresh.
+        classes: old and new.
+        names: for each tensor that comes over, the old name.
+        excess: for each spectrally normalised weight of them, how often its norm is a fresh one's.
+        part: all that in words.
+    """
+
+    network: Generator | Discriminator
+    classes: Classes
+    names: Mapping[str, str]
+    excess: Mapping[str, float]
+    part: Part
+
+    @classmethod
+    def of(
+        cls,
+        letter: Literal["G", "D"],
+        network: Generator | Discriminator,
+        old: State,
+        classes: Classes,
+        added: int,
+    ) -> "_Fitting":
+        """Fit module by module; a block's number grows by those added at the image end."""
+        fresh = network.state_dict()
+        modules = dict.fromkeys(map(_module, old))
+        old = reclassed(old, classes, fresh)
+        by_module: dict[str, list[str]] = {}
+        for name in fresh:
+            by_module.setdefault(_module(name), []).append(name)
+        names: dict[str, str] = {}
+        kept: dict[str, str] = {}
+        for module, members in by_module.items():
+            before = _module_before(module, added)
+            found = {name: before + name.removeprefix(module) for name in members}
+            if all(o in old and old[o].shape == fresh[n].shape for n, o in found.items()):
+                names |= found
+                kept[module] = before
+            else:
+                _pass_through(network.get_submodule(module))
+        sizes = {name: p.numel() for name, p in network.named_parameters()}
+        part = Part(
+            name=letter,
+            kept=tuple(kept),
+            fresh=tuple(module for module in by_module if module not in kept),
+            left=tuple(module for module in modules if module not in kept.values()),
+            share=sum(sizes[name] for name in names if name in sizes) / sum(sizes.values()),
+        )
+        normalised = {
+            f"{name}.layer.weight"
+            for name, module in network.named_modules()
+            if isinstance(module, SpectralNorm)
+        }
+        excess = {
+            name: (old[names[name]].norm() / fresh[name].norm()).item()
+            for name in normalised & names.keys()
+        }
+        return cls(network, classes, names, excess, part)
+
+    def state(self, old: State) -> State:
+        """Fit the old network's weights and buffers, raw or averaged; the rest is fresh."""
+        fresh = self.network.state_dict()
+        old = reclassed(old, self.classes, fresh)
+        state = {name: tensor.clone() for name, tensor in fresh.items()}
+        state |= {name: old[before] for name, before in self.names.items()}
+        state |= {name: state[name] / excess for name, excess in self.excess.items()}
+        return state
+
+    def moments(self, old: State) -> State:
+        """Fit Adam's state; of fresh parameters there is none."""
+        old = reclassed_moments(old, self.classes)
+        moments = {}
+        for name, _ in self.network.named_parameters():
+            if name in self.names:
+                excess = self.excess.get(name, 1.0)
+                for kind, factor in (("exp_avg", excess), ("exp_avg_sq", excess**2), ("step", 1)):
+                    before = f"{self.names[name]}.{kind}"
+                    if before in old:
+                        moments[f"{name}.{kind}"] = old[before] * factor
+        return moments
+
+
+def _pass_through(block: nn.Module) -> None:
+    """Let a fresh block that changes no width begin by handing its input on, bar its map's size."""
+    if not isinstance(block, GeneratorBlock | DiscriminatorBlock) or block.shortcut is None:
+        return
+    shortcut = block.shortcut
+    conv = shortcut.layer if isinstance(shortcut, SpectralNorm) else shortcut
+    assert isinstance(conv, nn.Conv2d)
+    if conv.in_channels != conv.out_channels:
+        return
+    assert conv.bias is not None
+    nn.init.dirac_(conv.weight)
+    nn.init.zeros_(conv.bias)
+    power_iteration(shortcut, steps=1)
+    if isinstance(block, GeneratorBlock):
+        norm = block.norm2.norm
+        if isinstance(norm, ConditionalBatchNorm):
+            nn.init.constant_(norm.gain.weight, _BRANCH - 1)
+        else:
+            nn.init.constant_(norm.weight, _BRANCH)
+
+
+def _module(name: str) -> str:
+    """The part of a network that is kept or made whole: a block, an attention layer, a layer."""
+    first, second, *_ = name.split(".")
+    return f"{first}.{second}" if second.isdecimal() else first
+
+
+def _module_before(module: str, added: int) -> str:
+    """Where a module stood in a network that has got so many blocks more at its image end."""
+    kind, _, number = module.partition(".")
+    if not number or not added:
+        return module
+    if kind == "blocks" and number == "0" and added > 0:
+        return module  # the one that sees images is of a kind of its own
+    return f"{kind}.{int(number) - added}"
+
+
+def _with_fresh_statistics(fitting: _Fitting, state: State, config: RunConfig) -> State:
+    """Work out the batch-norm statistics of what is fresh; others stay."""
+    generator = fitting.network
+    generator.load_state_dict(state)
+    standing_statistics(
+        generator,
+        config.network,
+        batches=_STATISTICS_BATCHES,
+        batch_size=_STATISTICS_BATCH_SIZE,
+        seed=config.training.seed,
+    )
+    fresh = {name: tensor.clone() for name, tensor in generator.state_dict().items()}
+    return {**fresh, **{name: state[name] for name in fitting.names}}
+
+
+def _said_of_classes(classes: Classes, names: Sequence[str]) -> list[str]:
+    if classes.same:
+        return []
+    if not classes.known:
+        return [f"Classes: the {classes.before} there were are left out; their mean is kept"]
+    pairs = list(zip(names, classes.known, strict=True))
+    known = [name for name, label in pairs if label is not None]
+    new = [name for name, label in pairs if label is None]
+    said = [f"by name {_few(known)}"] if known else []
+    if new:
+        said.append(f"new: {_few(new)}")
+    return [f"Classes: {'; '.join(said)}"]
+
+
+def _few(names: Sequence[str]) -> str:
+    """Name some, and say how many there are.
+
+    Example:
+        >>> _few([str(i) for i in range(100)])
+        '0, 1, 2, 3, 4, 5, 6, 7, ... (100)'
+    """
+    more = ["..."] if len(names) > _MOST_NAMES else []
+    return f"{', '.join([*names[:_MOST_NAMES], *more])} ({len(names)})"
