@@ -11,6 +11,7 @@ from sagan.config.network import (
 from sagan.config.run_config import (
     AugmentKind,
     DataConfig,
+    GrowthStage,
     InitConfig,
     Loss,
     Precision,
@@ -28,6 +29,7 @@ __all__ = [
     "AugmentKind",
     "DataConfig",
     "Family",
+    "GrowthStage",
     "Init",
     "InitConfig",
     "Loss",

@@ -8,6 +8,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Literal, get_args
 
 from sagan.config.checks import require, require_at_least, require_choice
@@ -206,6 +207,31 @@ class InitConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GrowthStage:
+    """A size that a growing run is trained at before its own.
+
+    Args:
+        resolution: image side in pixels, smaller than the next stage's.
+        images: real images shown to the discriminator at this size.
+        batch_size, g_lr, d_lr: as in `TrainingConfig`, at this size.
+    """
+
+    resolution: int
+    images: int
+    batch_size: int
+    g_lr: float
+    d_lr: float
+
+    def __post_init__(self) -> None:
+        require_choice("resolution", self.resolution, RESOLUTIONS_PX)
+        require_at_least("images", self.images, 1)
+        require_at_least("batch_size", self.batch_size, 1)
+        for name in ("g_lr", "d_lr"):
+            value = getattr(self, name)
+            require(0 < value < math.inf, f"{name} must be positive, not {value}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """Everything that makes a run what it is, kept as `config.json` in its folder.
 
@@ -215,6 +241,10 @@ class RunConfig:
         training: how they are trained.
         data: where the images come from, and their classes' names.
         init: the run that this one began from, if any.
+        growth: the smaller sizes that it is trained at first, smallest first.
+
+    Raises:
+        ValueError: the sizes of `growth` do not grow up to the network's.
 
     Example:
         >>> RunConfig(network=NetworkConfig(resolution=64)).network.resolution
@@ -226,6 +256,20 @@ class RunConfig:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     data: DataConfig = field(default_factory=DataConfig)
     init: InitConfig = field(default_factory=InitConfig)
+    growth: tuple[GrowthStage, ...] = ()
+
+    def __post_init__(self) -> None:
+        sizes = [*(stage.resolution for stage in self.growth), self.network.resolution]
+        require(
+            all(small < large for small, large in pairwise(sizes)),
+            f"a run grows from small to large, not through {', '.join(map(str, sizes))} px",
+        )
+        for stage in self.growth:
+            require(
+                stage.batch_size % self.training.accumulate == 0,
+                f"batch_size {stage.batch_size} at {stage.resolution} px does not divide into "
+                f"{self.training.accumulate} micro-batches",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,7 +308,7 @@ def to_dict(config: Any) -> Any:
     """
     if dataclasses.is_dataclass(config):
         return {f.name: to_dict(getattr(config, f.name)) for f in dataclasses.fields(config)}
-    return list(config) if isinstance(config, tuple) else config
+    return [to_dict(item) for item in config] if isinstance(config, tuple) else config
 
 
 def run_config_from_dict(values: Mapping[str, Any]) -> RunConfig:
@@ -284,22 +328,29 @@ def run_config_from_dict(values: Mapping[str, Any]) -> RunConfig:
         "data": DataConfig,
         "init": InitConfig,
     }
-    unknown = set(values) - {"preset", *sections}
+    unknown = set(values) - {"preset", "growth", *sections}
     require(not unknown, f"unknown configuration section: {', '.join(sorted(unknown))}")
     built = {name: _section(cls, values.get(name, {}), name) for name, cls in sections.items()}
     name = values.get("preset", "")
     require(isinstance(name, str), f"preset must be a text, not {name!r}")
-    return RunConfig(preset=name, **built)
+    growth = values.get("growth", [])
+    require(isinstance(growth, list | tuple), f"growth must be a list, not {growth!r}")
+    stages = tuple(_section(GrowthStage, stage, f"growth[{i}]") for i, stage in enumerate(growth))
+    return RunConfig(preset=name, **built, growth=stages)
 
 
 def _section(cls: type, values: Any, name: str) -> Any:
     require(isinstance(values, Mapping), f"configuration section {name} is not an object")
-    defaults = {f.name: f.default for f in dataclasses.fields(cls)}
-    unknown = set(values) - set(defaults)
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    unknown = set(values) - set(fields)
     require(not unknown, f"unknown configuration in {name}: {', '.join(sorted(unknown))}")
+    needed = [key for key, f in fields.items() if f.default is dataclasses.MISSING]
+    missing = [key for key in needed if key not in values]
+    require(not missing, f"{name} lacks {', '.join(missing)}")
     arguments = {}
     for key, value in values.items():
-        expected = type(defaults[key])
+        default = fields[key].default
+        expected: Any = fields[key].type if default is dataclasses.MISSING else type(default)
         if expected is tuple and isinstance(value, list | tuple):
             items = _ITEMS[key]
             require(
@@ -335,6 +386,8 @@ def differences(old: RunConfig, new: RunConfig) -> list[str]:
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in values.items():
+        if isinstance(value, list) and value and isinstance(value[0], Mapping):
+            value = {str(i): item for i, item in enumerate(value)}
         flat |= (
             _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
         )

@@ -5,12 +5,13 @@ Dimensions: i images, c channels, h w the image's sides.
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+_AT_A_TIME = 1024
 Split = Literal["train", "test"]
 LeftOut = tuple[str, str]  # name, reason
 
@@ -40,6 +41,31 @@ class ImageDataset:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def at(self, resolution: int) -> "ImageDataset":
+        """The same images at a smaller size: means of blocks of pixels, rounded.
+
+        Raises:
+            ValueError: the size does not divide that of the images.
+
+        Example:
+            >>> images = np.array([[[[0, 10], [20, 30]]]], np.uint8)
+            >>> ImageDataset(images, None, ()).at(1).images.tolist()
+            [[[[15]]]]
+        """
+        side = self.images.shape[-1]
+        if resolution == side:
+            return self
+        if resolution < 1 or side % resolution:
+            raise ValueError(f"images of {side} px cannot be made {resolution} px by whole blocks")
+        i, c = self.images.shape[:2]
+        small = np.empty((i, c, resolution, resolution), np.uint8)
+        block = side // resolution
+        for start in range(0, i, _AT_A_TIME):  # so that a mapped file is never in memory whole
+            part = self.images[start : start + _AT_A_TIME]
+            blocks = part.reshape(-1, c, resolution, block, resolution, block)
+            small[start : start + len(part)] = blocks.mean((3, 5)).round()
+        return replace(self, images=small)
 
 
 def fingerprint_of(

@@ -19,6 +19,7 @@ import safetensors.torch
 from torch import Tensor
 
 from sagan.config import RunConfig, run_config_from_dict
+from sagan.config.growth import stage_config
 from sagan.errors import CheckpointError
 from sagan.files import TEMPORARY, sync_folder, write_durably
 from sagan.version import __version__
@@ -45,9 +46,19 @@ class Checkpoint:
         return int(self.manifest["step"])
 
     @property
-    def config(self) -> RunConfig:
+    def run_config(self) -> RunConfig:
         """The configuration of the run that wrote it."""
         return run_config_from_dict(self.manifest["config"])
+
+    @property
+    def stage(self) -> int:
+        """The stage of a growing run that wrote it, from 0; the last one is the run's own size."""
+        return int(self.manifest.get("stage", 0))
+
+    @property
+    def config(self) -> RunConfig:
+        """The configuration of what it holds: of a growing run, that of its stage."""
+        return stage_config(self.run_config, self.stage)
 
     def has(self, name: str) -> bool:
         """Whether there is a file of this name (without ending); an imported run may lack D."""

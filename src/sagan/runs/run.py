@@ -175,7 +175,7 @@ class Run:
         Raises:
             ValueError: it differs in anything but a larger number of images.
         """
-        old = checkpoint.config
+        old = checkpoint.run_config
         if not old.data.source:  # imported: its first training chooses data and how to train
             old = replace(old, data=config.data, training=config.training)
         if not config.data.fingerprint:  # older than fingerprints

@@ -44,13 +44,19 @@ class BatchSource:
         config: of the run.
         share: this process's part.
         device: where batches go; small data sets are kept there whole.
+        stage: of a growing run; each has random numbers of its own.
 
     Raises:
         ValueError: the batch is larger than the data, or does not divide into equal shares.
     """
 
     def __init__(
-        self, dataset: ImageDataset, config: RunConfig, share: Share, device: torch.device
+        self,
+        dataset: ImageDataset,
+        config: RunConfig,
+        share: Share,
+        device: torch.device,
+        stage: int = 0,
     ) -> None:
         training = config.training
         rows = _permuted(len(dataset), training.seed)
@@ -67,7 +73,7 @@ class BatchSource:
                 f"batch size {training.batch_size} does not divide into {training.accumulate} "
                 f"micro-batches on {share.world_size} devices"
             )
-        self._config, self._share, self._device = config, share, device
+        self._config, self._share, self._device, self._stage = config, share, device, stage
         self._conditional = config.network.classes > 0
         self._images = dataset.images  # a read-only map, where large: only rows are made tensors
         self._on_device: Tensor | None = None
@@ -90,6 +96,7 @@ class BatchSource:
         What is held out stays held out.
         """
         seed = self._config.training.seed
+        seed = derive_seed(seed, "stage", self._stage) if self._stage else seed
         self._seed = derive_seed(seed, "retry", retry) if retry else seed
         self._order = DataOrder(len(self._trained_on), seed=self._seed)
         held = max(1, len(self._held_out))

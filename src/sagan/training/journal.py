@@ -5,6 +5,7 @@ the log again on resuming, so it is then where it was.
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -27,7 +28,7 @@ class Journal:
     Args:
         run: the run folder.
         config: of the run.
-        images_per_step: real images a generator step.
+        images_at: real images shown by a step of this stage.
         step: where this call starts; records of later steps, to be run again, are dropped.
         total: images to train for.
         progress: show it on stderr.
@@ -40,7 +41,7 @@ class Journal:
         run: Run,
         config: RunConfig,
         *,
-        images_per_step: int,
+        images_at: Callable[[int], int],
         step: int,
         total: int,
         progress: bool,
@@ -48,12 +49,12 @@ class Journal:
         writes: bool,
     ) -> None:
         self._run, self._config, self._writes = run, config, writes
-        self._images_per_step = images_per_step
+        self._images_at = images_at
         self._tensorboard = tensorboard and writes
         self._board: Board | None = None
         self._curves = CurveDrawer(run.path / "curves.png")
         self._watch = Watch(config)
-        self.meter = Meter(total, step * images_per_step, enabled=progress and writes)
+        self.meter = Meter(total, images_at(step), enabled=progress and writes)
         self.rewind(step)
         self._began_sec = time.monotonic()
         before = [r for r in read_records(run.log_path) if "elapsed" in r] if writes else []
@@ -62,7 +63,7 @@ class Journal:
     def rewind(self, step: int) -> None:
         """Drop the records of later steps, and be as if they had not been."""
         self._watch = Watch(self._config)
-        self.meter.restart(step * self._images_per_step)
+        self.meter.restart(self._images_at(step))
         if not self._writes:
             return
         kept = self._sound_records(step)
@@ -71,7 +72,7 @@ class Journal:
         if self._tensorboard:
             if self._board is not None:
                 self._board.close()
-            images = step * self._images_per_step
+            images = self._images_at(step)
             self._board = Board(self._run.path / "tensorboard", images=images)
 
     def _sound_records(self, step: int) -> list[Record]:
@@ -114,7 +115,7 @@ class Journal:
         """Write a record, and what the watch says to it."""
         if not self._writes:
             return
-        head = {"step": step, "images": step * self._images_per_step}
+        head = {"step": step, "images": self._images_at(step)}
         elapsed = self._elapsed_before_sec + time.monotonic() - self._began_sec
         clock = {"time": round(time.time(), 3), "elapsed": round(elapsed, 3)}
         record = {"kind": kind, **head, **clock, **values}
@@ -131,7 +132,7 @@ class Journal:
 
     def grid(self, samples: Tensor, *, columns: int, step: int) -> None:
         """Keep samples, uint8 `b c h w`, as a grid."""
-        images = step * self._images_per_step
+        images = self._images_at(step)
         picture = image_grid(samples, columns)
         picture.save(self._run.samples_path / f"images-{images:010d}.png")
         if self._board is not None:

@@ -7,7 +7,7 @@ same build and machine; so does a run that failed and was taken back, for its re
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from sagan.config import RunConfig, Runtime
+from sagan.config.growth import Stage, stages_of
 from sagan.data import ImageDataset
 from sagan.errors import TrainingFailure, gave_up
 from sagan.models.standing import average_statistics
@@ -26,7 +27,7 @@ from sagan.training.batches import BatchSource, Share
 from sagan.training.diagnostics import GRID_COLUMNS, Viewer
 from sagan.training.engine import Engine
 from sagan.training.evaluation import Scorer
-from sagan.training.finetune import begin
+from sagan.training.finetune import begin, transferred
 from sagan.training.journal import Journal
 from sagan.training.memory import Fit, is_out_of_memory
 from sagan.training.schedule import Schedule
@@ -94,13 +95,33 @@ def train(
     warning = fit.check()
     engine.launch()
     main = engine.rank == 0
+    stages = stages_of(config)
     with fit.explained():
-        trainer = _Trainer(config, runtime, run, engine, dataset)
+        trainer = _Trainer(config, stages, _stage_of(run, stages), runtime, run, engine, dataset)
         with run.lock() if main else nullcontext(), StopSignals() as stop:
             began = _prepare_folder(run, config, dataset) if main else []
             engine.barrier()
-            with trainer.resume(warning, engine.fallback, *began, progress=progress):
-                return trainer.train(stop)
+            notes = [warning, engine.fallback, *began]
+            while True:
+                with trainer.resume(*notes, progress=progress):
+                    result = trainer.train(stop)
+                if result is not None:
+                    return result
+                runtime, notes = trainer.runtime, []
+                del trainer  # not the networks of two stages at once
+                stage = _stage_of(run, stages)
+                trainer = _Trainer(config, stages, stage, runtime, run, engine, dataset)
+
+
+def _stage_of(run: Run, stages: Sequence[Stage]) -> int:
+    """The stage to train next: the newest sound checkpoint's, or the one after it."""
+    checkpoint, _ = run.newest_sound_checkpoint()
+    return 0 if checkpoint is None else _stage_after(checkpoint, stages)
+
+
+def _stage_after(checkpoint: Checkpoint, stages: Sequence[Stage]) -> int:
+    ended = checkpoint.step >= stages[checkpoint.stage].last_step
+    return min(checkpoint.stage + ended, len(stages) - 1)
 
 
 def _prepare_folder(run: Run, config: RunConfig, dataset: ImageDataset) -> list[str]:
@@ -113,21 +134,34 @@ def _prepare_folder(run: Run, config: RunConfig, dataset: ImageDataset) -> list[
 
 
 class _Trainer:
-    """One call of `train`. Nothing is written before `resume`."""
+    """One stage of a call of `train`. Nothing is written before `resume`."""
 
     journal: Journal
+    grown_from = 0  # px of the stage before, if the state was grown from it just now
+    notes: Sequence[str] = ()  # of growing
 
     def __init__(
-        self, config: RunConfig, runtime: Runtime, run: Run, engine: Engine, dataset: ImageDataset
+        self,
+        run_config: RunConfig,
+        stages: Sequence[Stage],
+        index: int,
+        runtime: Runtime,
+        run: Run,
+        engine: Engine,
+        dataset: ImageDataset,
     ) -> None:
-        self.config, self.runtime, self.run, self.engine = config, runtime, run, engine
-        self.schedule = Schedule(config.training)
-        self.batches = BatchSource(
-            dataset, config, Share(engine.rank, engine.world_size), engine.device
-        )
+        config = stages[index].config
+        self.run_config, self.stages, self.index, self.config = run_config, stages, index, config
+        self.runtime, self.run, self.engine = runtime, run, engine
+        self.schedule = Schedule(stages, index)
+        dataset = dataset.at(config.network.resolution)
+        share = Share(engine.rank, engine.world_size)
+        self.batches = BatchSource(dataset, config, share, engine.device, index)
         batch_size = config.training.batch_size // config.training.accumulate // engine.world_size
         self.viewer = Viewer(config.network, dataset, batch_size=batch_size)
-        self.scorer = Scorer(config, dataset) if config.training.evaluate_every else None
+        # only the last stage's images are those that the run is for
+        evaluates = config.training.evaluate_every and index == len(stages) - 1
+        self.scorer = Scorer(config, dataset) if evaluates else None
         self.state = new_state(config, runtime, engine)
 
     @contextmanager
@@ -138,14 +172,16 @@ class _Trainer:
         """
         checkpoint, faults = self.run.checkpoint_to_resume()
         if checkpoint is not None:
-            self.run.check_unedited(self.config, checkpoint)
-            restore(self.state, checkpoint)
+            self.run.check_unedited(self.run_config, checkpoint)
+            self._restore(checkpoint)
         self.journal = Journal(
             self.run,
             self.config,
-            images_per_step=self.schedule.images_per_step,
+            images_at=self.schedule.images,
             step=self.state.step,
-            total=self.schedule.images(self.schedule.last_step),
+            total=max(
+                self.run_config.training.images, self.schedule.images(self.schedule.last_step)
+            ),
             progress=progress,
             tensorboard=self.runtime.tensorboard,
             writes=self.main,
@@ -176,8 +212,21 @@ class _Trainer:
         """Whether this process writes."""
         return self.engine.rank == 0
 
-    def train(self, stop: StopSignals) -> TrainResult:
-        """Run steps until done or stopped; always end on a checkpoint."""
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        """Go to a checkpoint of this stage, or grow from one of a stage before."""
+        grown = None
+        if checkpoint.stage < self.index:
+            grown, parts, _ = transferred(checkpoint, self.config)
+            self.grown_from = checkpoint.config.network.resolution
+            self.notes = [part.said() for part in parts]
+        restore(self.state, checkpoint, grown)
+
+    def train(self, stop: StopSignals) -> TrainResult | None:
+        """Run steps until done or stopped; always end on a checkpoint.
+
+        Returns:
+            How training ended; None where it goes on with another stage.
+        """
         last_step = self.schedule.last_step
         if self.state.step < last_step:
             self._record_start()
@@ -186,25 +235,28 @@ class _Trainer:
         while self.state.step < last_step:
             try:
                 self._step()
-                if self.state.step % self.schedule.log_steps == 0:
+                if self.schedule.log_due(self.state.step):
                     self._log()
                 due = self.schedule.snapshot_due(self.state.step)
                 exit_code = self._asked_to_stop(stop)
                 if due or exit_code:
                     self._snapshot(with_pictures=due)
             except TrainingFailure as failure:
-                self._go_back(failure)
-                continue
+                if self._go_back(failure):
+                    continue
+                return None
             if exit_code or self.state.step == last_step:
                 self.journal.draw(now=True)
                 break
         self.engine.barrier()
+        if not exit_code and self.index < len(self.stages) - 1:
+            return None
         return TrainResult(self.images, exit_code, self.engine.rank)
 
     def _asked_to_stop(self, stop: StopSignals) -> int:
         """The exit code that a signal to any process asks for; 0 without, or when all is done."""
         due = self.engine.world_size == 1 or self.state.step % _STOP_ASKED_EVERY_STEPS == 0
-        unfinished = self.state.step < self.schedule.last_step
+        unfinished = self.images < self.run_config.training.images
         return stop.exit_code(self.engine) if due and unfinished else 0
 
     def _step(self) -> None:
@@ -307,17 +359,29 @@ class _Trainer:
         if state.augmentation is not None:
             facts["augmentation"] = {"p": state.augmentation.p.item()}
         tensors, keep = state_tensors(state), self.config.training.keep
-        self.run.save(state.step, tensors, config=self.config, keep=keep, facts=facts)
+        if self.run_config.growth:
+            facts["stage"] = self.index
+        self.run.save(state.step, tensors, config=self.run_config, keep=keep, facts=facts)
         if self.scorer is not None:
             self.run.settle_best(self.scorer.metric, self.scorer.better)
 
-    def _go_back(self, failure: TrainingFailure) -> None:
-        """Go on from the last good checkpoint with other random numbers, or give up."""
+    def _go_back(self, failure: TrainingFailure) -> bool:
+        """Go on from the last good checkpoint with other random numbers, or give up.
+
+        Returns:
+            False where that checkpoint is of a stage before, which is to be gone on with.
+        """
         failed, retry = self.images, self.state.retry + 1
         if retry > self.runtime.rollback:
             self.journal.draw(now=True)
             raise gave_up(failure, images=self.images, retries=self.state.retry)
-        checkpoint = self._rebuild(retry, without_alarms=True)
+        checkpoint, _ = self.run.newest_sound_checkpoint(without_alarms=True)
+        stays = self.index == (_stage_after(checkpoint, self.stages) if checkpoint else 0)
+        if stays:
+            self._rebuild(retry, checkpoint)
+        else:
+            self.state.step = checkpoint.step if checkpoint else 0
+        self.engine.barrier()  # all have read what may be dropped now
         if self.main:
             self.run.drop_newer(checkpoint)
         self.journal.rewind(self.state.step)
@@ -326,23 +390,22 @@ class _Trainer:
             f"at {failed:,} images: {failure}. Going on from {self.images:,} with other random "
             f"numbers (retry {retry} of {self.runtime.rollback})."
         )
+        return stays
 
-    def _rebuild(self, retry: int, *, without_alarms: bool) -> Checkpoint | None:
-        """Make the state anew and take it to the newest checkpoint, which is returned."""
+    def _rebuild(self, retry: int, checkpoint: Checkpoint | None) -> None:
+        """Make the state anew and take it to a checkpoint."""
         del self.state  # not two of them on the device
         self.state = new_state(self.config, self.runtime, self.engine)
-        checkpoint, _ = self.run.newest_sound_checkpoint(without_alarms=without_alarms)
         if checkpoint is not None:
-            restore(self.state, checkpoint)
+            self._restore(checkpoint)
         self._set_retry(retry)
-        self.engine.barrier()  # all have read what may be dropped now
-        return checkpoint
 
     def _stop_compiling(self, error: Exception) -> None:
         """Go back to the newest checkpoint, as resuming does, and on from there uncompiled."""
         # not from the failed step: it may have changed a part of the state
         self.runtime = replace(self.runtime, compile=False)
-        self._rebuild(self.state.retry, without_alarms=False)
+        checkpoint, _ = self.run.newest_sound_checkpoint()
+        self._rebuild(self.state.retry, checkpoint)
         self.journal.rewind(self.state.step)
         reason = " ".join(str(error).split())[:_REASON_CHARACTERS]
         self.journal.meter.say(

@@ -1,25 +1,29 @@
 """When what is due: everything is asked for in images, and done at steps."""
 
-import math
+from collections.abc import Sequence
 
-from sagan.config import TrainingConfig
+from sagan.config.growth import Stage, images_at
 
 
 class Schedule:
-    """The steps of a run at which there is something to do besides stepping.
-
-    Args:
-        training: amounts in images.
+    """The steps of a run's stage at which there is something to do besides stepping.
 
     Example:
-        >>> schedule = Schedule(TrainingConfig(images=100, batch_size=16, snapshot_every=32))
+        >>> from sagan.config import RunConfig, TrainingConfig
+        >>> from sagan.config.growth import stages_of
+        >>> training = TrainingConfig(images=100, batch_size=16, snapshot_every=32)
+        >>> schedule = Schedule(stages_of(RunConfig(training=training)))
         >>> schedule.last_step, [step for step in range(1, 8) if schedule.snapshot_due(step)]
         (7, [2, 4, 6, 7])
     """
 
-    def __init__(self, training: TrainingConfig) -> None:
-        self.images_per_step = training.batch_size * training.d_steps
-        self.last_step = math.ceil(training.images / self.images_per_step)
+    def __init__(self, stages: Sequence[Stage], index: int = 0) -> None:
+        stage = stages[index]
+        self._stages = stages
+        training = stage.config.training
+        self.images_per_step = stage.images_per_step
+        self.last_step = stage.last_step
+        self._first_step = stage.first_step
         self.log_steps = self._steps(training.log_every)
         self._snapshot_steps = self._steps(training.snapshot_every)
         self._evaluate_every = training.evaluate_every
@@ -28,12 +32,16 @@ class Schedule:
         return max(1, images // self.images_per_step)
 
     def images(self, step: int) -> int:
-        """Real images shown to the discriminator in so many steps."""
-        return step * self.images_per_step
+        """Real images shown to the discriminator in so many steps of the run."""
+        return images_at(self._stages, step)
+
+    def log_due(self, step: int) -> bool:
+        """Whether to log after a step."""
+        return (step - self._first_step) % self.log_steps == 0
 
     def snapshot_due(self, step: int) -> bool:
         """Whether to look at everything and save it after a step."""
-        due = step == self.last_step or step % self._snapshot_steps == 0
+        due = step == self.last_step or (step - self._first_step) % self._snapshot_steps == 0
         return due or self.evaluation_due(step)
 
     def evaluation_due(self, step: int) -> bool:

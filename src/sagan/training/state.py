@@ -119,17 +119,22 @@ def weights_and_gradients(state: TrainState) -> dict[str, dict[str, Tensor]]:
     return groups
 
 
-def restore(state: TrainState, checkpoint: Checkpoint) -> None:
+def restore(
+    state: TrainState,
+    checkpoint: Checkpoint,
+    files: Mapping[str, Mapping[str, Tensor]] | None = None,
+) -> None:
     """Put a checkpoint's content into a state made for the same configuration.
 
     Args:
         state: changed in place.
         checkpoint: where from.
+        files: its tensors, fitted into larger networks; None takes them as they are.
 
     Raises:
         CheckpointError: a file is damaged; the state is then not to be used.
     """
-    files = {name: checkpoint.tensors(name) for name in state_tensors(state)}
+    files = files or {name: checkpoint.tensors(name) for name in state_tensors(state)}
     state.generator.load_state_dict(files["generator"])
     state.discriminator.load_state_dict(files["discriminator"])
     state.ema.network.load_state_dict(files["ema"])

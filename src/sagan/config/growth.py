@@ -1,0 +1,90 @@
+"""Growing runs: trained at small sizes first, each with the networks grown from those before.
+
+A run's stages are its sizes in order. Steps and images are counted on from stage to stage.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from sagan.config.resized import resized
+from sagan.config.run_config import RunConfig
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One size of a run, and where it lies in it.
+
+    Args:
+        index: from 0; the last one is the run's own size.
+        config: as a run of this stage alone would have it: its networks, batch and learning rates.
+        first_step, first_images: how far the run is when the stage begins.
+        last_step: the step that the stage ends with.
+    """
+
+    index: int
+    config: RunConfig
+    first_step: int
+    first_images: int
+    last_step: int
+
+    @property
+    def images_per_step(self) -> int:
+        """Real images of one generator step."""
+        return self.config.training.batch_size * self.config.training.d_steps
+
+
+def stages_of(config: RunConfig) -> list[Stage]:
+    """List a run's stages; a run that does not grow has one.
+
+    Raises:
+        ValueError: the images are all shown at the smaller sizes.
+
+    Example:
+        >>> from sagan.config import GrowthStage, NetworkConfig, TrainingConfig
+        >>> small = GrowthStage(resolution=8, images=640, batch_size=64, g_lr=1e-3, d_lr=1e-3)
+        >>> config = RunConfig(
+        ...     network=NetworkConfig(resolution=16),
+        ...     training=TrainingConfig(images=1280, batch_size=32),
+        ...     growth=(small,),
+        ... )
+        >>> [(s.config.network.resolution, s.first_images, s.last_step) for s in stages_of(config)]
+        [(8, 0, 10), (16, 640, 30)]
+    """
+    stages: list[Stage] = []
+    step = images = 0
+    for index in range(len(config.growth) + 1):
+        own = stage_config(config, index)
+        per_step = own.training.batch_size * own.training.d_steps
+        if index < len(config.growth):
+            end = images + config.growth[index].images
+        else:
+            end = config.training.images
+            if end <= images and config.growth:
+                raise ValueError(
+                    f"{end:,} images are all shown at smaller sizes ({images:,}); "
+                    "ask for more --images, or for fewer at the sizes of --grow"
+                )
+        last_step = step + math.ceil((end - images) / per_step)
+        stages.append(Stage(index, own, step, images, last_step))
+        images += (last_step - step) * per_step
+        step = last_step
+    return stages
+
+
+def images_at(stages: Sequence[Stage], step: int) -> int:
+    """Real images shown to the discriminator by a step of a run."""
+    stage = next(stage for stage in reversed(stages) if stage.first_step <= step)
+    return stage.first_images + (step - stage.first_step) * stage.images_per_step
+
+
+def stage_config(config: RunConfig, index: int) -> RunConfig:
+    """The configuration of one stage alone."""
+    if index == len(config.growth):
+        return replace(config, growth=())
+    stage = config.growth[index]
+    training = replace(
+        config.training, batch_size=stage.batch_size, g_lr=stage.g_lr, d_lr=stage.d_lr
+    )
+    network = resized(config.network, stage.resolution)
+    return replace(config, network=network, training=training, growth=())
