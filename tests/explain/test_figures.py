@@ -9,7 +9,7 @@ from PIL import Image
 from torch import nn
 
 from sagan.config import NetworkConfig
-from sagan.explain import explain_image
+from sagan.explain import explain_latents
 from sagan.explain.figures import attention_figure
 from sagan.models import build_discriminator, build_generator
 
@@ -38,7 +38,7 @@ def explained(request):
     for layer in [*generator.attention.values(), *discriminator.attention.values()]:
         plant(layer)
     z = torch.randn(1, 8, generator=torch.Generator().manual_seed(0))
-    return explain_image(generator, discriminator, z, None, points=POINTS)
+    return explain_latents(generator, discriminator, z, None, points=POINTS)
 
 
 def plant(layer):
@@ -125,7 +125,7 @@ def test_a_layers_cell_and_the_picture_at_its_point_are_the_same_place(family):
     z = torch.randn(1, 8, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         picture = generator(z)
-    _, layers = explain_image(generator, discriminator, z, None, points=POINTS)
+    _, layers = explain_latents(generator, discriminator, z, None, points=POINTS)
     (g_layer,), (d_layer,) = generator.attention.values(), discriminator.attention.values()
     side = 8
     seen = []

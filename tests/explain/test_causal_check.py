@@ -9,8 +9,8 @@ import torch
 
 from sagan.config import DataConfig, RunConfig
 from sagan.explain import (
-    explain_subject,
-    generated_subjects,
+    explain_picture,
+    generated_pictures,
     intervene,
     judge,
     measure_effects,
@@ -32,27 +32,27 @@ def networks(gamma):
 
 
 def checked(pair, *, region=None, num=2):
-    subjects = generated_subjects(pair[0], CONFIG, num, seed=5)
-    layers = [explain_subject(s, *pair, points=3) for s in subjects]
+    pictures = generated_pictures(pair[0], CONFIG, num, seed=5)
+    layers = [explain_picture(p, *pair, points=3) for p in pictures]
     effects = [
-        measure_effects(s, *pair, maps, region=region)
-        for s, maps in zip(subjects, layers, strict=True)
+        measure_effects(p, *pair, maps, region=region)
+        for p, maps in zip(pictures, layers, strict=True)
     ]
-    return subjects, layers, effects
+    return pictures, layers, effects
 
 
 def test_changes_are_those_of_the_networks_run_again():
     pair = networks(0.9)
-    subjects, layers, effects = checked(pair)
-    for subject, maps, found in zip(subjects, layers, effects, strict=True):
+    pictures, layers, effects = checked(pair)
+    for picture, maps, found in zip(pictures, layers, effects, strict=True):
         assert [e.network for e in found] == ["G", "D"]
         g, d = found
         for name, change in (("gamma-0", {"gamma_scale": 0.0}), ("uniform", {"uniform": True})):
             with torch.no_grad(), intervene(pair[0], **change):
-                after = pair[0](subject.latents, subject.labels)
+                after = pair[0](picture.latents, picture.labels)
             with torch.no_grad(), intervene(pair[1], **change):
-                logit = pair[1](subject.image, subject.labels)
-            difference = (after - subject.image).abs()[0] * 127.5
+                logit = pair[1](picture.image, picture.labels)
+            difference = (after - picture.image).abs()[0] * 127.5
             assert g.changes[name].amount == pytest.approx(difference.mean().item(), rel=1e-4)
             assert torch.equal(g.changes[name].after, to_uint8(after[0]))
             cells = [(int(y * 16), int(x * 16)) for y, x in maps[1].points]
@@ -69,14 +69,14 @@ def test_changes_are_those_of_the_networks_run_again():
 
 def test_the_reference_is_how_far_other_seeds_of_the_class_lie_apart():
     pair = networks(0.9)
-    subjects, _, effects = checked(pair)
+    pictures, _, effects = checked(pair)
     z = sample_latents(range(-8, 0), 8)
-    for subject, (g, d) in zip(subjects, effects, strict=True):
+    for picture, (g, d) in zip(pictures, effects, strict=True):
         with torch.no_grad():
-            pictures = pair[0](z, subject.labels.expand(8))
-            logits = pair[1](pictures, subject.labels.expand(8))
+            others = pair[0](z, picture.labels.expand(8))
+            logits = pair[1](others, picture.labels.expand(8))
         pairs = [(i, j) for i in range(8) for j in range(i)]
-        levels = [(pictures[i] - pictures[j]).abs().mean().item() * 127.5 for i, j in pairs]
+        levels = [(others[i] - others[j]).abs().mean().item() * 127.5 for i, j in pairs]
         assert g.reference == pytest.approx(sum(levels) / len(pairs), rel=1e-4)
         apart = [abs(logits[i].item() - logits[j].item()) for i, j in pairs]
         assert d.reference == pytest.approx(max(0.01, sum(apart) / len(pairs)), rel=1e-4)
@@ -132,7 +132,7 @@ def test_the_verdict_turns_at_the_threshold(network, gamma_0, uniform, matters, 
     assert f"{THRESHOLD:.0%}" in said
 
 
-def test_the_verdict_is_the_mean_over_subjects():
+def test_the_verdict_is_the_mean_over_pictures():
     two = [effects_of(0.0, 0.0), effects_of(2 * THRESHOLD, 2 * THRESHOLD)]
     assert judge(two).matters
     assert judge(two).relative["gamma-0"] == pytest.approx(THRESHOLD)
@@ -152,7 +152,7 @@ def test_most_of_the_attention_is_hidden_and_as_many_other_keys():
 
 def test_hidden_keys_are_those_of_each_query():
     pair = networks(0.9)
-    subjects, layers, effects = checked(pair, num=1)
+    pictures, layers, effects = checked(pair, num=1)
     hidden = effects[0][0].changes["hidden-most"].hidden
     last = [maps for maps in layers[0] if maps.network == "G"][-1]
     assert torch.equal(hidden, most_and_others(last.maps[0], torch.Generator())[0])
@@ -166,8 +166,8 @@ def test_hidden_keys_are_those_of_each_query():
             for grid, maps in zip(draws, g_maps, strict=True)
         )
         with torch.no_grad(), first, second:
-            after = pair[0](subjects[0].latents, subjects[0].labels)
-        difference = (after - subjects[0].image).abs()[0, 0] * 127.5
+            after = pair[0](pictures[0].latents, pictures[0].labels)
+        difference = (after - pictures[0].image).abs()[0, 0] * 127.5
         at.append(difference[int(y * 16), int(x * 16)].item())
     assert change.at_query == pytest.approx(sum(at) / 3, rel=1e-3)
 
@@ -187,10 +187,10 @@ def test_a_region_is_hidden_in_every_layer():
 
 def test_a_real_picture_is_checked_in_the_discriminator_alone():
     pair = networks(0.9)
-    subject = generated_subjects(pair[0], CONFIG, 1)[0]
+    picture = generated_pictures(pair[0], CONFIG, 1)[0]
     weights = torch.full((1, 3), 1 / 3)
-    real = dataclasses.replace(subject, latents=None, labels=weights, seed=None, file="x.png")
-    maps = explain_subject(real, *pair, points=2)
+    real = dataclasses.replace(picture, latents=None, labels=weights, seed=None, file="x.png")
+    maps = explain_picture(real, *pair, points=2)
     (found,) = measure_effects(real, *pair, maps)
     assert found.network == "D"
     assert found.changes["gamma-0"].amount > 0

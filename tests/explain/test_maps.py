@@ -6,7 +6,7 @@ import attention_run
 import pytest
 import torch
 
-from sagan.explain import explain_image, query_points
+from sagan.explain import explain_latents, query_points
 from sagan.models import build_discriminator, build_generator
 
 NETWORK = dataclasses.replace(attention_run.NETWORK, channels=1)
@@ -27,7 +27,7 @@ def latents():
 
 
 def test_every_layer_of_both_networks_is_explained(networks, latents):
-    image, layers = explain_image(*networks, *latents, points=4)
+    image, layers = explain_latents(*networks, *latents, points=4)
     assert image.shape == (1, 16, 16)
     assert [(m.network, m.attention.height) for m in layers] == [("G", 8), ("G", 16), ("D", 8)]
     for maps in layers:
@@ -37,7 +37,7 @@ def test_every_layer_of_both_networks_is_explained(networks, latents):
 
 
 def test_maps_are_the_rows_of_the_queries_at_the_points(networks, latents):
-    _, layers = explain_image(*networks, *latents, points=5)
+    _, layers = explain_latents(*networks, *latents, points=5)
     for maps in layers:
         side = maps.attention.height
         for (y, x), drawn in zip(maps.points, maps.maps, strict=True):
@@ -47,7 +47,7 @@ def test_maps_are_the_rows_of_the_queries_at_the_points(networks, latents):
 
 def test_points_keep_their_place_in_the_picture_in_every_layer(networks, latents):
     """A point may move only to the centre of its cell: half a cell of the coarsest layer."""
-    _, layers = explain_image(*networks, *latents, points=5)
+    _, layers = explain_latents(*networks, *latents, points=5)
     places = torch.tensor([maps.points for maps in layers])
     assert (places - places[1]).abs().max() <= 0.5 / 8
 

@@ -164,7 +164,10 @@ def test_a_region_hides_the_keys_that_it_touches(hidden, size, wanted):
         ({"hidden_keys": torch.zeros(4, 4)}, "bool grid h w, not torch.float32"),
         ({"hidden_keys": torch.zeros(1, 4, 4, dtype=torch.bool)}, r"shape \(1, 4, 4\)"),
         ({"hidden_keys": torch.ones(4, 4, dtype=torch.bool)}, "hides all"),
-        ({"layers": ["attention.9"]}, "no attention layer 'attention.9'; there is attention.0"),
+        (
+            {"layers": ["attention.9"]},
+            "no attention layer 'attention.9'; known: attention.0",
+        ),
     ],
 )
 def test_bad_interventions_are_refused(case, change, said):
