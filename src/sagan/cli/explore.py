@@ -61,28 +61,24 @@ def explore(
         )
     if not all(importlib.util.find_spec(name) for name in ("fastapi", "uvicorn")):
         raise ValueError("explore needs FastAPI and uvicorn: pip install 'sagan[web]'")
-    from sagan.explain.live.server import (
-        Gate,
-        RenderQueue,
-        is_loopback,
-        make_app,
-        open_socket,
-        serve,
-    )
+    from sagan.explain.live import server
     from sagan.explain.page import assemble
 
-    if token is None and not is_loopback(host):
+    if token is None and not server.is_loopback(host):
         token = secrets.token_urlsafe(24)
-    queue, failure = RenderQueue(), []
+    queue, failure = server.RenderQueue(), []
     page = assemble({"mode": "live"}, title=run.resolve().name)
-    app = make_app(queue, page, Gate(host.lower(), token))
-    listening = open_socket(host, port)
+    app = server.make_app(queue, page, server.Gate(host.lower(), token))
+    listening = server.open_socket(host, port)
     shown = f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{listening.getsockname()[1]}/" + (f"#token={token}" if token else "")
 
     def load(stop: Callable[[], None]) -> None:
-        try:
-            queue.open(_open_studio(run, device))
+        try:  # torch is imported here, while the page is already served
+            from sagan.devices import pick_device
+            from sagan.explain.live.studio import Studio
+
+            queue.open(Studio(run, device=pick_device(device)))
         except BaseException as error:
             failure.append(error)
             stop()
@@ -100,19 +96,12 @@ def explore(
     }
     try:
         with listening:
-            serve(app, listening, started=started)
+            server.serve(app, listening, started=started)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
     if failure:
         raise failure[0]
-
-
-def _open_studio(run: Path, device: str):  # type: ignore[no-untyped-def]
-    from sagan.devices import pick_device
-    from sagan.explain.live.studio import Studio
-
-    return Studio(run, device=pick_device(device))
 
 
 def _check_run(run: Path) -> None:

@@ -29,14 +29,6 @@ GREY_LEVELS = 127.5  # grey levels of 255 in one unit of [-1, 1]
 _HIDDEN_MASS = 0.5  # share of a query's attention that is hidden
 _MIN_REFERENCE = {"G": 1.0, "D": 0.01}  # grey levels; logits. A collapsed network has less
 
-INTERVENTIONS = {  # their names in figures
-    "gamma-0": "without attention (gamma 0)",
-    "uniform": "uniform maps",
-    "hidden-most": "hidden: what the query attends to most",
-    "hidden-others": "hidden: as many other keys",
-    "hidden-region": "hidden: the region",
-}
-
 
 @dataclass(frozen=True)
 class Change:
@@ -60,7 +52,7 @@ class Effects:
     before: Tensor  # the picture, uint8 `c h w`; or the logit
     reference: float  # mean difference between two other pictures, or logits, of the class
     query: tuple[float, float]  # the first query point, (y, x) in [0, 1]
-    changes: dict[str, Change]  # by intervention, see `INTERVENTIONS`
+    changes: dict[str, Change]  # by intervention, see `Verdict`
 
     def record(self) -> dict[str, Any]:
         """The numbers, for a JSON file."""
@@ -104,7 +96,8 @@ def measure_effects(
         maps = [layer for layer in layers if layer.network == name]
         if network is None or not maps:
             continue
-        finest = max(maps, key=lambda layer: layer.attention.height)  # nearest to the points asked
+        # the finest layer's cells are nearest to the query points that were asked for
+        finest = max(maps, key=lambda layer: layer.attention.height)
         before = network(seen, picture.labels)
         reference = max(_MIN_REFERENCE[name], references[name])
         changes = {}

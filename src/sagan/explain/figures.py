@@ -11,11 +11,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sagan.explain.causal_check import INTERVENTIONS, Effects
+from sagan.explain.causal_check import Effects
 from sagan.explain.maps import QueryMaps
 from sagan.explain.strips import Strip, StripGroup
 
 COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#000075")
+_TITLES = {  # of the interventions
+    "gamma-0": "without attention (gamma 0)",
+    "uniform": "uniform maps",
+    "hidden-most": "hidden: what the query attends to most",
+    "hidden-others": "hidden: as many other keys",
+    "hidden-region": "hidden: the region",
+}
 _DPI = 110
 _DIMMED = 0.55  # a picture's brightness under a map
 _FULL_COLOUR = 64.0  # the difference in grey levels that is drawn in full colour
@@ -142,7 +149,7 @@ def _draw_pictures(part: Any, effects: Sequence[tuple[str, Effects]]) -> None:
     names = list(effects[0][1].changes)
     axes = part.subplots(len(effects), 1 + 2 * len(names), squeeze=False)
     for axis, name in zip(axes[0, 1::2], names, strict=True):
-        axis.set_title(INTERVENTIONS[name], fontsize=8, loc="left")
+        axis.set_title(_TITLES[name], fontsize=8, loc="left")
     for row, (caption, e) in zip(axes, effects, strict=True):
         show(row[0], e.before)
         _mark(row[0], e.query, COLOURS[0], 6)
@@ -188,7 +195,7 @@ def _draw_logits(axis: Any, effects: Sequence[tuple[str, Effects]]) -> None:
         axis.plot([before] * 2, [row - 0.4, row + 0.4], color="black", linewidth=2)
         for i, (name, change) in enumerate(e.changes.items()):
             offset = 0.15 * (i - (len(e.changes) - 1) / 2)
-            label = INTERVENTIONS[name] if row == 0 else None
+            label = _TITLES[name] if row == 0 else None
             after = change.after.item()
             axis.plot([before, after], [row + offset] * 2, color=COLOURS[i], linewidth=1)
             axis.plot(after, row + offset, "o", color=COLOURS[i], markersize=5, label=label)
