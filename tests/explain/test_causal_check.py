@@ -3,9 +3,9 @@
 import dataclasses
 import json
 
-import attention_run
 import pytest
 import torch
+from attention_run import GREY_NETWORK, build_pair
 
 from sagan.config import DataConfig, RunConfig
 from sagan.explain import (
@@ -17,18 +17,9 @@ from sagan.explain import (
 )
 from sagan.explain.causal_check import THRESHOLD, Change, Effects, most_and_others
 from sagan.images import to_uint8
-from sagan.models import build_discriminator, build_generator
 from sagan.randomness import sample_latents
 
-NETWORK = dataclasses.replace(attention_run.NETWORK, channels=1)
-CONFIG = RunConfig(network=NETWORK, data=DataConfig(class_names=("a", "b", "c")))
-
-
-def networks(gamma):
-    pair = build_generator(NETWORK).eval(), build_discriminator(NETWORK).eval()
-    for layer in [layer for part in pair for layer in part.attention.values()]:
-        torch.nn.init.constant_(layer.gamma, gamma)
-    return pair
+CONFIG = RunConfig(network=GREY_NETWORK, data=DataConfig(class_names=("a", "b", "c")))
 
 
 def checked(pair, *, region=None, num=2):
@@ -42,7 +33,7 @@ def checked(pair, *, region=None, num=2):
 
 
 def test_changes_are_those_of_the_networks_run_again():
-    pair = networks(0.9)
+    pair = build_pair(GREY_NETWORK, 0.9)
     pictures, layers, effects = checked(pair)
     for picture, maps, found in zip(pictures, layers, effects, strict=True):
         assert [e.network for e in found] == ["G", "D"]
@@ -68,7 +59,7 @@ def test_changes_are_those_of_the_networks_run_again():
 
 
 def test_the_reference_is_how_far_other_seeds_of_the_class_lie_apart():
-    pair = networks(0.9)
+    pair = build_pair(GREY_NETWORK, 0.9)
     pictures, _, effects = checked(pair)
     z = sample_latents(range(-8, 0), 8)
     for picture, (g, d) in zip(pictures, effects, strict=True):
@@ -83,7 +74,7 @@ def test_the_reference_is_how_far_other_seeds_of_the_class_lie_apart():
 
 
 def test_a_network_with_gamma_0_does_not_need_attention():
-    _, _, effects = checked(networks(0.0))
+    _, _, effects = checked(build_pair(GREY_NETWORK, 0.0))
     for i in (0, 1):
         verdict = judge([each[i] for each in effects])
         assert not verdict.matters
@@ -92,7 +83,7 @@ def test_a_network_with_gamma_0_does_not_need_attention():
 
 
 def test_a_network_whose_maps_are_blind_has_a_block_that_matters_and_places_that_do_not():
-    pair = networks(3.0)
+    pair = build_pair(GREY_NETWORK, 3.0)
     for layer in pair[0].attention.values():
         layer.query = layer.query.layer  # spectral norm would divide by 0
         torch.nn.init.zeros_(layer.query.weight)  # all energies are 0, whatever is seen
@@ -151,7 +142,7 @@ def test_most_of_the_attention_is_hidden_and_as_many_other_keys():
 
 
 def test_hidden_keys_are_those_of_each_query():
-    pair = networks(0.9)
+    pair = build_pair(GREY_NETWORK, 0.9)
     pictures, layers, effects = checked(pair, num=1)
     hidden = effects[0][0].changes["hidden-most"].hidden
     last = [maps for maps in layers[0] if maps.network == "G"][-1]
@@ -173,7 +164,7 @@ def test_hidden_keys_are_those_of_each_query():
 
 
 def test_a_region_is_hidden_in_every_layer():
-    pair = networks(0.9)
+    pair = build_pair(GREY_NETWORK, 0.9)
     region = torch.zeros(16, 16, dtype=torch.bool)
     region[:8] = True
     _, _, effects = checked(pair, region=region, num=1)
@@ -186,7 +177,7 @@ def test_a_region_is_hidden_in_every_layer():
 
 
 def test_a_real_picture_is_checked_in_the_discriminator_alone():
-    pair = networks(0.9)
+    pair = build_pair(GREY_NETWORK, 0.9)
     picture = generated_pictures(pair[0], CONFIG, 1)[0]
     weights = torch.full((1, 3), 1 / 3)
     real = dataclasses.replace(picture, latents=None, labels=weights, seed=None, file="x.png")
@@ -203,7 +194,7 @@ def test_a_real_picture_is_checked_in_the_discriminator_alone():
 
 def test_a_collapsed_generator_does_not_make_rounding_matter():
     """Its seeds differ by nothing; a change is then held against a grey level, not against 0."""
-    pair = networks(0.0)
+    pair = build_pair(GREY_NETWORK, 0.0)
     pair[0].to_image = pair[0].to_image.layer  # spectral norm would divide by 0
     torch.nn.init.zeros_(pair[0].to_image.weight)
     _, _, effects = checked(pair, num=1)

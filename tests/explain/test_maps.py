@@ -1,24 +1,15 @@
 """Attention of one image at query points."""
 
-import dataclasses
-
-import attention_run
 import pytest
 import torch
+from attention_run import GREY_NETWORK, build_pair
 
 from sagan.explain import explain_latents, query_points
-from sagan.models import build_discriminator, build_generator
-
-NETWORK = dataclasses.replace(attention_run.NETWORK, channels=1)
 
 
 @pytest.fixture(scope="module")
 def networks():
-    pair = build_generator(NETWORK).eval(), build_discriminator(NETWORK).eval()
-    for network in pair:
-        for layer in network.attention.values():
-            torch.nn.init.constant_(layer.gamma, 0.7)
-    return pair
+    return build_pair(GREY_NETWORK, 0.7)
 
 
 @pytest.fixture(scope="module")
