@@ -1,4 +1,4 @@
-"""Training steps on the device: what is skipped says why, and the table says what was measured."""
+"""Training steps on the device: skips state a reason, and the table what was measured."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""`sagan explain`: what it writes, what it says, and what it says of bad input."""
+"""`sagan explain`: what it writes and prints, and how it refuses bad input."""
 
 import json
 

@@ -82,7 +82,7 @@ def test_a_large_map_keeps_rows_of_a_coarser_grid_of_queries(max_bytes, stride):
     first = stride // 2
     rows = maps.weights[0].unflatten(0, (8, 8))[first::stride, first::stride].flatten(0, 1)
     np.testing.assert_allclose(layer["weights"], rows, atol=float(rows.max()) * ERROR_OF_PEAK)
-    # numbers of the layer are of all queries all the same
+    # the layer's own numbers still cover all queries
     assert layer["entropy"] == pytest.approx(attention_numbers(maps).entropy)
 
 
@@ -107,7 +107,7 @@ def read_report(path):
 def test_a_report_of_16_images_is_small_enough(tmp_path, side, height, stride, count):
     """With maps that hardly compress. At 128 px each map keeps every fourth row and column."""
     maps = attention(height, height // 2, sharpness=2.0)
-    budget = MAX_BYTES * count // 16  # of fewer images: their share of it, to be faster
+    budget = MAX_BYTES * count // 16  # fewer images, with their share of it: faster
     path = tmp_path / "r.html"
     write_report(path, [example(side, (maps, maps))] * count, title="t", max_bytes=budget)
     assert path.stat().st_size <= budget

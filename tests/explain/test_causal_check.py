@@ -86,7 +86,7 @@ def test_a_network_whose_maps_are_blind_has_a_block_that_matters_and_places_that
     pair = build_pair(GREY_NETWORK, 3.0)
     for layer in pair[0].attention.values():
         layer.query = layer.query.layer  # spectral norm would divide by 0
-        torch.nn.init.zeros_(layer.query.weight)  # all energies are 0, whatever is seen
+        torch.nn.init.zeros_(layer.query.weight)  # all energies are 0, whatever the input
     _, _, effects = checked(pair)
     verdict = judge([each[0] for each in effects])
     assert verdict.relative["gamma-0"] > THRESHOLD
@@ -193,7 +193,7 @@ def test_a_real_picture_is_checked_in_the_discriminator_alone():
 
 
 def test_a_collapsed_generator_does_not_make_rounding_matter():
-    """Its seeds differ by nothing; a change is then held against a grey level, not against 0."""
+    """Its seeds do not differ; a change is then compared with a grey level, not with 0."""
     pair = build_pair(GREY_NETWORK, 0.0)
     pair[0].to_image = pair[0].to_image.layer  # spectral norm would divide by 0
     torch.nn.init.zeros_(pair[0].to_image.weight)

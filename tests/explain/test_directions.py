@@ -26,7 +26,7 @@ def first_layer(generator):
 
 
 def planted(generator, gains):
-    """Make the first layer pass one latent entry after the other the more weakly."""
+    """Make the first layer pass some latent entries by their gains, and the rest weakly."""
     layer = first_layer(generator)
     torch.nn.init.orthogonal_(layer.layer.weight)
     scale = torch.ones(12) * 0.01
@@ -37,7 +37,7 @@ def planted(generator, gains):
 
 
 def test_sefa_directions_are_stretched_most_by_the_first_layer(generator):
-    """The first changes the layer's output most of all unit vectors, the next most beside it."""
+    """No unit vector changes the layer's output more than the first direction does."""
     found = sefa_directions(generator, 12)
     layer = first_layer(generator)
     zero = torch.zeros(1, 12)
@@ -62,7 +62,7 @@ def test_planted_directions_are_found_in_order(generator, find):
     first, second = find(generator, 2)
     assert first.vector.abs().argmax() == 7
     assert second.vector.abs().argmax() == 2
-    assert first.vector[7] > 0.9  # the sign is settled, too
+    assert first.vector[7] > 0.9  # the sign is fixed too
     assert second.vector[2] > 0.5  # ReLU mixes in what the first one gates
     assert first.share > second.share > 0
 

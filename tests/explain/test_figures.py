@@ -17,13 +17,13 @@ POINTS = 8
 
 
 def turned(y, x, side):
-    """Where a query is made to look: its own place, turned by a quarter."""
+    """Where a query is made to look: its own place, rotated by 90 degrees."""
     return x, side - 1 - y
 
 
 @pytest.fixture(scope="module", params=["article", "paper"])
 def explained(request):
-    """Both networks, with attention that looks from each place at the turned one."""
+    """Both networks, with attention that looks from each place at the rotated one."""
     network = NetworkConfig(
         resolution=16,
         channels=1,
@@ -74,7 +74,7 @@ def test_each_map_peaks_at_the_place_that_its_point_was_made_to_look_at(explaine
 
 
 def test_the_figure_shows_it_there(explained):
-    """Looked up in the drawn pixels themselves: the brightest yellow of each map."""
+    """Checked in the drawn pixels: the brightest yellow of each map."""
     image, layers = explained
     figure = attention_figure([("", image, layers)], title="")
     file = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Interventions: each against the literal formula, and gone without a trace after its block."""
+"""Interventions: equal to the literal formula, and undone without a trace after the block."""
 
 import copy
 from dataclasses import replace

@@ -22,7 +22,7 @@ PAGE = assemble({"mode": "live"}, title="run")
 
 
 class Stub:
-    """Takes the place of the model: says what it was asked for, once it may."""
+    """Stands in for the model: records requests, and answers once it may go."""
 
     def __init__(self):
         self.may_go = threading.Event()
@@ -245,7 +245,7 @@ LIKELY = {
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_value_of_any_parameter_is_an_image_or_refused(live, name, data):
-    """Each parameter in turn is anything at all; the others are likely to be right."""
+    """Each parameter in turn takes any value; the others are probably valid."""
     others = data.draw(st.sets(st.sampled_from(sorted(LIKELY)), max_size=4))
     wanted = {**WANTED, **{other: data.draw(LIKELY[other]) for other in others}}
     wanted[name] = data.draw(st.one_of(JSON, LIKELY[name]))
