@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 import sagan
+from sagan.explain import Explanation, Verdict
 from sagan.metrics import Score
 from sagan.nn import AttentionMap, AttentionNumbers
 
@@ -65,6 +66,12 @@ def scores(images: NDArray[np.uint8], batches: list[Tensor]) -> None:
     assert_type(sagan.evaluate(images, digits.images), dict[str, Score])
     found = sagan.evaluate(batches, torch.tensor(images), metrics="fd:pixel", labels=[0, 1])
     assert_type(found["fd:pixel"].value, float)
+
+
+def explains(path: str) -> None:
+    explanation = sagan.explain_run(path, "why", classes=[3], region=(0, 0, 4, 4))
+    assert_type(explanation, Explanation)
+    assert_type(explanation.verdicts, list[Verdict])
 
 
 def is_refused(logits: Tensor, images: Tensor) -> None:

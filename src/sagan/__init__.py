@@ -29,6 +29,7 @@ __all__ = [
     "build_generator",
     "discriminator_loss",
     "evaluate",
+    "explain_run",
     "generator_loss",
     "gradient_penalty",
     "image_grid",
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from sagan.config.presets import preset
     from sagan.data import load_dataset
     from sagan.exchange.open_exported import load
+    from sagan.explain import explain_run
     from sagan.images import image_grid, to_float, to_uint8
     from sagan.metrics import evaluate
     from sagan.models import build_discriminator, build_generator
@@ -80,6 +82,7 @@ else:  # hidden from type checkers, to whom any name would do otherwise
         "build_generator": "sagan.models",
         "discriminator_loss": "sagan.training",
         "evaluate": "sagan.metrics",
+        "explain_run": "sagan.explain",
         "generator_loss": "sagan.training",
         "gradient_penalty": "sagan.training",
         "image_grid": "sagan.images",

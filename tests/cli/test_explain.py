@@ -1,4 +1,4 @@
-"""`sagan explain`: what it writes, what it says, and what it says of bad input."""
+"""`sagan explain`: what it writes and prints, and how it refuses bad input."""
 
 import json
 
@@ -162,9 +162,9 @@ def test_a_run_without_a_discriminator_is_explained_by_its_generator(run, pictur
         (["RUN", "--num", "0"], "at least 1"),
         (["RUN", "--seed", "-1"], "0 or more"),
         (["RUN", "--classes", "x"], "no class 'x'"),
-        (["RUN", "--image", "nowhere.png"], "nowhere.png is not there"),
-        (["RUN", "--image", "RUN"], "is no file"),
-        (["RUN", "--image", "RUN/config.json"], "config.json is no readable picture"),
+        (["RUN", "--image", "nowhere.png"], "nowhere.png does not exist"),
+        (["RUN", "--image", "RUN"], "is not a file"),
+        (["RUN", "--image", "RUN/config.json"], "config.json is not a readable picture"),
         (["RUN", "--image", "PICTURE", "--classes", "3,8"], "has one class"),
         (["RUN", "--region", "0,0,9,4"], "which is 8x8 pixels"),
         (["RUN", "--region", "0,0,99999999999999999999,4"], "which is 8x8 pixels"),

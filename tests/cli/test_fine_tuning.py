@@ -59,7 +59,7 @@ def test_the_recipe_and_the_data_are_the_old_runs_unless_told_otherwise(
     assert sagan("train", new) == 0
     assert sagan("train", new, "--init", tmp_path) == 2
     assert f"init.source: {run} -> {tmp_path}" in capfd.readouterr().err
-    stops = Studio(new).stops
+    stops = Studio(new).training_points
     assert [stop.path is None for stop in stops.values()] == [False, False]  # none is untrained
 
 

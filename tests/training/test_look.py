@@ -8,7 +8,7 @@ from torch.utils._pytree import tree_leaves
 
 from sagan.config import NetworkConfig, RunConfig, Runtime, TrainingConfig
 from sagan.data import ImageDataset
-from sagan.explain.maps import explain_image
+from sagan.explain.maps import explain_latents
 from sagan.nn.attention import SelfAttention, attention_numbers, record_attention
 from sagan.randomness import sample_latents
 from sagan.training.diagnostics import Viewer
@@ -54,7 +54,7 @@ def test_a_look_makes_no_large_map_whole(state):
 def test_an_explanation_makes_the_rows_that_are_asked_for(state):
     generator = state[0].generator.eval()
     with LargestTensor() as largest:
-        _, (layer,) = explain_image(generator, None, sample_latents([0], 128), None, points=3)
+        _, (layer,) = explain_latents(generator, None, sample_latents([0], 128), None, points=3)
     assert layer.maps.shape == (3, 64, 64)
     torch.testing.assert_close(layer.maps.sum((1, 2)), torch.ones(3))
     assert largest.numel < 64**4 / 4

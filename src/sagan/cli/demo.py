@@ -20,8 +20,7 @@ def demo(path: Path, *, images: int | None, seed: int) -> int:
     import torch
 
     from sagan.cli.evaluate import cas_of
-    from sagan.cli.explain import write_explanation
-    from sagan.explain import gammas, intervene
+    from sagan.explain import explain_run, gammas, intervene
     from sagan.images import image_grid, to_uint8
     from sagan.runs.open_run import load, load_discriminator
     from sagan.runs.run import find_checkpoint
@@ -51,10 +50,10 @@ def demo(path: Path, *, images: int | None, seed: int) -> int:
     grid, grid_without = path / "samples.png", path / "samples-gamma-0.png"
     image_grid(to_uint8(pictures), 10).save(grid)
     image_grid(to_uint8(without), 10).save(grid_without)
-    explanation = write_explanation(path, path / "attention", 0, None, 4, 5, "cpu")
+    explanation = explain_run(path, path / "attention", device="cpu")
     print(f"sample grid: {grid}; with gamma 0: {grid_without}")
-    print(f"attention: {', '.join(str(p) for p in explanation.paths)}")
-    print("\n".join(explanation.sentences))
+    print(f"attention: {', '.join(str(file) for file in explanation.files)}")
+    print("\n".join(verdict.sentence() for verdict in explanation.verdicts))
     return 0
 
 

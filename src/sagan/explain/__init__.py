@@ -1,6 +1,6 @@
 """Attention explained: maps, what happens without them, directions, and pages to explore it all.
 
-Each name is imported on first use: the live page's server answers before torch is there.
+Each name is imported on first use: the live page's server answers before torch is loaded.
 """
 
 import importlib
@@ -9,23 +9,25 @@ from typing import TYPE_CHECKING, Any
 _NAMES = {
     "Direction": "directions",
     "Effects": "causal_check",
+    "ExplainedPicture": "pictures",
+    "Explanation": "writing",
     "QueryMaps": "maps",
-    "Subject": "pictures",
     "Verdict": "causal_check",
     "draw_attention": "figures",
     "draw_causal": "figures",
     "draw_strips": "figures",
-    "explain_image": "maps",
-    "explain_subject": "maps",
+    "explain_latents": "maps",
+    "explain_picture": "maps",
+    "explain_run": "writing",
     "gammas": "interventions",
-    "generated_subjects": "pictures",
+    "generated_pictures": "pictures",
     "intervene": "interventions",
     "judge": "causal_check",
     "look_at": "maps",
     "measure_effects": "causal_check",
     "pca_directions": "directions",
     "query_points": "maps",
-    "real_subject": "pictures",
+    "real_picture": "pictures",
     "sefa_directions": "directions",
     "walk": "directions",
     "write_report": "html_report",
@@ -34,23 +36,25 @@ _NAMES = {
 __all__ = [
     "Direction",
     "Effects",
+    "ExplainedPicture",
+    "Explanation",
     "QueryMaps",
-    "Subject",
     "Verdict",
     "draw_attention",
     "draw_causal",
     "draw_strips",
-    "explain_image",
-    "explain_subject",
+    "explain_latents",
+    "explain_picture",
+    "explain_run",
     "gammas",
-    "generated_subjects",
+    "generated_pictures",
     "intervene",
     "judge",
     "look_at",
     "measure_effects",
     "pca_directions",
     "query_points",
-    "real_subject",
+    "real_picture",
     "sefa_directions",
     "walk",
     "write_report",
@@ -64,12 +68,13 @@ if TYPE_CHECKING:
     from sagan.explain.interventions import gammas, intervene
     from sagan.explain.maps import (
         QueryMaps,
-        explain_image,
-        explain_subject,
+        explain_latents,
+        explain_picture,
         look_at,
         query_points,
     )
-    from sagan.explain.pictures import Subject, generated_subjects, real_subject
+    from sagan.explain.pictures import ExplainedPicture, generated_pictures, real_picture
+    from sagan.explain.writing import Explanation, explain_run
 
 
 def __getattr__(name: str) -> Any:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from sagan.explain.live import server
-from sagan.explain.live.server import MOST_WAITING, Desk, Gate, make_app
+from sagan.explain.live.server import MAX_WAITING, Gate, RenderQueue, make_app
 from sagan.explain.live.studio import Studio
 from sagan.explain.page import assemble
 
@@ -22,7 +22,7 @@ PAGE = assemble({"mode": "live"}, title="run")
 
 
 class Stub:
-    """Takes the place of the model: says what it was asked for, once it may."""
+    """Stands in for the model: records requests, and answers once it may go."""
 
     def __init__(self):
         self.may_go = threading.Event()
@@ -41,15 +41,15 @@ class Stub:
 LOOPBACK = Gate("127.0.0.1")
 
 
-def app_of(maker, gate=LOOPBACK):
-    desk = Desk()
-    if maker is not None:
-        desk.open(maker)
-    return make_app(desk, PAGE, gate)
+def app_of(renderer, gate=LOOPBACK):
+    queue = RenderQueue()
+    if renderer is not None:
+        queue.open(renderer)
+    return make_app(queue, PAGE, gate)
 
 
-def client_of(maker, gate=LOOPBACK):
-    return TestClient(app_of(maker, gate), base_url=HERE)
+def client_of(renderer, gate=LOOPBACK):
+    return TestClient(app_of(renderer, gate), base_url=HERE)
 
 
 @pytest.fixture(scope="module")
@@ -245,7 +245,7 @@ LIKELY = {
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_value_of_any_parameter_is_an_image_or_refused(live, name, data):
-    """Each parameter in turn is anything at all; the others are likely to be right."""
+    """Each parameter in turn takes any value; the others are probably valid."""
     others = data.draw(st.sets(st.sampled_from(sorted(LIKELY)), max_size=4))
     wanted = {**WANTED, **{other: data.draw(LIKELY[other]) for other in others}}
     wanted[name] = data.draw(st.one_of(JSON, LIKELY[name]))
@@ -278,19 +278,19 @@ def test_of_a_hundred_clients_most_are_turned_away_at_once():
                 asyncio.create_task(client.post("/api/image", json=WANTED)) for _ in range(100)
             ]
             async with asyncio.timeout(20):
-                while sum(task.done() for task in asked) < 100 - MOST_WAITING - 1:
+                while sum(task.done() for task in asked) < 100 - MAX_WAITING - 1:
                     await asyncio.sleep(0.01)
             assert (await client.get("/api/run")).status_code == 200  # others are still answered
             stub.may_go.set()
             return [answer.status_code for answer in await asyncio.gather(*asked)]
 
     statuses = asyncio.run(crowd())
-    assert statuses.count(200) == MOST_WAITING + 1 == len(stub.asked)
-    assert statuses.count(429) == 100 - MOST_WAITING - 1
+    assert statuses.count(200) == MAX_WAITING + 1 == len(stub.asked)
+    assert statuses.count(429) == 100 - MAX_WAITING - 1
 
 
 def test_a_slow_body_ends_and_keeps_nobody_waiting(monkeypatch):
-    monkeypatch.setattr(server, "MOST_BODY_SEC", 0.05)
+    monkeypatch.setattr(server, "MAX_BODY_SEC", 0.05)
     sent = []
 
     async def trickle():

@@ -1,24 +1,15 @@
 """Attention of one image at query points."""
 
-import dataclasses
-
-import attention_run
 import pytest
 import torch
+from attention_run import GREY_NETWORK, build_pair
 
-from sagan.explain import explain_image, query_points
-from sagan.models import build_discriminator, build_generator
-
-NETWORK = dataclasses.replace(attention_run.NETWORK, channels=1)
+from sagan.explain import explain_latents, query_points
 
 
 @pytest.fixture(scope="module")
 def networks():
-    pair = build_generator(NETWORK).eval(), build_discriminator(NETWORK).eval()
-    for network in pair:
-        for layer in network.attention.values():
-            torch.nn.init.constant_(layer.gamma, 0.7)
-    return pair
+    return build_pair(GREY_NETWORK, 0.7)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +18,7 @@ def latents():
 
 
 def test_every_layer_of_both_networks_is_explained(networks, latents):
-    image, layers = explain_image(*networks, *latents, points=4)
+    image, layers = explain_latents(*networks, *latents, points=4)
     assert image.shape == (1, 16, 16)
     assert [(m.network, m.attention.height) for m in layers] == [("G", 8), ("G", 16), ("D", 8)]
     for maps in layers:
@@ -37,7 +28,7 @@ def test_every_layer_of_both_networks_is_explained(networks, latents):
 
 
 def test_maps_are_the_rows_of_the_queries_at_the_points(networks, latents):
-    _, layers = explain_image(*networks, *latents, points=5)
+    _, layers = explain_latents(*networks, *latents, points=5)
     for maps in layers:
         side = maps.attention.height
         for (y, x), drawn in zip(maps.points, maps.maps, strict=True):
@@ -47,7 +38,7 @@ def test_maps_are_the_rows_of_the_queries_at_the_points(networks, latents):
 
 def test_points_keep_their_place_in_the_picture_in_every_layer(networks, latents):
     """A point may move only to the centre of its cell: half a cell of the coarsest layer."""
-    _, layers = explain_image(*networks, *latents, points=5)
+    _, layers = explain_latents(*networks, *latents, points=5)
     places = torch.tensor([maps.points for maps in layers])
     assert (places - places[1]).abs().max() <= 0.5 / 8
 

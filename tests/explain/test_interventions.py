@@ -1,29 +1,23 @@
-"""Interventions: each against the literal formula, and gone without a trace after its block."""
+"""Interventions: equal to the literal formula, and undone without a trace after the block."""
 
 import copy
-import dataclasses
+from dataclasses import replace
 
-import attention_run
 import pytest
 import torch
+from attention_run import GREY_NETWORK, build_pair
 
-from sagan.config import NetworkConfig
 from sagan.explain import gammas, intervene
 from sagan.explain.interventions import on_key_grid
-from sagan.models import build_discriminator, build_generator
+from sagan.models import build_generator
 from sagan.nn.attention import SelfAttention, record_attention, reference_attention
 
-NETWORK = dataclasses.replace(attention_run.NETWORK, channels=1)
 LEFT = torch.arange(16).expand(16, 16) < 8
-NAMES = {"G": ("attention.0", "attention.1"), "D": ("attention.0",)}
 
 
 @pytest.fixture(scope="module", params=["article", "paper"])
 def networks(request):
-    network = NetworkConfig(**{**vars(NETWORK), "attention_form": request.param})
-    pair = build_generator(network).eval(), build_discriminator(network).eval()
-    for layer in [layer for part in pair for layer in part.attention.values()]:
-        torch.nn.init.constant_(layer.gamma, 0.7)
+    pair = build_pair(replace(GREY_NETWORK, attention_form=request.param), 0.7)
     z = torch.randn(2, 8, generator=torch.Generator().manual_seed(0))
     labels = torch.tensor([2, 0])
     with torch.no_grad():
@@ -84,7 +78,7 @@ def test_asking_for_nothing_changes_nothing(case):
 
 def test_gamma_zero_is_the_network_without_the_layers(networks):
     generator, z, labels = networks["G"]
-    bare = build_generator(NetworkConfig(**{**vars(NETWORK), "g_attention": ()})).eval()
+    bare = build_generator(replace(GREY_NETWORK, g_attention=())).eval()
     kept = {k: v for k, v in generator.state_dict().items() if "attention" not in k}
     bare.load_state_dict(kept)
     with intervene(generator, gamma_scale=0):
@@ -164,7 +158,10 @@ def test_a_region_hides_the_keys_that_it_touches(hidden, size, wanted):
         ({"hidden_keys": torch.zeros(4, 4)}, "bool grid h w, not torch.float32"),
         ({"hidden_keys": torch.zeros(1, 4, 4, dtype=torch.bool)}, r"shape \(1, 4, 4\)"),
         ({"hidden_keys": torch.ones(4, 4, dtype=torch.bool)}, "hides all"),
-        ({"layers": ["attention.9"]}, "no attention layer 'attention.9'; there is attention.0"),
+        (
+            {"layers": ["attention.9"]},
+            "no attention layer 'attention.9'; known: attention.0",
+        ),
     ],
 )
 def test_bad_interventions_are_refused(case, change, said):

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import nn
 
 from sagan.config import NetworkConfig
-from sagan.explain import explain_image
+from sagan.explain import explain_latents
 from sagan.explain.figures import attention_figure
 from sagan.models import build_discriminator, build_generator
 
@@ -17,13 +17,13 @@ POINTS = 8
 
 
 def turned(y, x, side):
-    """Where a query is made to look: its own place, turned by a quarter."""
+    """Where a query is made to look: its own place, rotated by 90 degrees."""
     return x, side - 1 - y
 
 
 @pytest.fixture(scope="module", params=["article", "paper"])
 def explained(request):
-    """Both networks, with attention that looks from each place at the turned one."""
+    """Both networks, with attention that looks from each place at the rotated one."""
     network = NetworkConfig(
         resolution=16,
         channels=1,
@@ -38,7 +38,7 @@ def explained(request):
     for layer in [*generator.attention.values(), *discriminator.attention.values()]:
         plant(layer)
     z = torch.randn(1, 8, generator=torch.Generator().manual_seed(0))
-    return explain_image(generator, discriminator, z, None, points=POINTS)
+    return explain_latents(generator, discriminator, z, None, points=POINTS)
 
 
 def plant(layer):
@@ -74,7 +74,7 @@ def test_each_map_peaks_at_the_place_that_its_point_was_made_to_look_at(explaine
 
 
 def test_the_figure_shows_it_there(explained):
-    """Looked up in the drawn pixels themselves: the brightest yellow of each map."""
+    """Checked in the drawn pixels: the brightest yellow of each map."""
     image, layers = explained
     figure = attention_figure([("", image, layers)], title="")
     file = io.BytesIO()
@@ -125,7 +125,7 @@ def test_a_layers_cell_and_the_picture_at_its_point_are_the_same_place(family):
     z = torch.randn(1, 8, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         picture = generator(z)
-    _, layers = explain_image(generator, discriminator, z, None, points=POINTS)
+    _, layers = explain_latents(generator, discriminator, z, None, points=POINTS)
     (g_layer,), (d_layer,) = generator.attention.values(), discriminator.attention.values()
     side = 8
     seen = []

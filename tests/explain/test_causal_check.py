@@ -3,56 +3,47 @@
 import dataclasses
 import json
 
-import attention_run
 import pytest
 import torch
+from attention_run import GREY_NETWORK, build_pair
 
 from sagan.config import DataConfig, RunConfig
 from sagan.explain import (
-    explain_subject,
-    generated_subjects,
+    explain_picture,
+    generated_pictures,
     intervene,
     judge,
     measure_effects,
 )
 from sagan.explain.causal_check import THRESHOLD, Change, Effects, most_and_others
 from sagan.images import to_uint8
-from sagan.models import build_discriminator, build_generator
 from sagan.randomness import sample_latents
 
-NETWORK = dataclasses.replace(attention_run.NETWORK, channels=1)
-CONFIG = RunConfig(network=NETWORK, data=DataConfig(class_names=("a", "b", "c")))
-
-
-def networks(gamma):
-    pair = build_generator(NETWORK).eval(), build_discriminator(NETWORK).eval()
-    for layer in [layer for part in pair for layer in part.attention.values()]:
-        torch.nn.init.constant_(layer.gamma, gamma)
-    return pair
+CONFIG = RunConfig(network=GREY_NETWORK, data=DataConfig(class_names=("a", "b", "c")))
 
 
 def checked(pair, *, region=None, num=2):
-    subjects = generated_subjects(pair[0], CONFIG, num, seed=5)
-    layers = [explain_subject(s, *pair, points=3) for s in subjects]
+    pictures = generated_pictures(pair[0], CONFIG, num, seed=5)
+    layers = [explain_picture(p, *pair, points=3) for p in pictures]
     effects = [
-        measure_effects(s, *pair, maps, region=region)
-        for s, maps in zip(subjects, layers, strict=True)
+        measure_effects(p, *pair, maps, region=region)
+        for p, maps in zip(pictures, layers, strict=True)
     ]
-    return subjects, layers, effects
+    return pictures, layers, effects
 
 
 def test_changes_are_those_of_the_networks_run_again():
-    pair = networks(0.9)
-    subjects, layers, effects = checked(pair)
-    for subject, maps, found in zip(subjects, layers, effects, strict=True):
+    pair = build_pair(GREY_NETWORK, 0.9)
+    pictures, layers, effects = checked(pair)
+    for picture, maps, found in zip(pictures, layers, effects, strict=True):
         assert [e.network for e in found] == ["G", "D"]
         g, d = found
         for name, change in (("gamma-0", {"gamma_scale": 0.0}), ("uniform", {"uniform": True})):
             with torch.no_grad(), intervene(pair[0], **change):
-                after = pair[0](subject.latents, subject.labels)
+                after = pair[0](picture.latents, picture.labels)
             with torch.no_grad(), intervene(pair[1], **change):
-                logit = pair[1](subject.image, subject.labels)
-            difference = (after - subject.image).abs()[0] * 127.5
+                logit = pair[1](picture.image, picture.labels)
+            difference = (after - picture.image).abs()[0] * 127.5
             assert g.changes[name].amount == pytest.approx(difference.mean().item(), rel=1e-4)
             assert torch.equal(g.changes[name].after, to_uint8(after[0]))
             cells = [(int(y * 16), int(x * 16)) for y, x in maps[1].points]
@@ -68,22 +59,22 @@ def test_changes_are_those_of_the_networks_run_again():
 
 
 def test_the_reference_is_how_far_other_seeds_of_the_class_lie_apart():
-    pair = networks(0.9)
-    subjects, _, effects = checked(pair)
+    pair = build_pair(GREY_NETWORK, 0.9)
+    pictures, _, effects = checked(pair)
     z = sample_latents(range(-8, 0), 8)
-    for subject, (g, d) in zip(subjects, effects, strict=True):
+    for picture, (g, d) in zip(pictures, effects, strict=True):
         with torch.no_grad():
-            pictures = pair[0](z, subject.labels.expand(8))
-            logits = pair[1](pictures, subject.labels.expand(8))
+            others = pair[0](z, picture.labels.expand(8))
+            logits = pair[1](others, picture.labels.expand(8))
         pairs = [(i, j) for i in range(8) for j in range(i)]
-        levels = [(pictures[i] - pictures[j]).abs().mean().item() * 127.5 for i, j in pairs]
+        levels = [(others[i] - others[j]).abs().mean().item() * 127.5 for i, j in pairs]
         assert g.reference == pytest.approx(sum(levels) / len(pairs), rel=1e-4)
         apart = [abs(logits[i].item() - logits[j].item()) for i, j in pairs]
         assert d.reference == pytest.approx(max(0.01, sum(apart) / len(pairs)), rel=1e-4)
 
 
 def test_a_network_with_gamma_0_does_not_need_attention():
-    _, _, effects = checked(networks(0.0))
+    _, _, effects = checked(build_pair(GREY_NETWORK, 0.0))
     for i in (0, 1):
         verdict = judge([each[i] for each in effects])
         assert not verdict.matters
@@ -92,10 +83,10 @@ def test_a_network_with_gamma_0_does_not_need_attention():
 
 
 def test_a_network_whose_maps_are_blind_has_a_block_that_matters_and_places_that_do_not():
-    pair = networks(3.0)
+    pair = build_pair(GREY_NETWORK, 3.0)
     for layer in pair[0].attention.values():
         layer.query = layer.query.layer  # spectral norm would divide by 0
-        torch.nn.init.zeros_(layer.query.weight)  # all energies are 0, whatever is seen
+        torch.nn.init.zeros_(layer.query.weight)  # all energies are 0, whatever the input
     _, _, effects = checked(pair)
     verdict = judge([each[0] for each in effects])
     assert verdict.relative["gamma-0"] > THRESHOLD
@@ -132,7 +123,7 @@ def test_the_verdict_turns_at_the_threshold(network, gamma_0, uniform, matters, 
     assert f"{THRESHOLD:.0%}" in said
 
 
-def test_the_verdict_is_the_mean_over_subjects():
+def test_the_verdict_is_the_mean_over_pictures():
     two = [effects_of(0.0, 0.0), effects_of(2 * THRESHOLD, 2 * THRESHOLD)]
     assert judge(two).matters
     assert judge(two).relative["gamma-0"] == pytest.approx(THRESHOLD)
@@ -151,8 +142,8 @@ def test_most_of_the_attention_is_hidden_and_as_many_other_keys():
 
 
 def test_hidden_keys_are_those_of_each_query():
-    pair = networks(0.9)
-    subjects, layers, effects = checked(pair, num=1)
+    pair = build_pair(GREY_NETWORK, 0.9)
+    pictures, layers, effects = checked(pair, num=1)
     hidden = effects[0][0].changes["hidden-most"].hidden
     last = [maps for maps in layers[0] if maps.network == "G"][-1]
     assert torch.equal(hidden, most_and_others(last.maps[0], torch.Generator())[0])
@@ -166,14 +157,14 @@ def test_hidden_keys_are_those_of_each_query():
             for grid, maps in zip(draws, g_maps, strict=True)
         )
         with torch.no_grad(), first, second:
-            after = pair[0](subjects[0].latents, subjects[0].labels)
-        difference = (after - subjects[0].image).abs()[0, 0] * 127.5
+            after = pair[0](pictures[0].latents, pictures[0].labels)
+        difference = (after - pictures[0].image).abs()[0, 0] * 127.5
         at.append(difference[int(y * 16), int(x * 16)].item())
     assert change.at_query == pytest.approx(sum(at) / 3, rel=1e-3)
 
 
 def test_a_region_is_hidden_in_every_layer():
-    pair = networks(0.9)
+    pair = build_pair(GREY_NETWORK, 0.9)
     region = torch.zeros(16, 16, dtype=torch.bool)
     region[:8] = True
     _, _, effects = checked(pair, region=region, num=1)
@@ -186,11 +177,11 @@ def test_a_region_is_hidden_in_every_layer():
 
 
 def test_a_real_picture_is_checked_in_the_discriminator_alone():
-    pair = networks(0.9)
-    subject = generated_subjects(pair[0], CONFIG, 1)[0]
+    pair = build_pair(GREY_NETWORK, 0.9)
+    picture = generated_pictures(pair[0], CONFIG, 1)[0]
     weights = torch.full((1, 3), 1 / 3)
-    real = dataclasses.replace(subject, latents=None, labels=weights, seed=None, file="x.png")
-    maps = explain_subject(real, *pair, points=2)
+    real = dataclasses.replace(picture, latents=None, labels=weights, seed=None, file="x.png")
+    maps = explain_picture(real, *pair, points=2)
     (found,) = measure_effects(real, *pair, maps)
     assert found.network == "D"
     assert found.changes["gamma-0"].amount > 0
@@ -202,8 +193,8 @@ def test_a_real_picture_is_checked_in_the_discriminator_alone():
 
 
 def test_a_collapsed_generator_does_not_make_rounding_matter():
-    """Its seeds differ by nothing; a change is then held against a grey level, not against 0."""
-    pair = networks(0.0)
+    """Its seeds do not differ; a change is then compared with a grey level, not with 0."""
+    pair = build_pair(GREY_NETWORK, 0.0)
     pair[0].to_image = pair[0].to_image.layer  # spectral norm would divide by 0
     torch.nn.init.zeros_(pair[0].to_image.weight)
     _, _, effects = checked(pair, num=1)
