@@ -97,7 +97,7 @@ def write_explanation(
     """Write the figures and numbers; everything that can be refused is, before the first file."""
     from sagan.devices import pick_device
     from sagan.explain import explain_subject, generated_subjects, measure_effects, real_subject
-    from sagan.runs.open_run import load, load_discriminator
+    from sagan.runs.open_run import load_discriminator, load_run_generator
     from sagan.runs.run import find_checkpoint
 
     checkpoint = find_checkpoint(run)
@@ -118,7 +118,7 @@ def write_explanation(
         subjects.append(real_subject(image, config, label=label, device=place))
         if not d_looks:
             raise ValueError(f"{run} has no attention in D, which alone looks at --image {image}")
-    generator = load(run, device=place)
+    generator = load_run_generator(run, device=place)
     discriminator = load_discriminator(run, device=place) if judged else None
     subjects = generated_subjects(generator, config, num, seed=seed, classes=chosen) + subjects
     layers = [explain_subject(s, generator, discriminator, points=points) for s in subjects]

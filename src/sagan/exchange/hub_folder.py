@@ -9,7 +9,7 @@ from sagan.exchange.run_card import full_card
 from sagan.exchange.safetensors_file import generator_of, read_tensors
 from sagan.files import write_together
 from sagan.models import Generator
-from sagan.runs.open_run import load
+from sagan.runs.open_run import load_run_generator
 from sagan.runs.run import find_checkpoint
 from sagan.sharing import hub
 from sagan.sharing.facts import (
@@ -53,7 +53,7 @@ def export_folder(
     """
     checkpoint, folder = find_checkpoint(run), Path(out)
     check_folder(folder)
-    contents = load(checkpoint.path, weights=weights).pretrained_files()
+    contents = load_run_generator(checkpoint.path, weights=weights).pretrained_files()
     card = full_card(
         checkpoint,
         title=hub.parse(address).name if address else None,

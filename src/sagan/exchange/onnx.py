@@ -25,7 +25,7 @@ from sagan.models.resnet import check_labels
 from sagan.nn import SelfAttention
 from sagan.nn.attention import AttentionMap, record_attention
 from sagan.randomness import sample_latents
-from sagan.runs.open_run import load
+from sagan.runs.open_run import load_run_generator
 from sagan.runs.run import find_checkpoint
 from sagan.sharing.facts import Facts, read_facts
 
@@ -198,7 +198,7 @@ def export_onnx(
         ExportError: the images differ by more than 1e-4; nothing is written.
     """
     checkpoint = find_checkpoint(run)
-    network = load(checkpoint.path, weights=weights)
+    network = load_run_generator(checkpoint.path, weights=weights)
     content = onnx_bytes(
         network,
         Facts(checkpoint.config, checkpoint.step, weights).published(),

@@ -90,7 +90,7 @@ def open_generator(
     elif is_shared(path):
         network, facts = open_folder(place)
     elif place.is_dir() or place.suffix.lower() not in MODEL_ENDINGS:
-        network = open_run.load(path, weights=weights, device=device, fold=fold)
+        network = open_run.load_run_generator(path, weights=weights, device=device, fold=fold)
         assert network.facts is not None
         return Opened(network, network.facts)
     elif not place.is_file():

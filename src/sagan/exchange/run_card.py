@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 from sagan.files import write_atomically
 from sagan.images import image_grid
 from sagan.runs.checkpoint import Checkpoint
-from sagan.runs.open_run import load
+from sagan.runs.open_run import load_run_generator
 from sagan.runs.run import find_checkpoint
 from sagan.sampling import sample
 from sagan.sharing.card import cell, head, network_facts, table, training_facts, use
@@ -96,7 +96,7 @@ def _samples(
     classes = facts.config.network.classes
     rows = min(classes, _MOST_ROWS) or _COLUMNS
     images = sample(
-        load(checkpoint.path, weights=weights, fold=True),
+        load_run_generator(checkpoint.path, weights=weights, fold=True),
         rows * _COLUMNS,
         classes=range(rows) if classes else None,
     )

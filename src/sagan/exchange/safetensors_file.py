@@ -13,7 +13,7 @@ from sagan.config import NetworkConfig
 from sagan.config.channels import generator_stages
 from sagan.files import write_atomically
 from sagan.models import Generator, build_generator
-from sagan.runs.open_run import load
+from sagan.runs.open_run import load_run_generator
 from sagan.runs.run import find_checkpoint
 from sagan.sharing.facts import CONFIG_FILE, Facts, is_shared_folder, read_facts
 
@@ -38,7 +38,7 @@ def export_weights(
         ValueError: there is no run.
     """
     checkpoint = find_checkpoint(run)
-    state = load(checkpoint.path, weights=weights).state_dict()
+    state = load_run_generator(checkpoint.path, weights=weights).state_dict()
     tensors = {name: tensor.contiguous() for name, tensor in state.items()}
     content = safetensors.torch.save(
         tensors, Facts(checkpoint.config, checkpoint.step, weights).published().to_strings()

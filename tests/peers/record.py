@@ -1,6 +1,6 @@
 """Record other implementations' outputs on weights made by rule; not a test, and not run by them.
 
-    PYTHONPATH=src:tests python tests/exchange/record.py PEER CHECKOUT COMMIT DATE
+    PYTHONPATH=src:tests python tests/peers/record.py PEER CHECKOUT COMMIT DATE
 
 CHECKOUT is a clone of the repository at COMMIT (for mmgen with mmcv 1.x importable, for studiogan's
 legacy names with `src/utils/model_ops.py`, at a commit of that time). Writes expected/PEER.json:
