@@ -165,7 +165,7 @@ def test_a_file_that_may_not_be_read_is_one_line(tmp_path, capfd, monkeypatch):
     monkeypatch.setattr("os.access", lambda *_: False)  # root may read whatever the mode says
     assert command("import", tmp_path / "G.pth", "--out", tmp_path / "run") == 2
     err = capfd.readouterr().err
-    assert "G.pth may not be read" in err
+    assert "G.pth cannot be read" in err
     assert err.count("\n") == 1
     assert [p.name for p in tmp_path.iterdir()] == ["G.pth"]
 
