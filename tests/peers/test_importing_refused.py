@@ -1,6 +1,5 @@
 """What `sagan import` refuses: in one line, with exit code 2 and nothing written."""
 
-import os
 import pickle
 import random
 import tarfile
@@ -9,6 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from canary import Canary
 from command_line import sagan as command
 from peer_checkpoint import peer_state
 
@@ -19,16 +19,6 @@ from sagan.pth import read_pth
 def state(network, peer="biggan", name="32px"):
     """A small network's weights: of 10 classes, G at width 8."""
     return peer_state(peer, name, network)
-
-
-class Canary:
-    """Makes a folder when it is unpickled."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return (os.mkdir, (str(self.path),))
 
 
 def without(content, key):

@@ -356,7 +356,7 @@ def test_copies_that_are_kept_open_without_the_hub_and_others_say_so(folder, ser
         (
             401,
             "",
-            "cannot be read with your account (the hub answers 401): log in with `hf auth login`, or",
+            "cannot be read with your account (the hub answers 401): log in with `hf auth lo",
         ),
         (418, "", "cannot be accessed now: the hub answers 418"),
     ],

@@ -49,7 +49,7 @@ def sample(
     seed
         Seed of the first image.
     truncation
-        Resample latent entries until |z| is at most this; 0: no truncation. Interpolation: of its ends.
+        Resample latent entries until |z| is at most this (an interpolation's ends). 0: off.
     interpolate
         Two seeds, such as 3,7: interpolate between their latents, one class per row.
     interpolate_classes

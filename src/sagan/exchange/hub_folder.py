@@ -80,17 +80,17 @@ def push_folder(
     )
 
 
-def open_generator_folder(path: Path) -> tuple[Generator, Facts]:
+def open_generator_folder(path: Path) -> Generator:
     """Open such a folder's generator, in eval mode on the CPU."""
     config, weights = path / CONFIG_FILE, path / WEIGHTS_FILE
     for file in (config, weights):
         if not file.is_file():
             raise ValueError(_not_one(path, file.name, [p.name for p in path.iterdir()]))
     facts = _read_config(config, config)
-    return build_from_tensors(facts, read_tensors(weights, weights)[1], weights), facts
+    return build_from_tensors(facts, read_tensors(weights, weights)[1], weights)
 
 
-def open_generator_repository(address: hub.Address) -> tuple[Generator, Facts]:
+def open_generator_repository(address: hub.Address) -> Generator:
     """Open such a folder on the hub; only its two files are downloaded, from the same commit."""
     try:
         config, commit = hub.fetch(address, CONFIG_FILE, max_bytes=MAX_CONFIG_BYTES)
@@ -99,7 +99,7 @@ def open_generator_repository(address: hub.Address) -> tuple[Generator, Facts]:
     except hub.NotInRepositoryError as error:
         raise ValueError(_not_one(address, error.file, hub.list_files(address))) from None
     where = f"{address}/{WEIGHTS_FILE}"
-    return build_from_tensors(facts, read_tensors(weights, where)[1], where), facts
+    return build_from_tensors(facts, read_tensors(weights, where)[1], where)
 
 
 def _read_config(path: Path, where: object) -> Facts:

@@ -87,9 +87,9 @@ def open_generator(
     """Open a generator as `load` does, with its metadata."""
     place = Path(path)
     if is_hub_name(path):
-        network, facts = open_generator_repository(parse(path))
+        network = open_generator_repository(parse(path))
     elif is_shared(path):
-        network, facts = open_generator_folder(place)
+        network = open_generator_folder(place)
     elif place.is_dir() or place.suffix.lower() not in MODEL_ENDINGS:
         network = open_run.load_run_generator(path, weights=weights, device=device, fold=fold)
         assert network.facts is not None
@@ -99,10 +99,11 @@ def open_generator(
     elif place.suffix.lower() == ".onnx":
         return _open_onnx(place, weights, device)
     else:
-        network, facts = open_weights(path)
-    _check_weights(facts, weights, path)
+        network = open_weights(path)
+    assert network.facts is not None
+    _check_weights(network.facts, weights, path)
     network.to(device)
-    return Opened(folded(network) if fold else network, facts)
+    return Opened(folded(network) if fold else network, network.facts)
 
 
 def _open_onnx(path: Path, weights: str, device: str | torch.device) -> Opened:

@@ -38,15 +38,14 @@ def export_weights(
     return len(content)
 
 
-def open_weights(path: str | os.PathLike[str]) -> tuple[Generator, Facts]:
+def open_weights(path: str | os.PathLike[str]) -> Generator:
     """Open such a file's generator, in eval mode on the CPU."""
     strings, tensors = read_tensors(path, path)
     folder = Path(path).parent
     beside = (folder / CONFIG_FILE).is_file() and is_shared_folder(folder)
     if "sagan.config" not in strings and beside:
         raise ValueError(f"{path} has its configuration beside it: open the folder, {folder}")
-    facts = Facts.from_strings(strings, path)
-    return build_from_tensors(facts, tensors, path), facts
+    return build_from_tensors(Facts.from_strings(strings, path), tensors, path)
 
 
 def read_tensors(

@@ -14,31 +14,13 @@ def make_card(
     title: str,
     address: str,
     *,
-    samples: str = "",
-    imported_from: str = "",
+    samples: str = "",  # Markdown
+    imported_from: str = "",  # the implementation that trained it, if not this one
     images_seen: str = "",
-    scores: str = "",
+    scores: str = "",  # Markdown
 ) -> str:
-    """Make a card; a run adds the keyword arguments.
-
-    Args:
-        address: what `sagan.load` opens.
-        samples: Markdown with the samples.
-        imported_from: the implementation that trained it, if not this one.
-        images_seen: in training.
-        scores: Markdown with the scores.
-
-    Example:
-        >>> from sagan.config import RunConfig
-        >>> print(make_card(Facts(RunConfig(), 7, "ema"), "digits", "hub:me/digits"))
-        ---
-        library_name: sagan
-        ...
-        generator = sagan.load("hub:me/digits")
-        ...
-    """
-    imported = {"imported from": imported_from} if imported_from else {}
-    training = imported | _training(facts, images_seen)
+    """Make a card for what `sagan.load(address)` opens; only a run has the keyword arguments."""
+    training = _training(facts, imported_from, images_seen)
     parts = [
         _head(facts, title, address),
         samples,
@@ -71,16 +53,17 @@ def _network(facts: Facts) -> dict[str, object]:
     }
 
 
-def _training(facts: Facts, images_seen: str) -> dict[str, object]:
+def _training(facts: Facts, imported_from: str, images_seen: str) -> dict[str, object]:
     config, training = facts.config, facts.config.training
-    rows: dict[str, object] = {}
-    if config.init.source:
-        rows["fine-tuned from"] = last_name(config.init.source)
-    rows["data"] = last_name(config.data.source) or "unknown"
-    rows["weights"] = "averaged over training" if facts.averaged else "as trained, not averaged"
-    if images_seen:
-        rows["images seen"] = images_seen
-    rows["generator steps"] = f"{facts.step:,}"
+    rows: dict[str, object] = {
+        "imported from": imported_from,
+        "fine-tuned from": last_name(config.init.source),
+        "data": last_name(config.data.source) or "unknown",
+        "weights": "averaged over training" if facts.averaged else "as trained, not averaged",
+        "images seen": images_seen,
+        "generator steps": f"{facts.step:,}",
+    }
+    rows = {name: value for name, value in rows.items() if value}
     if facts.step:
         rows |= {
             "preset": config.preset,

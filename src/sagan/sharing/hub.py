@@ -108,12 +108,8 @@ def push(
 ) -> str:
     """Commit files of a folder to a repository, created if needed, and return the commit's URL.
 
-    Args:
-        repository: OWNER/NAME.
-        files: the names of the files to commit.
-        kept: those of them that are not overwritten if the repository already has them.
-        private: for a new repository; True refuses a public one. None takes the owner's default.
-        branch: None is the main one.
+    `kept` names files that are not overwritten if the repository has them. `private=True` refuses a
+    repository that is already public; None leaves a new one to the owner's default.
     """
     address = Address(parse(repository).repository, branch)
     api = _library().HfApi(library_name="sagan", library_version=__version__)
