@@ -1,4 +1,4 @@
-"""Other implementations' checkpoints, as their training saves them, of the recorded networks."""
+"""The recorded networks' checkpoints, as the peers' training saves them."""
 
 import json
 from pathlib import Path

@@ -16,7 +16,7 @@ from sagan.runs.run import Run
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A run with averaged weights alone, as one that is passed on."""
+    """A run with averaged weights only, as a shared one."""
     network = NetworkConfig(resolution=8, classes=2, g_width=4)
     config = RunConfig(network=network, data=DataConfig(class_names=("cat", "dog")))
     run = Run(tmp_path_factory.mktemp("export") / "run")

@@ -77,7 +77,7 @@ def made_run(path, kind):
 
 
 def without_path(config):
-    """A configuration as it is handed on."""
+    """The configuration as it is exported."""
     assert config.data.source == "/home/me/pets"
     data, init = config.data, config.init
     return dataclasses.replace(

@@ -1,4 +1,4 @@
-"""Generators passed on: folders in the hub's layout, and a hub on this machine to push and load."""
+"""Shared generators: folders in the hub's layout, and a local hub to push to and load from."""
 
 import json
 import os
@@ -60,7 +60,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def folder(run, tmp_path_factory):
-    """It, passed on."""
+    """Its shared folder."""
     path = tmp_path_factory.mktemp("shared") / "mine"
     sagan.load(run).save_pretrained(path)
     return path
@@ -340,7 +340,7 @@ def test_copies_that_are_kept_open_without_the_hub_and_others_say_so(folder, ser
     assert served.asked == []
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:1")  # where nobody listens
-    monkeypatch.setenv("NO_PROXY", "localhost")  # which is no proxy
+    monkeypatch.setenv("NO_PROXY", "localhost")  # not a proxy
     monkeypatch.setattr("time.sleep", lambda _: pytest.fail("it is tried again and again"))
     assert torch.equal(images(sagan.load("hub:me/cats")), expected)
     refused("hub:me/dogs", "cannot be reached (is there a network?); and there is no local copy")

@@ -106,7 +106,10 @@ class OnnxGenerator:
         if labels is not None:
             if labels.is_floating_point():
                 raise ValueError("an ONNX file takes class numbers; to mix classes, use the run")
-            _check_range(labels, self.config.classes)
+            outside = labels[(labels < 0) | (labels >= self.config.classes)]
+            if len(outside):  # ONNX would count negative ones from the end
+                last = self.config.classes - 1
+                raise ValueError(f"class {outside[0].item()} is not in 0 to {last}")
             feed["labels"] = labels.long().numpy(force=True)
         at_once = _images_at_once(self.config)
         scalars = self._truncation(truncation) if truncation else {}
@@ -129,12 +132,6 @@ def _images_at_once(config: NetworkConfig) -> int:
     queries = max((side**2 for side in config.g_attention), default=0)
     keys = queries // 4 if config.attention_form == "paper" else queries
     return max(1, _MAX_MAP_BYTES // max(1, 4 * queries * keys))
-
-
-def _check_range(labels: Tensor, classes: int) -> None:
-    outside = labels[(labels < 0) | (labels >= classes)]
-    if len(outside):  # ONNX would count negative ones from the end
-        raise ValueError(f"class {outside[0].item()} is not in 0 to {classes - 1}")
 
 
 def open_onnx(path: str | os.PathLike[str]) -> OnnxGenerator:
