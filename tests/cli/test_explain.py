@@ -9,7 +9,7 @@ from command_line import sagan
 from PIL import Image
 
 from sagan.nn.attention import AttentionNumbers
-from sagan.runs.open_run import load
+from sagan.runs.open_run import load_run_generator
 from sagan.runs.run import Run, find_checkpoint
 
 SMALL = ["--g-width", "4", "--d-width", "8", "--batch-size", "32", "--device", "cpu"]
@@ -74,7 +74,7 @@ def test_the_log_and_the_figures_speak_of_the_same_numbers(run):
 
 
 def test_a_network_with_gamma_0_is_said_not_to_need_attention(run, tmp_path, capfd):
-    network = load(run, weights="raw")  # trained for two steps: gamma has hardly moved
+    network = load_run_generator(run, weights="raw")  # after two steps gamma has hardly moved
     assert all(abs(layer.gamma.item()) < 0.01 for layer in network.attention.values())
     assert sagan("explain", run, "--out", tmp_path, "--num", "1") == 0
     assert "Attention does not matter here: taking it away" in capfd.readouterr().err

@@ -12,10 +12,11 @@ from sagan.config import DataConfig, InitConfig, NetworkConfig, Runtime, Trainin
 from sagan.config.resized import resized
 from sagan.data import ImageDataset
 from sagan.errors import CheckpointError, TrainingFailure
+from sagan.exchange.open_exported import load
 from sagan.models import build_discriminator, build_generator
 from sagan.nn.attention import record_attention
 from sagan.runs.log import read_records
-from sagan.runs.open_run import load, load_discriminator
+from sagan.runs.open_run import load_discriminator
 from sagan.runs.run import Run, find_checkpoint
 from sagan.training import init_from, train
 from sagan.training import loop as loop_module

@@ -22,12 +22,12 @@ def demo(path: Path, *, images: int | None, seed: int) -> int:
     from sagan.cli.evaluate import cas_of
     from sagan.explain import explain_run, gammas, intervene
     from sagan.images import image_grid, to_uint8
-    from sagan.runs.open_run import load, load_discriminator
+    from sagan.runs.open_run import load_discriminator, load_run_generator
     from sagan.runs.run import find_checkpoint
     from sagan.training.diagnostics import fixed_latents
 
     config = find_checkpoint(path).config
-    generator, discriminator = load(path), load_discriminator(path)
+    generator, discriminator = load_run_generator(path), load_discriminator(path)
     latents, labels = fixed_latents(config.network)
     with torch.no_grad():
         pictures = generator(latents, labels)

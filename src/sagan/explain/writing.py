@@ -27,7 +27,7 @@ from sagan.explain.pictures import ExplainedPicture, generated_pictures, real_pi
 from sagan.explain.strips import direction_strips, interpolation_strips
 from sagan.models import Generator
 from sagan.nn.attention import attention_numbers
-from sagan.runs.open_run import load, load_discriminator
+from sagan.runs.open_run import load_discriminator, load_run_generator
 from sagan.runs.run import find_checkpoint
 
 _MAX_POINTS = len(COLOURS)  # each query point has a colour of its own
@@ -136,7 +136,7 @@ def explain_run(
         real = [real_picture(Path(image), config, label=label, device=device)]
         if not d_looks:
             raise ValueError(f"{run} has no attention in D, and D alone looks at a real image")
-    generator = load(run, device=device)
+    generator = load_run_generator(run, device=device)
     discriminator = load_discriminator(run, device=device) if has_discriminator else None
     findings = []
     for picture in generated_pictures(generator, config, num, seed=seed, classes=classes) + real:

@@ -12,7 +12,7 @@ from sagan.runs.run import find_checkpoint
 from sagan.sharing.facts import Facts
 
 
-def load(
+def load_run_generator(
     path: str | os.PathLike[str],
     *,
     weights: Literal["ema", "raw"] = "ema",
@@ -46,7 +46,7 @@ def load(
         >>> weights = build_generator(config.network).state_dict()
         >>> run = Run(Path(tempfile.mkdtemp()))
         >>> _ = run.save(1, {"ema": weights}, config=config, keep=1)
-        >>> load(run.path)(torch.randn(2, 128)).shape
+        >>> load_run_generator(run.path)(torch.randn(2, 128)).shape
         torch.Size([2, 3, 8, 8])
     """
     if weights not in ("ema", "raw"):

@@ -28,7 +28,7 @@ from sagan.nn.attention import record_attention
 from sagan.randomness import sample_latents
 from sagan.runs.checkpoint import open_checkpoint
 from sagan.runs.log import read_records
-from sagan.runs.open_run import load, load_discriminator
+from sagan.runs.open_run import load_discriminator, load_run_generator
 from sagan.runs.run import Run, find_checkpoint
 from sagan.sampling import slerp
 
@@ -190,7 +190,7 @@ class Studio:
         elif not path.exists():
             raise CheckpointError(f"{path.name} is gone: training has replaced it")
         else:
-            generator = load(path, device=self._device)
+            generator = load_run_generator(path, device=self._device)
             if self._has_discriminator:
                 discriminator = load_discriminator(path, device=self._device)
         return generator, discriminator

@@ -1,4 +1,4 @@
-"""Generators passed on: folders in the hub's layout, and a hub on this machine to push and load."""
+"""Shared generators: folders in the hub's layout, and a local hub to push to and load from."""
 
 import json
 import os
@@ -25,7 +25,7 @@ from sagan.models.dcgan import DCGANGenerator
 from sagan.models.resnet import ResNetGenerator
 from sagan.runs.run import Run
 from sagan.sharing import hub
-from sagan.sharing.facts import Facts, read_config
+from sagan.sharing.facts import Facts
 
 CLASSES = ("cat", "dog / puppy", "eel")
 NETWORKS = {
@@ -60,7 +60,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def folder(run, tmp_path_factory):
-    """It, passed on."""
+    """Its shared folder."""
     path = tmp_path_factory.mktemp("shared") / "mine"
     sagan.load(run).save_pretrained(path)
     return path
@@ -205,7 +205,7 @@ def test_the_mixin_opens_our_folder_and_we_open_the_mixins(either, tmp_path, cap
     assert back.config.network == ours.config
     assert back.facts.weights == ""  # the mixin keeps the network alone
     assert back.facts.class_names == ("0", "1", "2")[: ours.config.classes]
-    with pytest.raises(ValueError, match="it is not said which"):
+    with pytest.raises(ValueError, match="one set of weights, kind unknown"):
         sagan.load(tmp_path / "theirs", weights="raw")
 
 
@@ -248,8 +248,8 @@ def changed(content, **changes):
         ("config.json", b" " * (2**22 + 1), "larger than 4,194,304 bytes"),
         ("config.json", None, "it has no config.json; it holds README.md, model.safetensors"),
         ("model.safetensors", None, "it has no model.safetensors; it holds README.md, config.json"),
-        ("model.safetensors", b"half", "model.safetensors is no safetensors file"),
-        ("model.safetensors", 0.5, "model.safetensors is no safetensors file"),
+        ("model.safetensors", b"half", "model.safetensors is not a safetensors file"),
+        ("model.safetensors", 0.5, "model.safetensors is not a safetensors file"),
         ("model.safetensors", {"a": 3}, "other weights than its configuration says"),
     ],
 )
@@ -281,7 +281,7 @@ def test_folders_that_are_damaged_or_anothers_are_one_line(
 def test_a_wrong_number_of_class_names_is_refused():
     config = RunConfig(network=NETWORKS["resnet"], data=DataConfig(class_names=("cat",)))
     with pytest.raises(ValueError, match="1 class names for 3 classes"):
-        read_config(Facts(config, 1, "ema").to_config(), "config.json")
+        Facts.from_config(Facts(config, 1, "ema").to_config(), "config.json")
 
 
 def test_what_is_pushed_is_loaded_back_the_same(either, served):
@@ -311,7 +311,7 @@ def test_a_card_that_its_owner_changed_is_not_pushed_over(run, served):
 
 def test_a_private_push_to_a_public_repository_is_refused(run, served):
     served.put("me/open", {"a.txt": b"a"})
-    with pytest.raises(ValueError, match="is there already, and public: nothing was pushed"):
+    with pytest.raises(ValueError, match="is already there and public: nothing was pushed"):
         sagan.load(run).push_to_hub("me/open", private=True)
     assert served.repositories["me/open"] == {"main": {"a.txt": b"a"}}
 
@@ -334,16 +334,16 @@ def test_copies_that_are_kept_open_without_the_hub_and_others_say_so(folder, ser
     served.asked.clear()
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert torch.equal(images(sagan.load("hub:me/cats")), expected)
-    refused("hub:me/dogs", "HF_HUB_OFFLINE is set; and no copy of its config.json is kept here")
+    refused("hub:me/dogs", "HF_HUB_OFFLINE is set; and there is no local copy of its config.json")
     with pytest.raises(ValueError, match="HF_HUB_OFFLINE is set"):
         sagan.load(folder).push_to_hub("me/cats")
     assert served.asked == []
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:1")  # where nobody listens
-    monkeypatch.setenv("NO_PROXY", "localhost")  # which is no proxy
+    monkeypatch.setenv("NO_PROXY", "localhost")  # not a proxy
     monkeypatch.setattr("time.sleep", lambda _: pytest.fail("it is tried again and again"))
     assert torch.equal(images(sagan.load("hub:me/cats")), expected)
-    refused("hub:me/dogs", "cannot be reached (is there a network?); and no copy")
+    refused("hub:me/dogs", "cannot be reached (is there a network?); and there is no local copy")
     with pytest.raises(ValueError, match=r"is there a network\?"):
         sagan.load(folder).push_to_hub("me/cats")
 
@@ -351,10 +351,14 @@ def test_copies_that_are_kept_open_without_the_hub_and_others_say_so(folder, ser
 @pytest.mark.parametrize(
     ("status", "code", "said"),
     [
-        (401, "RepoNotFound", "is no model of the hub, or a private one: check the name, and log"),
+        (401, "RepoNotFound", "does not exist on the hub, or is private: check the name, and log"),
         (403, "GatedRepo", "is gated: ask for access on its page, and log in with `hf auth login`"),
-        (401, "", "cannot be read by you (the hub answers 401): log in with `hf auth login`, or"),
-        (418, "", "cannot be had now: the hub answers 418"),
+        (
+            401,
+            "",
+            "cannot be read with your account (the hub answers 401): log in with `hf auth lo",
+        ),
+        (418, "", "cannot be accessed now: the hub answers 418"),
     ],
 )
 def test_what_the_hub_refuses_is_one_line(folder, served, status, code, said):
@@ -366,7 +370,7 @@ def test_what_the_hub_refuses_is_one_line(folder, served, status, code, said):
 
 def test_pushing_without_a_token_says_how_to_log_in(folder, served, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
-    with pytest.raises(ValueError, match=r"cannot be written to by you .* or set HF_TOKEN"):
+    with pytest.raises(ValueError, match=r"cannot be written with your account .* or set HF_TOKEN"):
         sagan.load(folder).push_to_hub("me/cats")
     assert served.repositories == {}
 
@@ -397,7 +401,7 @@ def test_a_large_config_is_not_downloaded(folder, served):
 def test_a_cut_download_is_one_line_and_the_next_one_is_whole(folder, served, tmp_path):
     served.put("me/cats", contents(folder))
     served.cut.add("model.safetensors")
-    refused("hub:me/cats", "was cut short on its way")
+    refused("hub:me/cats", "was cut short in transfer")
     assert not list(tmp_path.rglob("model.safetensors"))
     assert not list(tmp_path.rglob("*.incomplete"))
     served.cut.clear()
@@ -406,7 +410,7 @@ def test_a_cut_download_is_one_line_and_the_next_one_is_whole(folder, served, tm
 
 def test_names_and_a_missing_library_are_told(monkeypatch):
     for name in ("hub:", "hub:cats", "hub:me/cats@", "hub:me/cats/x", "hub:me/c ats"):
-        refused(name, "names no model of the hub: hub:OWNER/NAME, or with @REVISION")
+        refused(name, "is not a hub address: hub:OWNER/NAME, or with @REVISION")
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     refused("hub:me/cats", "pip install 'sagan[hub]'")
 
@@ -435,7 +439,7 @@ def test_the_command_line_writes_pushes_and_samples(run, served, tmp_path, capfd
     Path("shared/README.md").write_text("mine")
     assert command("export", run, "--out", "shared", "--push", "me/cats", "--private") == 0
     _, kept, pushed = capfd.readouterr().err.splitlines()
-    assert kept == "shared/README.md was there and stays as it is"
+    assert kept == "shared/README.md existed and was kept"
     assert pushed.endswith(": sagan.load('hub:me/cats') opens it")
     there = served.repositories["me/cats"]["main"]
     assert there["README.md"] == b"mine"
@@ -453,19 +457,19 @@ def test_the_command_line_writes_pushes_and_samples(run, served, tmp_path, capfd
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["export", "RUN", "--push", "cats"], "cats names no model of the hub"),
-        (["export", "RUN", "--push", "me/cats", "--format", "onnx"], "--push is of folders"),
-        (["export", "RUN", "--out", "o", "--private"], "--private is for --push"),
-        (["export", "RUN", "--out", "o", "--card", "c.md"], "a folder has its card in it"),
-        (["export", "RUN", "--out", "o", "--attention"], "--attention is of ONNX files"),
+        (["export", "RUN", "--push", "cats"], "cats is not a hub address"),
+        (["export", "RUN", "--push", "me/cats", "--format", "onnx"], "--push takes a folder"),
+        (["export", "RUN", "--out", "o", "--private"], "--private needs --push"),
+        (["export", "RUN", "--out", "o", "--card", "c.md"], "a folder always has its card"),
+        (["export", "RUN", "--out", "o", "--attention"], "--attention is for ONNX files"),
         (["export", "RUN", "--out", "RUN"], "is a run's folder"),
         (["export", "SHARED", "--out", "o"], "is a generator alone: a run's folder is needed"),
         (["explain", "SHARED", "--out", "o"], "is a generator alone"),
         (["explain", "hub:me/cats", "--out", "o"], "is a generator alone"),
         (["explore", "hub:me/cats"], "is a generator alone"),
         (["train", "hub:me/cats", "--images", "64"], "is a generator alone"),
-        (["sample", "hub:cats", "--num", "1", "--out", "o"], "names no model of the hub"),
-        (["evaluate", "hub:cats"], "names no model of the hub"),
+        (["sample", "hub:cats", "--num", "1", "--out", "o"], "is not a hub address"),
+        (["evaluate", "hub:cats"], "is not a hub address"),
     ],
 )
 def test_bad_usage_is_one_line_and_writes_nothing(

@@ -1,15 +1,15 @@
-"""Record other implementations' outputs on weights made by rule; not a test, and not run by them.
+"""Records other implementations' outputs on weights made by rule; run by hand, not by the tests.
 
-    PYTHONPATH=src:tests python tests/exchange/record.py PEER CHECKOUT COMMIT DATE
+    PYTHONPATH=src:tests python tests/peers/record.py PEER CHECKOUT COMMIT DATE
 
-CHECKOUT is a clone of the repository at COMMIT (for mmgen with mmcv 1.x importable, for studiogan's
-legacy names with `src/utils/model_ops.py`, at a commit of that time). Writes expected/PEER.json:
-options, names and shapes of the states, and digests of the outputs in evaluation mode.
+CHECKOUT is a clone of the repository at COMMIT (mmgen needs mmcv 1.x importable; studiogan_legacy a
+commit with `src/utils/model_ops.py`). Writes expected/PEER.json: options, names and shapes of the
+states, and digests of the outputs in evaluation mode.
 """
 
 import json
 import sys
-from contextlib import contextmanager
+from contextlib import redirect_stdout
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -24,7 +24,7 @@ EXPECTED = Path(__file__).parent / "expected"
 
 
 class Nothing(ModuleType):
-    """A module that has any name, and does nothing."""
+    """A module that has every name; none does anything."""
 
     def __getattr__(self, name):
         if name.startswith("__"):
@@ -33,13 +33,13 @@ class Nothing(ModuleType):
 
 
 class Stand(MetaPathFinder, Loader):
-    """Stands in for libraries that the networks do not need and that may not be installed."""
+    """Stands in for libraries that the networks do not need, installed or not."""
 
     def __init__(self, *roots):
         self.roots = roots
 
     def find_spec(self, name, path=None, target=None):
-        """Claim these libraries and all in them."""
+        """Claim these libraries and everything in them."""
         mine = any(f"{name}.".startswith(f"{root}.") for root in self.roots)
         return ModuleSpec(name, self, is_package=True) if mine else None
 
@@ -254,7 +254,7 @@ class Case:
     def __init__(self, G, D, latent_dim, classes, side, *, maps=False, needs_labels=0):
         self.G, self.D, self.maps = G, D, maps
         self.latent_dim, self.classes, self.side = latent_dim, classes, side
-        self.needs_labels = needs_labels  # an unconditional network that is given some all the same
+        self.needs_labels = needs_labels  # unconditional, but must be given some
 
     def images(self, G, latents, labels):
         return G(latents) if labels is None else G(latents, labels)
@@ -265,7 +265,7 @@ class Case:
 
 @torch.no_grad()
 def record(case):
-    """Put the rule's weights into both networks and run them."""
+    """Load the rule's weights into both networks and run them."""
     result = {}
     for name, network in (("G", case.G), ("D", case.D)):
         state = network.state_dict()
@@ -290,20 +290,11 @@ def record(case):
     )
 
 
-@contextmanager
-def quiet():
-    """Keep the peers' printing off our output."""
-    from contextlib import redirect_stdout
-
-    with redirect_stdout(sys.stderr):
-        yield
-
-
 def main(peer, checkout, commit, date):
-    """Record one implementation, adding to what its file holds of other commits."""
+    """Record one implementation, keeping what its file holds of other commits."""
     file = EXPECTED / f"{peer.split('_')[0]}.json"
     kept = json.loads(file.read_text()) if file.exists() else {}
-    with quiet():
+    with redirect_stdout(sys.stderr):  # the peers print
         for name, options, case in globals()[peer](checkout):
             recorded = record(case)
             kept[name] = {"commit": commit, "date": date, "options": options, **recorded}

@@ -7,7 +7,7 @@ from peer_weights import digest, inputs
 
 from sagan.nn import record_attention
 from sagan.peers import import_run
-from sagan.runs.open_run import load, load_discriminator
+from sagan.runs.open_run import load_discriminator, load_run_generator
 
 CASES = [(peer, name) for peer, cases in EXPECTED.items() for name in cases]
 
@@ -32,7 +32,10 @@ def test_outputs_are_the_peers_own(tmp_path, peer, name, record_property):
     made = import_run(peer_files(peer, name, tmp_path), tmp_path / "run")
     assert (made.peer, made.discriminator) == (peer, True)
     z, y, x = inputs(case["latent_dim"], case["classes"], 3, case["side"])
-    generator, discriminator = load(tmp_path / "run"), load_discriminator(tmp_path / "run")
+    generator, discriminator = (
+        load_run_generator(tmp_path / "run"),
+        load_discriminator(tmp_path / "run"),
+    )
     with record_attention(generator) as g_maps, record_attention(discriminator) as d_maps:
         found = {"images": generator(z, y), "logits": discriminator(x, y)}
     for letter, maps in (("G", g_maps), ("D", d_maps)):

@@ -284,7 +284,7 @@ def test_a_folder_that_is_there_stays_as_it_is(checkpoint, tmp_path, capfd):
     (tmp_path / "run").mkdir()
     (tmp_path / "run/mine.txt").write_text("mine")
     assert command("import", checkpoint / "G.pth", "--out", tmp_path / "run") == 2
-    assert "is there already" in capfd.readouterr().err
+    assert "exists already" in capfd.readouterr().err
     assert [p.name for p in (tmp_path / "run").iterdir()] == ["mine.txt"]
 
 

@@ -1,6 +1,5 @@
 """What `sagan import` refuses: in one line, with exit code 2 and nothing written."""
 
-import os
 import pickle
 import random
 import tarfile
@@ -9,6 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from canary import Canary
 from command_line import sagan as command
 from peer_checkpoint import peer_state
 
@@ -19,16 +19,6 @@ from sagan.pth import read_pth
 def state(network, peer="biggan", name="32px"):
     """A small network's weights: of 10 classes, G at width 8."""
     return peer_state(peer, name, network)
-
-
-class Canary:
-    """Makes a folder when it is unpickled."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return (os.mkdir, (str(self.path),))
 
 
 def without(content, key):
@@ -96,15 +86,15 @@ def bad(folder):
         (["biggan"], "name the checkpoint's files"),
         ([folder], "is neither a file"),
         ([D], "D.pth is a discriminator: give the generator's file too"),
-        ([G, G], "are both generators; the averaged one is told by `ema` in its file's name"),
+        ([G, G], "are both generators; name the averaged one's file with `ema`"),
         ([G, D, D], "are both discriminators"),
         ([G, other_size], "has resolution 32 and"),
         ([G, one_class], "has classes 10 and"),
         ([G, studio], "is of biggan and"),
         ([mimicry, D], "is of mimicry and"),
-        (["studiogan", G], "is no checkpoint of studiogan: it holds blocks.0.0.bn1.bias.weight"),
+        (["studiogan", G], "is not a checkpoint of studiogan: it holds blocks.0.0.bn1.bias.weight"),
         (["studiogan", G], "it has no linear0"),
-        ([file("unit.pth", unit)], "is no checkpoint of a known SAGAN: it holds encoder.bias"),
+        ([file("unit.pth", unit)], "is not a checkpoint of a known SAGAN: it holds encoder.bias"),
         (
             [file("optim.pth", {"state": {0: {"step": 3}}, "param_groups": []})],
             "no weights by name",
@@ -134,8 +124,8 @@ def bad(folder):
         ([file("short.pth", put(g, "linear.bias", torch.ones(3)))], "linear.layer.bias is (3,)"),
         ([file("inf.pth", put(g, "linear.bias", nan.nan_to_num(float("inf"))))], "not finite"),
         ([file("huge.pth", put(g, "linear.bias", one.expand(1 << 40)))], "claims 4,398,0"),
-        ([file("meta.pth", put(g, "linear.bias", one.expand(512).to("meta")))], "no dense tensor"),
-        ([file("sparse.pth", put(g, "linear.bias", one.to_sparse()))], "no dense tensor"),
+        ([file("meta.pth", put(g, "linear.bias", one.expand(512).to("meta")))], "not a dense t"),
+        ([file("sparse.pth", put(g, "linear.bias", one.to_sparse()))], "not a dense t"),
         ([file("packed.pth", put(g, "linear.bias", packed))], "float4_e2m1fn_x2, not a dense"),
         ([file("var.pth", put(g, var, -g[var]))], f"{var} has negative variances"),
         ([file("zero.pth", put(g, conv, 0 * g[conv]))], "conv2 is spectrally normalised with a si"),
@@ -165,7 +155,7 @@ def test_a_file_that_may_not_be_read_is_one_line(tmp_path, capfd, monkeypatch):
     monkeypatch.setattr("os.access", lambda *_: False)  # root may read whatever the mode says
     assert command("import", tmp_path / "G.pth", "--out", tmp_path / "run") == 2
     err = capfd.readouterr().err
-    assert "G.pth may not be read" in err
+    assert "G.pth cannot be read" in err
     assert err.count("\n") == 1
     assert [p.name for p in tmp_path.iterdir()] == ["G.pth"]
 
