@@ -208,7 +208,7 @@ def _specs(
     metrics: str | None, kind: str, real: "RealImages | None", *, labelled: bool
 ) -> "tuple[Spec, ...]":
     from sagan.metrics import default_metrics, parse_metrics
-    from sagan.metrics.spec import HOW_TO_GET_WEIGHTS
+    from sagan.metrics.features.inception_features import HOW_TO_GET_WEIGHTS
 
     if metrics is not None:
         return parse_metrics(metrics, kind)

@@ -37,17 +37,16 @@ class Scorer:
 
     def __init__(self, config: RunConfig, dataset: ImageDataset) -> None:
         from sagan.metrics import parse_metrics
-        from sagan.metrics.spec import BETTER
 
         self._config, self._dataset = config, dataset
         text = config.training.evaluate_metric
         self._specs = parse_metrics(text)
-        if len(self._specs) != 1 or self._specs[0].name == "prdc":
+        if len(self._specs) != 1 or self._specs[0].metric.parts:
             raise ValueError(f"the best checkpoint is chosen by one number; {text} gives several")
         (spec,) = self._specs
-        if spec.labelled and config.network.classes < 2:
+        if spec.metric.labelled and config.network.classes < 2:
             raise ValueError(f"{spec.key()} needs a run with at least two classes; try fd:pixel")
-        self.metric, self.better = spec.key(), BETTER[spec.name]
+        self.metric, self.better = spec.key(), spec.metric.better
         self._reference: Reference | None = None
 
     def score(self, generator: nn.Module, engine: Engine) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, cross_entropy
 
+from sagan.images import to_float
 from sagan.metrics.features.extractors import Extracted
 from sagan.metrics.real_images import RealImages
 from sagan.randomness import DataOrder, generator_for, seeded
@@ -175,5 +176,5 @@ def _examples(
 
 
 def _shrink(images: Tensor, side: int) -> Tensor:
-    floats = images.float() / 127.5 - 1
+    floats = to_float(images)
     return adaptive_avg_pool2d(floats, side) if images.shape[2] > side else floats

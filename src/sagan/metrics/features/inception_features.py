@@ -17,7 +17,6 @@ from torch.nn.functional import interpolate
 from sagan.files import TEMPORARY
 from sagan.metrics.features.extractors import Extracted
 from sagan.metrics.features.inception import FEATURES, InceptionV3
-from sagan.metrics.spec import HOW_TO_GET_WEIGHTS
 from sagan.pth import read_pth
 
 WEIGHTS_NAME = "pt_inception-2015-12-05-6726825d.pth"
@@ -26,6 +25,11 @@ WEIGHTS_URL = (
 )
 WEIGHTS_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 DOWNLOAD = "download"
+HOW_TO_GET_WEIGHTS = (
+    f"the standard Inception weights are needed: give their file (pytorch-fid's {WEIGHTS_NAME}) "
+    "with --features inception:FILE, or allow downloading it (96 MB) with --features "
+    "inception:download; fd:own and kid:own need none"
+)
 _SIDE = 299
 _AT_ONCE = 32  # at 299 px a larger batch takes memory and no less time
 _CHUNK_BYTES = 2**20
