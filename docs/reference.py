@@ -41,7 +41,13 @@ SECTIONS = {
         "TrainingConfig",
         "RunConfig",
     ],
-    "Metrics": ["evaluate", "metrics.Score", "metrics.load_inception"],
+    "Metrics": [
+        "evaluate",
+        "metrics.Score",
+        "metrics.load_inception",
+        "evaluate_run",
+        "evaluation.Evaluation",
+    ],
     "Formulas of the metrics, for features of your own": [
         "metrics.formulas.frechet.frechet_distance_of",
         "metrics.formulas.kernel.kernel_distance",

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 import sagan
+from sagan.evaluation import Evaluation
 from sagan.metrics import Score
 from sagan.nn import AttentionMap, AttentionNumbers
 
@@ -65,6 +66,7 @@ def scores(images: NDArray[np.uint8], batches: list[Tensor]) -> None:
     assert_type(sagan.evaluate(images, digits.images), dict[str, Score])
     found = sagan.evaluate(batches, torch.tensor(images), metrics="fd:pixel", labels=[0, 1])
     assert_type(found["fd:pixel"].value, float)
+    assert_type(sagan.evaluate_run("runs/demo", data="digits"), Evaluation)
 
 
 def is_refused(logits: Tensor, images: Tensor) -> None:

@@ -29,6 +29,7 @@ __all__ = [
     "build_generator",
     "discriminator_loss",
     "evaluate",
+    "evaluate_run",
     "generator_loss",
     "gradient_penalty",
     "image_grid",
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from sagan.config import NetworkConfig, RunConfig, TrainingConfig
     from sagan.config.presets import preset
     from sagan.data import load_dataset
+    from sagan.evaluation.evaluate_run import evaluate_run
     from sagan.exchange.open_exported import load
     from sagan.images import image_grid, to_float, to_uint8
     from sagan.metrics import evaluate
@@ -80,6 +82,7 @@ else:  # hidden from type checkers, to whom any name would do otherwise
         "build_generator": "sagan.models",
         "discriminator_loss": "sagan.training",
         "evaluate": "sagan.metrics",
+        "evaluate_run": "sagan.evaluation.evaluate_run",
         "generator_loss": "sagan.training",
         "gradient_penalty": "sagan.training",
         "image_grid": "sagan.images",

@@ -19,8 +19,8 @@ def demo(path: Path, *, images: int | None, seed: int) -> int:
 
     import torch
 
-    from sagan.cli.evaluate import cas_of
     from sagan.cli.explain import write_explanation
+    from sagan.evaluation.evaluate_run import cas_of
     from sagan.explain import gammas, intervene
     from sagan.images import image_grid, to_uint8
     from sagan.runs.open_run import load, load_discriminator

@@ -13,8 +13,8 @@ from torch import nn
 
 from sagan.config import RunConfig
 from sagan.data import ImageDataset
-from sagan.randomness import derive_seed, generator_for, sample_latents
-from sagan.sampling import generate, spread_labels
+from sagan.randomness import derive_seed, generator_for
+from sagan.sampling import evenly_by_class
 from sagan.training.engine import Engine
 
 if TYPE_CHECKING:
@@ -70,12 +70,10 @@ class Scorer:
         training, network = self._config.training, self._config.network
         if self._reference is None:
             self._reference = self._prepare(engine)
-        num = training.evaluate_num
-        first = derive_seed(training.seed, "evaluate")
-        latents = sample_latents(range(first, first + num), network.latent_dim)
-        labels = spread_labels(num, network)
+        seed = derive_seed(training.seed, "evaluate")
         with engine.autocast():
-            (score,) = self._reference.score(generate(generator, latents, labels), labels)
+            batches, labels = evenly_by_class(generator, network, training.evaluate_num, seed=seed)
+            (score,) = self._reference.score(batches, labels)
         return score
 
     def _prepare(self, engine: Engine) -> "Reference":
