@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from sagan.config import Precision, Runtime
 from sagan.devices import pick_device, usable_cores
 
-# How long the others wait at most while the first process scores and saves; PyTorch allows
-# 30 minutes.
-_PATIENCE = timedelta(hours=12)
+# How long the others wait at most while the first process scores and saves (PyTorch's default of 30
+# minutes is too short on a CPU). It is also how long a hung process may go unnoticed.
+_PATIENCE = timedelta(hours=6)
 
 
 class Engine:
