@@ -17,16 +17,16 @@ from sagan.metrics.formulas.frechet import Gaussian, Moments
 from sagan.metrics.formulas.inception_score import InceptionScore
 from sagan.progress import Bar
 
-MOST_KEPT = 10_000  # where distances between all pairs are computed
+MOST_KEPT = 10_000  # images whose features are kept for distances between all pairs
 ALL = sys.maxsize
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What metrics need of a side; `a | b` is what both need."""
+    """What a metric needs to know of a side; `a | b` is enough for both."""
 
     moments: bool = False  # mean and covariance of all images, in constant memory
-    keep: int = 0  # most images whose features are kept
+    keep: int = 0  # features of at most this many images
     logits: bool = False  # the Inception Score of all images, in constant memory
 
     def __or__(self, other: "Needs") -> "Needs":
@@ -91,8 +91,8 @@ class RealSide:
 
     sides: Mapping[str, Side]  # reference, train and test; empty without real images
     statistics: Gaussian | None  # saved ones, to use instead of the reference
-    halves: Sequence[tuple[Side, Side]]  # disjoint real images, to compare real with real
-    repeats: int  # of comparisons of real with real
+    halves: Sequence[tuple[Side, Side]]  # disjoint, for comparing real with real
+    repeats: int  # comparisons of real with real
     class_names: tuple[str, ...]
     seed: int
 

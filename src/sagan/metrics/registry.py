@@ -1,4 +1,4 @@
-"""All metrics: one record each, from which names, defaults, protocols and cautions are read."""
+"""All metrics, one record each: every other file reads names, defaults and the rest from here."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -130,7 +130,7 @@ def _is(generated: Side, real: Any, seed: int, spread: bool) -> list[Measured]:
 
 
 class _CAS:
-    """Train on one side, test on held-out real images; the floor trains on real ones."""
+    """Train on one side, test on held-out real images; the real score is a ceiling."""
 
     def floors(self, real: RealSide) -> Floors:
         return [[self._accuracy(real.sides["train"], real.sides["test"])]]
@@ -159,7 +159,7 @@ class _CAS:
 
 
 class _Memorisation:
-    """Nearer to training than to held-out images; the floor takes half of those as generated."""
+    """Share nearer to training images; for the floor, half of the held-out ones are scored."""
 
     def floors(self, real: RealSide) -> Floors:
         train, test = real.sides["train"].features, real.sides["test"].features
@@ -192,7 +192,7 @@ class _Memorisation:
 
 
 class _Duplicates:
-    """One side alone; the real images say which distance is near."""
+    """Near-duplicates within one side; the real images set the distance."""
 
     def floors(self, real: RealSide) -> Floors:
         near = near_duplicate_distance(real.sides["reference"].features)
@@ -220,19 +220,19 @@ def _standard_error(share: float, n: int) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """Everything that is known of a metric. To add one: write its formula, and a record below."""
+    """Everything about a metric. To add one, write its formula and a record in the table below."""
 
     name: str
     better: Better
     measure: Measure
     needs: Needs
-    features: Literal["any", "inception", "pixel"] = "any"  # that it is defined for
-    by_default: tuple[str, ...] = ()  # features that it is computed on when none are asked for
+    features: Literal["any", "inception", "pixel"] = "any"  # it is defined for
+    by_default: tuple[str, ...] = ()  # features it is computed on unless metrics are named
     parts: tuple[str, ...] = ()  # names of its values, if there are several
     labelled: bool = False  # needs classes on both sides
-    needs_images: bool = True  # real ones; False: saved statistics do, or nothing
-    wants_test_split: bool = False  # a default only if the data have one of their own
-    protocol: Mapping[str, Any] = field(default_factory=dict)  # added to each score's
+    needs_images: bool = True  # real ones; False if saved statistics, or nothing, will do
+    wants_test_split: bool = False  # by default only if the data have their own
+    protocol: Mapping[str, Any] = field(default_factory=dict)  # added to each score's protocol
     cautions: tuple[Caution, ...] = (caution.few_images, caution.like_real)
 
 
