@@ -1,11 +1,10 @@
-"""The real side and the records: protocol, floors, cautions, and what does not change a score."""
+"""The scorer and its records: protocol, floors, cautions, and what does not change a score."""
 
 import numpy as np
 import pytest
 import torch
 from scipy.spatial.distance import cdist
 
-from sagan.data import load_dataset
 from sagan.metrics import (
     default_metrics,
     parse_metrics,
@@ -19,11 +18,6 @@ from sagan.metrics.formulas.frechet import Gaussian
 from sagan.metrics.formulas.statistics import is_statistics, read_statistics, write_statistics
 from sagan.metrics.registry import METRICS, Measured, Metric, Pairwise
 from sagan.metrics.selftest import selftest
-
-
-@pytest.fixture(scope="module")
-def digits():
-    return tuple(load_dataset("digits", resolution=8, split=s) for s in ("train", "test"))
 
 
 @pytest.fixture(scope="module")

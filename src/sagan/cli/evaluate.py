@@ -28,38 +28,38 @@ def evaluate(
 ) -> None:
     """Score a trained generator, or any images; JSON on stdout, a table on stderr.
 
-    Each number comes with its protocol, and with what real images score
+    Each score comes with its protocol, and with what real images score
     against other real images. docs/metrics.md says what each metric sees.
 
     Parameters
     ----------
     images
-        A run's folder, one of its checkpoints', a folder of sagan export, or hub:OWNER/NAME;
-        or images: a folder, zip or array.
+        A run, a checkpoint, an exported folder or hub:OWNER/NAME; or images: a folder,
+        zip or array.
     data
         Source of the real images, or a .npz of saved statistics; by default the run's own.
     metrics
-        Names with commas, as cas,fd:pixel,kid; by default all that the data allow.
+        Comma-separated, as cas,fd:pixel,kid; by default all that the data allow.
     features
         For metrics that name none: own, pixel, inception:FILE or inception-clean:FILE;
         inception:download fetches the weights (96 MB).
     num
-        Images to score; by default of a run as many as there are real ones, at most
-        10000, and otherwise all.
+        Number of images to score; by default all, or for a run as many as there are real
+        ones, at most 10000.
     seed
-        Of the first generated image, and of splits and subsets.
+        Random seed for the first generated image, splits and subsets.
     weights
-        The averaged weights, or the raw ones.
+        Averaged (ema) or raw weights.
     standing_batches
-        Recompute batch-norm statistics from so many batches; 0 keeps the checkpoint's.
+        Recompute batch-norm statistics from N batches; 0 keeps the checkpoint's.
     resolution
-        Side in px that images are brought to; by default the first image's.
+        Resize images to this side in px; by default the first image's.
     batch_size
         Images made or read at once.
     save_stats
-        FILE.npz to write the real images' mu and sigma of Inception features to.
+        Write mean and covariance of the real images' Inception features to FILE.npz.
     device
-        Where to compute.
+        Device to compute on.
     selftest
         Put faults into real digits instead, and print which metric sees which.
     """
@@ -87,7 +87,7 @@ def evaluate(
         progress=True,
     )
     print(score_table(evaluation.scores.values()), file=sys.stderr)
-    evaluation.record()  # after the table: a full disk shall not hide the scores
+    evaluation.record()  # after the table: if this fails, the scores have been seen
     print(json.dumps(evaluation.to_dict()))
 
 

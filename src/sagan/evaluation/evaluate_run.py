@@ -4,6 +4,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +28,7 @@ from sagan.metrics import (
 )
 from sagan.metrics.features.inception_features import HOW_TO_GET_WEIGHTS, InceptionFeatures
 from sagan.metrics.formulas.statistics import write_statistics
+from sagan.metrics.registry import METRICS, Metric
 from sagan.runs.log import append_records
 from sagan.sampling import evenly_by_class
 
@@ -219,13 +221,20 @@ def _default_specs(
     kind: str, real: RealImages | None, *, labelled: bool, say: bool
 ) -> tuple[Spec, ...]:
     if real is None:
-        return parse_metrics("fid,is", kind)
-    if say and not kind.startswith("inception"):
-        print(f"no fid, intra-fid and is: {HOW_TO_GET_WEIGHTS}", file=sys.stderr)
-    if say and not labelled:
-        print("no cas: there are no classes", file=sys.stderr)
+        return parse_metrics(",".join(m.name for m in METRICS.values() if not m.needs_images), kind)
     own_split = real.split_by_seed is None
-    return default_metrics(labelled=labelled, held_out=own_split, features=kind)
+    specs = default_metrics(labelled=True, held_out=own_split, features=kind)
+    if say and not kind.startswith("inception"):
+        _say_skipped((m for m in METRICS.values() if m.features == "inception"), HOW_TO_GET_WEIGHTS)
+    if say and not labelled:
+        _say_skipped((s.metric for s in specs if s.metric.labelled), "there are no classes")
+    return tuple(spec for spec in specs if labelled or not spec.metric.labelled)
+
+
+def _say_skipped(metrics: Iterable[Metric], why: str) -> None:
+    *names, last = [metric.name for metric in metrics]
+    listed = f"{', '.join(names)} and {last}" if names else last
+    print(f"no {listed}: {why}", file=sys.stderr)
 
 
 def _num(num: int | None, candidate: Candidate, real: RealImages | None) -> int:

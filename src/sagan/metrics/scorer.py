@@ -1,6 +1,6 @@
 """Scoring images against real ones: the real side is prepared once, then scores any number of sets.
 
-Dimensions: i images, c channels, h w the image's sides.
+Dimensions: i images, c channels, h w image sides.
 """
 
 import time
@@ -42,17 +42,10 @@ def prepare(
     device: str | torch.device = "cpu",
     progress: bool = False,
 ) -> "Reference":
-    """Look at the real images once, to score generated ones by some metrics any number of times.
+    """Look at the real images once, then score any number of sets of `num` generated images.
 
-    Args:
-        real: images; None if there are only saved statistics.
-        specs: from `parse_metrics`.
-        num: generated images that will be scored each time, at least 2.
-        seed: for all choices: splits, subsets, the classifier of own features.
-        inception: the extractor, if any metric needs Inception features.
-        statistics: saved moments of Inception features, used instead of the real images for `fid`.
-        device: for training the classifier of own features.
-        progress: show it on stderr.
+    The seed is for splits, subsets and the classifier of own features, which trains on the device.
+    Saved statistics of Inception features stand in for the real images in `fid`.
 
     Raises:
         ValueError: too few images, or a metric needs labels or images that were not given.
@@ -198,14 +191,10 @@ class Reference:
     def score(
         self, batches: Iterable[Tensor], labels: Tensor | NDArray[np.int64] | None = None
     ) -> list[Score]:
-        """Score images.
-
-        Args:
-            batches: uint8 `b c h w`, of any sizes; as many images as `prepare` was told.
-            labels: int `i`, in the images' order; for metrics that need classes.
+        """Score batches `b c h w` of uint8 images, with their labels `i` if metrics need classes.
 
         Raises:
-            ValueError: there are more or fewer images, or labels are missing.
+            ValueError: there are not `num` images, or labels are missing.
         """
         labels = None if labels is None else np.asarray(labels, np.int64)
         for spec in self.specs:

@@ -1,6 +1,6 @@
-"""Which metric sees which fault: faults put into one half of a real set, scored against the other.
+"""Which metric sees which fault: faults put into half of a real set, scored against the other half.
 
-Dimensions: i images, c channels, h w the image's sides.
+Dimensions: i images, c channels, h w image sides.
 """
 
 from collections.abc import Callable

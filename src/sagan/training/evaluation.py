@@ -1,7 +1,7 @@
-"""Scores during training, by which the best checkpoint is chosen.
+"""Scores during training, to choose the best checkpoint.
 
-The real side is prepared once, at the first evaluation; the samples come from keyed seeds, the same
-each time. Only the training images are looked at: a test split stays unseen for the final score.
+The real side is prepared once, at the first evaluation; samples come from the same seeds each time.
+Only training images are used: a test split stays unseen until the final score.
 """
 
 import math
@@ -20,20 +20,11 @@ from sagan.training.engine import Engine
 if TYPE_CHECKING:
     from sagan.metrics import Reference, Score
 
-_MOST_REAL = 10_000  # images of the real side, or as many as are generated where that is more
+_MOST_REAL = 10_000  # real images, or as many as are generated if that is more
 
 
 class Scorer:
-    """Score a run's generator by the metric of its configuration.
-
-    Args:
-        config: of the run.
-        dataset: the training images.
-
-    Raises:
-        ValueError: there is no such metric, it needs what the data do not have, or it gives several
-            values.
-    """
+    """Score a run's generator by the metric of its configuration, which gives a single value."""
 
     def __init__(self, config: RunConfig, dataset: ImageDataset) -> None:
         from sagan.metrics import parse_metrics
@@ -50,17 +41,12 @@ class Scorer:
         self._reference: Reference | None = None
 
     def score(self, generator: nn.Module, engine: Engine) -> dict[str, Any]:
-        """Score a generator, changing nothing.
-
-        Returns:
-            The metric's name, its value, and what to read it with. A metric that fails, or whose
-            value is no number, has the value None and says why as `error`.
-        """
+        """Score a generator; if there is no finite value, it is None and `error` says why."""
         began = time.monotonic()
         facts: dict[str, Any]
         try:
             facts = _facts(self._measure(generator, engine))
-        except Exception as error:  # whatever it is, a score is no reason to stop training
+        except Exception as error:  # no failing score is worth stopping training for
             said = " ".join(str(error).split())
             facts = {"value": None, "error": f"{type(error).__name__}: {said}"}
         seconds = round(time.monotonic() - began, 3)
