@@ -125,8 +125,10 @@ def evaluate_run(
         >>> list(evaluation.scores), evaluation.scores["cas"].n_generated
         (['fd:pixel', 'cas'], 500)
     """
-    _check_least(num=(num, 2), seed=(seed, 0), standing_batches=(standing_batches, 0),
-                 batch_size=(batch_size, 1))  # fmt: skip
+    _check_least("num", num, 2)
+    _check_least("seed", seed, 0)
+    _check_least("standing-batches", standing_batches, 0)
+    _check_least("batch-size", batch_size, 1)
     kind, weights_file = _parse_features(features)
     if metrics is not None:
         parse_metrics(metrics, kind)  # refused before anything is read
@@ -187,11 +189,9 @@ def evaluate_run(
     return evaluation
 
 
-def _check_least(**given: tuple[int | None, int]) -> None:
-    for name, (value, least) in given.items():
-        if value is not None and value < least:
-            option = name.replace("_", "-")
-            raise ValueError(f"--{option} must be at least {least}, not {value}")
+def _check_least(option: str, value: int | None, least: int) -> None:
+    if value is not None and value < least:
+        raise ValueError(f"--{option} must be at least {least}, not {value}")
 
 
 def _parse_features(features: str) -> tuple[str, str]:
