@@ -41,8 +41,14 @@ SECTIONS = {
         "TrainingConfig",
         "RunConfig",
     ],
-    "Metrics": ["evaluate", "metrics.Score", "metrics.load_inception"],
     "Explain": ["explain_run", "explain.Explanation", "explain.Verdict", "explain.intervene"],
+    "Metrics": [
+        "evaluate",
+        "metrics.Score",
+        "metrics.load_inception",
+        "evaluate_run",
+        "evaluation.Evaluation",
+    ],
     "Formulas of the metrics, for features of your own": [
         "metrics.formulas.frechet.frechet_distance_of",
         "metrics.formulas.kernel.kernel_distance",

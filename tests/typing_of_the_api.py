@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 import sagan
+from sagan.evaluation import Evaluation
 from sagan.explain import Explanation, Verdict
 from sagan.metrics import Score
 from sagan.nn import AttentionMap, AttentionNumbers
@@ -66,6 +67,7 @@ def scores(images: NDArray[np.uint8], batches: list[Tensor]) -> None:
     assert_type(sagan.evaluate(images, digits.images), dict[str, Score])
     found = sagan.evaluate(batches, torch.tensor(images), metrics="fd:pixel", labels=[0, 1])
     assert_type(found["fd:pixel"].value, float)
+    assert_type(sagan.evaluate_run("runs/demo", data="digits"), Evaluation)
 
 
 def explains(path: str) -> None:

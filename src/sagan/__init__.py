@@ -29,6 +29,7 @@ __all__ = [
     "build_generator",
     "discriminator_loss",
     "evaluate",
+    "evaluate_run",
     "explain_run",
     "generator_loss",
     "gradient_penalty",
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from sagan.config import NetworkConfig, RunConfig, TrainingConfig
     from sagan.config.presets import preset
     from sagan.data import load_dataset
+    from sagan.evaluation.evaluate_run import evaluate_run
     from sagan.exchange.open_exported import load
     from sagan.explain import explain_run
     from sagan.images import image_grid, to_float, to_uint8
@@ -83,6 +85,7 @@ else:  # hidden from type checkers, to whom any name would do otherwise
         "discriminator_loss": "sagan.training",
         "evaluate": "sagan.metrics",
         "explain_run": "sagan.explain",
+        "evaluate_run": "sagan.evaluation.evaluate_run",
         "generator_loss": "sagan.training",
         "gradient_penalty": "sagan.training",
         "image_grid": "sagan.images",

@@ -125,6 +125,20 @@ def generate(
         yield to_uint8(generator(z.to(device), y)).cpu()
 
 
+def evenly_by_class(
+    generator: Callable[..., Tensor],
+    network: NetworkConfig,
+    num: int,
+    *,
+    seed: int,
+    batch_size: int = 64,
+) -> tuple[Iterator[Tensor], Tensor | None]:
+    """Stream uint8 images over all classes, with their labels; image i has seed `seed + i`."""
+    labels = spread_labels(num, network)
+    latents = sample_latents(range(seed, seed + num), network.latent_dim)
+    return generate(generator, latents, labels, batch_size=batch_size), labels
+
+
 def interpolation_latents(
     seeds: tuple[int, int], frames: int, config: NetworkConfig, *, truncation: float = 0.0
 ) -> Tensor:

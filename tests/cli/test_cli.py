@@ -86,7 +86,7 @@ def test_bad_training_options_are_one_line_and_write_nothing(tmp_path, capfd, op
         (["sample", "nowhere", "--num", "4", "--out", "o"], "does not exist"),
         (["sample", ".", "--num", "4", "--out", "o"], "is no run folder"),
         (["evaluate", "nowhere"], "does not exist"),
-        (["evaluate", "RUN", "--metrics", "fid9"], "choose from fid, intra-fid, is, fd"),
+        (["evaluate", "RUN", "--metrics", "fid9"], "choose from fid, intra-fid, is, cas"),
         (["evaluate", "RUN", "--data", "photographs"], "are not the run's"),
         (["nonsense"], "nonsense"),
     ],

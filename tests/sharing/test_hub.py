@@ -18,7 +18,7 @@ from huggingface_hub import ModelCard, PyTorchModelHubMixin, constants
 import sagan
 from sagan import files
 from sagan.config import DataConfig, NetworkConfig, RunConfig, TrainingConfig
-from sagan.evaluation.candidates import open_maker
+from sagan.evaluation.candidates import open_generated
 from sagan.exchange.open_exported import open_generator
 from sagan.models import build_generator
 from sagan.models.dcgan import DCGANGenerator
@@ -489,7 +489,7 @@ def test_bad_usage_is_one_line_and_writes_nothing(
 def test_a_shared_generator_is_evaluated_as_its_run_is(run, served):
     sagan.load(run).push_to_hub("me/cats")
     options = {"weights": "ema", "device": "cpu", "seed": 5, "batch_size": 4, "standing_batches": 0}
-    ours, theirs = (open_maker(Path(p), **options) for p in (run, "hub:me/cats"))
+    ours, theirs = (open_generated(Path(p), **options) for p in (run, "hub:me/cats"))
     (a, labels), (b, others) = ours.make(6), theirs.make(6)
     assert torch.equal(torch.cat(list(a)), torch.cat(list(b)))
     assert labels.tolist() == others.tolist()

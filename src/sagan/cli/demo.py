@@ -19,7 +19,7 @@ def demo(path: Path, *, images: int | None, seed: int) -> int:
 
     import torch
 
-    from sagan.cli.evaluate import cas_of
+    from sagan.evaluation.evaluate_run import cas_of
     from sagan.explain import explain_run, gammas, intervene
     from sagan.images import image_grid, to_uint8
     from sagan.runs.open_run import load_discriminator, load_run_generator

@@ -9,14 +9,20 @@ import os
 import warnings
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, nn
 
 from sagan.config import Precision, Runtime
 from sagan.devices import pick_device, usable_cores
+
+# How long the others wait at most while the first process scores and saves (PyTorch's default of 30
+# minutes is too short on a CPU). It is also how long a hung process may go unnoticed.
+_PATIENCE = timedelta(hours=6)
 
 
 class Engine:
@@ -62,7 +68,7 @@ class Engine:
             accelerator=device,
             devices=devices,
             num_nodes=machines,
-            strategy="ddp" if devices * machines > 1 else "auto",
+            strategy=DDPStrategy(timeout=_PATIENCE) if devices * machines > 1 else "auto",
             precision="bf16-mixed" if precision == "bf16" else "32-true",
         )
 

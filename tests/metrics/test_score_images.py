@@ -10,18 +10,14 @@ from sagan.metrics.formulas.frechet import frechet_distance_of
 from sagan.metrics.formulas.prdc import prdc
 
 
-def digits(split):
-    return sagan.load_dataset("digits", resolution=8, split=split)
+@pytest.fixture(scope="module")
+def real(digits):
+    return digits[0]
 
 
 @pytest.fixture(scope="module")
-def real():
-    return digits("train")
-
-
-@pytest.fixture(scope="module")
-def other():
-    return digits("test")
+def other(digits):
+    return digits[1]
 
 
 def test_scores_are_the_formulas_on_all_images(real, other):

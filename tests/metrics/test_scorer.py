@@ -1,11 +1,10 @@
-"""The real side and the records: protocol, floors, cautions, and what does not change a score."""
+"""The scorer and its records: protocol, floors, cautions, and what does not change a score."""
 
 import numpy as np
 import pytest
 import torch
 from scipy.spatial.distance import cdist
 
-from sagan.data import load_dataset
 from sagan.metrics import (
     default_metrics,
     parse_metrics,
@@ -13,15 +12,12 @@ from sagan.metrics import (
     split_off_test,
     with_test_split,
 )
-from sagan.metrics.features import classifier as own
+from sagan.metrics.collect import Needs
+from sagan.metrics.features import classifier
 from sagan.metrics.formulas.frechet import Gaussian
 from sagan.metrics.formulas.statistics import is_statistics, read_statistics, write_statistics
+from sagan.metrics.registry import METRICS, Measured, Metric, Pairwise
 from sagan.metrics.selftest import selftest
-
-
-@pytest.fixture(scope="module")
-def digits():
-    return tuple(load_dataset("digits", resolution=8, split=s) for s in ("train", "test"))
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +101,7 @@ def test_real_digits_score_like_real_digits(scores):
     for name in ("fd:pixel", "kid:pixel", "nn1:pixel", "coverage:pixel", "density:pixel"):
         floor, value = scores[name].real_vs_real, scores[name].at_real_n or scores[name]
         assert abs(value.value - floor.value) < 6 * floor.spread, name
-    assert "not told apart" in scores["kid:pixel"].caution
+    assert "indistinguishable" in scores["kid:pixel"].caution
     assert scores["cas"].value == pytest.approx(scores["cas"].real_vs_real.value, abs=0.05)
     assert scores["duplicates:pixel"].value == 0
 
@@ -136,7 +132,7 @@ def test_a_collapsed_generator_is_seen(reference, made, scores):
     assert worse["coverage:pixel"].value < 0.2
     assert worse["nn1:pixel"].value > scores["nn1:pixel"].value + 0.2
     assert worse["fd:pixel"].value > 5 * scores["fd:pixel"].value
-    assert "not told apart" not in worse["fd:pixel"].caution
+    assert "indistinguishable" not in worse["fd:pixel"].caution
 
 
 def test_copies_of_the_training_images_are_seen(reference, real, scores):
@@ -160,9 +156,9 @@ def test_few_images_are_labelled_as_few(real, made):
 
 def test_wrong_numbers_of_images_and_missing_labels_are_refused(reference, made, real):
     images, labels = made
-    with pytest.raises(ValueError, match="more than 300 images came where 300 were announced"):
+    with pytest.raises(ValueError, match="expected 300 images, got more than 300"):
         reference.score([images, images[:1]], np.append(labels, 1)[:300])
-    with pytest.raises(ValueError, match="299 images came where 300"):
+    with pytest.raises(ValueError, match="expected 300 images, got 299"):
         reference.score([images[:299]], labels)
     with pytest.raises(ValueError, match="cas needs the classes of the generated"):
         reference.score([images])
@@ -180,7 +176,7 @@ def test_wrong_numbers_of_images_and_missing_labels_are_refused(reference, made,
 @pytest.fixture
 def _short_training(monkeypatch):
     """A classifier that has learned something, in a second."""
-    monkeypatch.setattr(own, "_STEPS", 40)
+    monkeypatch.setattr(classifier, "_STEPS", 40)
 
 
 @pytest.mark.usefixtures("_short_training")
@@ -218,7 +214,7 @@ def test_a_split_by_seed_is_said_and_stratified(real):
         ("fid", "own", "weights are needed: give their file"),
         ("is", "pixel", "weights are needed"),
         ("kid:inception", "own", "weights are needed"),
-        ("fid:own", "inception", "there is fd:own"),
+        ("fid:own", "inception", "use fd:own"),
         ("fd:nonsense", "own", "unknown features 'nonsense'"),
         ("cas:own", "own", "cas looks at pixels"),
         ("kid:inception", "inception-clean", "opens inception-clean only"),
@@ -238,6 +234,29 @@ def test_fid_is_called_so_in_its_own_protocol_only():
     assert names[:3] == ["fid", "intra-fid", "is"]
     few = [s.key() for s in default_metrics(labelled=False, held_out=False)]
     assert not {"cas", "memorisation:pixel"} & set(few)
+
+
+def test_a_new_metric_is_one_record(real, made, monkeypatch):
+    def gap(x, y, seed, spread):
+        n = (len(x.features), len(y.features))
+        return [Measured(abs(x.features.mean() - y.features.mean()), n)]
+
+    record = Metric(
+        name="gap",
+        better="lower",
+        measure=Pairwise(gap),
+        needs=Needs(keep=100),
+        by_default=("pixel",),
+        protocol={"of": "means"},
+    )
+    monkeypatch.setitem(METRICS, "gap", record)
+    assert default_metrics(labelled=False, held_out=False)[-1].key() == "gap:pixel"
+    (score,) = prepare(real, parse_metrics("gap:pixel"), num=300).score([made[0]])
+    assert score.value < 0.1
+    assert score.real_vs_real.value < 0.1
+    assert (score.better, score.n_generated, score.n_real) == ("lower", 100, 100)
+    assert score.protocol["of"] == "means"
+    assert "100 images are few" in score.caution
 
 
 class Half:
