@@ -331,7 +331,7 @@ def test_packed_json_says_what_it_was_made_from(folder: Path, tmp_path: Path) ->
         "resolution": 8,
         "channels": 0,
         "background": [255, 0, 0],
-        "rules": 1,
+        "rules": 2,
     }
     assert facts["source"]["kind"] == "folder"
     assert str(tmp_path) not in json.dumps(facts)

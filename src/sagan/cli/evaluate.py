@@ -199,6 +199,7 @@ def _open_data(
         resolution=subject.resolution,
         channels=subject.channels,
         background=subject.background,
+        rules=subject.rules,
         seed=seed,
     )
     return real, None
@@ -337,6 +338,7 @@ def cas_of(generator: "nn.Module", config: "RunConfig", *, source: str, seed: in
         resolution=network.resolution,
         channels=network.channels,
         background=config.data.background,
+        rules=config.data.rules,
     )
     num = CAS_IMAGES_A_CLASS * network.classes
     reference = prepare(real, parse_metrics("cas"), num=num)

@@ -21,6 +21,7 @@ from sagan.config.network import (
 )
 
 __all__ = [
+    "READING_RULES",
     "RESOLUTIONS_PX",
     "AttentionForm",
     "AugmentKind",
@@ -43,6 +44,8 @@ __all__ = [
 Loss = Literal["hinge", "wgan-gp", "non-saturating"]
 Precision = Literal["float32", "tf32", "bf16"]
 AugmentKind = Literal["color", "translation", "cutout"]
+
+READING_RULES = 2  # docs/data.md, "Versions of the rules"; another number packs again
 
 _ITEMS = {  # of the tuples
     "g_attention": int,
@@ -184,12 +187,24 @@ class DataConfig:
         class_names: one a class, in label order; empty without labels.
         background: colour laid under transparent pictures, a CSS name or `#rrggbb`.
         fingerprint: SHA-256 of the decoded data; empty in runs older than this field.
+        rules: version of the reading rules; 1 in runs older than this field.
+
+    Raises:
+        ValueError: the version of the rules is unknown here.
     """
 
     source: str = "digits"
     class_names: tuple[str, ...] = ()
     background: str = "white"
     fingerprint: str = ""
+    rules: int = READING_RULES
+
+    def __post_init__(self) -> None:
+        require(
+            1 <= self.rules <= READING_RULES,
+            f"reading rules {self.rules} are unknown here, where {READING_RULES} are the newest: "
+            "use the version of sagan that the run was begun with, or a later one",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,6 +301,9 @@ def run_config_from_dict(values: Mapping[str, Any]) -> RunConfig:
     }
     unknown = set(values) - {"preset", *sections}
     require(not unknown, f"unknown configuration section: {', '.join(sorted(unknown))}")
+    data = values.get("data")
+    if isinstance(data, Mapping) and data:
+        values = {**values, "data": {"rules": 1, **data}}
     built = {name: _section(cls, values.get(name, {}), name) for name, cls in sections.items()}
     name = values.get("preset", "")
     require(isinstance(name, str), f"preset must be a text, not {name!r}")

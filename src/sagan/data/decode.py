@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageColor, UnidentifiedImageError
 
-RULES_VERSION = 1  # of the table; another number packs again
 MOST_BYTES = 2**30  # of one file
 _EXIF_ORIENTATION = 0x0112
 # No EPS (it starts another program), and none that any bytes could pass for.

@@ -8,6 +8,7 @@ from statistics import median
 
 from PIL import Image
 
+from sagan.config import READING_RULES
 from sagan.data.dataset import ImageDataset, Split
 from sagan.data.decode import parse_background, quiet_pillow
 from sagan.data.packed import Options, cache_root, is_packed, open_packed
@@ -28,6 +29,7 @@ def load_dataset(
     channels: int = 0,
     split: Split = "train",
     background: str = "white",
+    rules: int = READING_RULES,
     strict: bool = False,
     cache: Path | None = None,
     progress: bool = False,
@@ -44,6 +46,7 @@ def load_dataset(
         split: `train` or `test`; photographs are cropped from the left part for training and from
             the right fifth for test. Only the bundled sets have a test split.
         background: colour laid under transparent pictures, a CSS name or `#rrggbb`.
+        rules: version of the reading rules; a run keeps the one that it was begun with.
         strict: refuse a source with anything unreadable instead of leaving that out.
         cache: where packed folders are kept; by default `$SAGAN_CACHE`, or `sagan` in the
             platform's cache folder.
@@ -61,7 +64,7 @@ def load_dataset(
     """
     if not source:  # else it would be the current folder
         raise ValueError("no data source is named: give one with --data")
-    options = check_options(resolution, channels, background)
+    options = check_options(resolution, channels, background, rules)
     if split not in ("train", "test"):
         raise ValueError(f"unknown split {split!r}: train or test")
     if source in BUNDLED:
@@ -71,7 +74,7 @@ def load_dataset(
     path = Path(source)
     if not source.startswith(HUB) and "\0" not in source and is_packed(path):
         return _of_packed_folder(path, options, strict)
-    opened = open_source(source)
+    opened = open_source(source, rules)
     label = source.removeprefix(HUB) if source.startswith(HUB) else path.resolve().name
     root = cache or cache_root()
     folder = root / cache_name(opened, label, options)
@@ -156,7 +159,9 @@ def pack_dataset(
         raise ValueError(f"{shown(source)}: {error}") from None
 
 
-def check_options(resolution: int, channels: int, background: str) -> Options:
+def check_options(
+    resolution: int, channels: int, background: str, rules: int = READING_RULES
+) -> Options:
     """Check and join the reading options.
 
     Raises:
@@ -166,7 +171,9 @@ def check_options(resolution: int, channels: int, background: str) -> Options:
         raise ValueError(f"channels {channels} is unknown; choose from 1, 3, 4")
     if not 1 <= resolution <= _MOST_PX:
         raise ValueError(f"resolution must be from 1 to {_MOST_PX} px, not {resolution}")
-    return Options(resolution, channels, parse_background(background))
+    if not 1 <= rules <= READING_RULES:
+        raise ValueError(f"reading rules {rules} are unknown; choose from 1 to {READING_RULES}")
+    return Options(resolution, channels, parse_background(background), rules)
 
 
 def _of_packed_folder(path: Path, options: Options, strict: bool) -> ImageDataset:

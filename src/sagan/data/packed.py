@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sagan.config import READING_RULES
 from sagan.data.dataset import ImageDataset, LeftOut, fingerprint_of
-from sagan.data.decode import RULES_VERSION
 from sagan.files import write_durably
 
 FORMAT = 1
@@ -39,7 +39,7 @@ class Options:
     resolution: int
     channels: int = 0
     background: tuple[int, int, int] = (255, 255, 255)
-    rules: int = RULES_VERSION
+    rules: int = READING_RULES
 
 
 def is_packed(path: Path) -> bool:

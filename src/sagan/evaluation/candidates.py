@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sagan.config import NetworkConfig, RunConfig
+from sagan.config import READING_RULES, NetworkConfig, RunConfig
 from sagan.data import ImageDataset, load_dataset
 from sagan.data.decode import Unreadable
 from sagan.data.sources.bundled import BUNDLED
@@ -30,6 +30,7 @@ class Subject:
     Args:
         resolution, channels: of them; channels 0 takes the real images' own.
         background: laid under transparent real pictures.
+        rules: version of the rules by which real pictures are read.
         class_names: by label; empty without classes.
         source: of the real images, unless told otherwise; None where there is none.
         available: how many images there are; None where any number can be made.
@@ -41,6 +42,7 @@ class Subject:
     resolution: int
     channels: int
     background: str
+    rules: int
     class_names: tuple[str, ...]
     source: str | None
     available: int | None
@@ -90,6 +92,7 @@ def open_maker(
         resolution=config.network.resolution,
         channels=config.network.channels,
         background=config.data.background,
+        rules=config.data.rules,
         class_names=tuple(config.data.class_names) if config.network.classes else (),
         source=config.data.source or None,
         available=None,
@@ -150,6 +153,7 @@ def open_images(
         resolution=side,
         channels=images.images.shape[1],
         background="white",
+        rules=READING_RULES,
         class_names=images.class_names if images.labels is not None else (),
         source=None,
         available=len(images),
@@ -167,7 +171,13 @@ def _first_side(source: str) -> int:
 
 
 def open_real(
-    source: str, *, resolution: int, channels: int, background: str = "white", seed: int = 0
+    source: str,
+    *,
+    resolution: int,
+    channels: int,
+    background: str = "white",
+    rules: int = READING_RULES,
+    seed: int = 0,
 ) -> RealImages:
     """Open real images, apart into training and test: the source's own split, or one by the seed.
 
@@ -182,6 +192,7 @@ def open_real(
             channels=channels,
             split=split,
             background=background,
+            rules=rules,
             progress=True,
         )
 

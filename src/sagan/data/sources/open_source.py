@@ -2,8 +2,10 @@
 
 import tarfile
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
+from sagan.config import READING_RULES
 from sagan.data.dataset import ImageDataset
 from sagan.data.decode import is_picture
 from sagan.data.packed import is_packed, open_packed
@@ -19,12 +21,13 @@ _OWN_PX = {"digits": 8, "photographs": 64}  # for the doctor
 _EXPECTED = "a folder of pictures, a zip or tar of one, or an .npz, .npy or Parquet file"
 
 
-def open_source(source: str) -> Source:
+def open_source(source: str, rules: int = READING_RULES) -> Source:
     """Open any source of pictures.
 
     Args:
         source: a bundled name, a folder, an archive, an array or Parquet file, `hub:NAME[:SPLIT]`,
             or a packed folder.
+        rules: version of the reading rules.
 
     Raises:
         ValueError: there is none, or it cannot be used; one line says why and what would do.
@@ -34,7 +37,7 @@ def open_source(source: str) -> Source:
         ('0', '1', '2', '3', '4', '5', '6', '7', '8', '9')
     """
     try:
-        return _open(source)
+        return replace(_open(source), rules=rules)
     except ValueError as error:
         if str(error).startswith(("unknown data source", HUB)):
             raise

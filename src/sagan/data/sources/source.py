@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sagan.config import READING_RULES
 from sagan.data.dataset import LeftOut
 from sagan.data.decode import is_picture
 
@@ -50,6 +51,7 @@ class Source:
         class_names: in label order; empty without classes; None when only reading tells.
         length: how many items, where known before reading.
         left_out: what is no item, with the reason.
+        rules: version of the reading rules, by which it was opened and is to be read.
     """
 
     kind: str
@@ -58,6 +60,7 @@ class Source:
     class_names: tuple[str, ...] | None
     length: int | None
     left_out: tuple[LeftOut, ...] = ()
+    rules: int = READING_RULES
 
 
 @dataclass(frozen=True)
