@@ -44,8 +44,7 @@ __all__ = [
 Loss = Literal["hinge", "wgan-gp", "non-saturating"]
 Precision = Literal["float32", "tf32", "bf16"]
 AugmentKind = Literal["color", "translation", "cutout"]
-
-READING_RULES = 2  # docs/data.md, "Versions of the rules"; another number packs again
+READING_RULES = 2  # docs/data.md tells the versions; another number packs again
 
 _ITEMS = {  # of the tuples
     "g_attention": int,
@@ -188,9 +187,6 @@ class DataConfig:
         background: colour laid under transparent pictures, a CSS name or `#rrggbb`.
         fingerprint: SHA-256 of the decoded data; empty in runs older than this field.
         rules: version of the reading rules; 1 in runs older than this field.
-
-    Raises:
-        ValueError: the version of the rules is unknown here.
     """
 
     source: str = "digits"
@@ -200,11 +196,8 @@ class DataConfig:
     rules: int = READING_RULES
 
     def __post_init__(self) -> None:
-        require(
-            1 <= self.rules <= READING_RULES,
-            f"reading rules {self.rules} are unknown here, where {READING_RULES} are the newest: "
-            "use the version of sagan that the run was begun with, or a later one",
-        )
+        known = 1 <= self.rules <= READING_RULES
+        require(known, f"reading rules {self.rules} are of a newer sagan: update it")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -301,9 +294,6 @@ def run_config_from_dict(values: Mapping[str, Any]) -> RunConfig:
     }
     unknown = set(values) - {"preset", *sections}
     require(not unknown, f"unknown configuration section: {', '.join(sorted(unknown))}")
-    data = values.get("data")
-    if isinstance(data, Mapping) and data:
-        values = {**values, "data": {"rules": 1, **data}}
     built = {name: _section(cls, values.get(name, {}), name) for name, cls in sections.items()}
     name = values.get("preset", "")
     require(isinstance(name, str), f"preset must be a text, not {name!r}")
@@ -315,7 +305,7 @@ def _section(cls: type, values: Any, name: str) -> Any:
     defaults = {f.name: f.default for f in dataclasses.fields(cls)}
     unknown = set(values) - set(defaults)
     require(not unknown, f"unknown configuration in {name}: {', '.join(sorted(unknown))}")
-    arguments = {}
+    arguments: dict[str, Any] = {"rules": 1} if cls is DataConfig and values else {}
     for key, value in values.items():
         expected = type(defaults[key])
         if expected is tuple and isinstance(value, list | tuple):

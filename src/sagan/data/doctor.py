@@ -60,6 +60,9 @@ class Report:
         odd: how many of each odd kind.
         duplicates: groups of names whose decoded pixels are the same.
         duplicates_across_classes: how many of these groups span classes.
+        testing: how many are kept for testing, beside `pictures`.
+        testing_in: where those are.
+        duplicates_in_testing: how many of those are among `pictures` too.
         excluded: what is left out, with the reason.
         problems: why training would refuse the source; empty when it would not.
         advice: what would help.
@@ -75,6 +78,9 @@ class Report:
     odd: dict[str, int]
     duplicates: tuple[tuple[str, ...], ...]
     duplicates_across_classes: int
+    testing: int
+    testing_in: str
+    duplicates_in_testing: int
     excluded: tuple[LeftOut, ...]
     problems: tuple[str, ...]
     advice: tuple[str, ...]
@@ -131,6 +137,11 @@ def examine(
         for item, result in read_all(source, look):
             bar.advance()
             examination.add(item, result)
+    if source.test is not None:
+        with Bar("checking the testing side", source.test.length, enabled=progress) as bar:
+            for item, result in read_all(source.test, look):
+                bar.advance()
+                examination.add_test(item, result)
     return examination.report(strict), examination.examples
 
 
@@ -148,6 +159,15 @@ class _Examination:
         self.same: defaultdict[bytes, list[tuple[str, str | None]]] = defaultdict(list)
         self.examples: Examples = {}
         self.all_grey = True
+        self.testing = 0
+        self.duplicates_in_testing = 0
+
+    def add_test(self, item: Item, result: _Seen | Unreadable) -> None:
+        if isinstance(result, Unreadable):
+            self.excluded.append((item.name, str(result)))
+            return
+        self.testing += 1
+        self.duplicates_in_testing += result.digest in self.same
 
     def add(self, item: Item, result: _Seen | Unreadable) -> None:
         if isinstance(result, Unreadable):
@@ -186,10 +206,20 @@ class _Examination:
             odd={kind: count for kind in ODD_KINDS if (count := self.odd[kind])},
             duplicates=tuple(tuple(name for name, _ in group) for group in groups),
             duplicates_across_classes=sum(len({c for _, c in group}) > 1 for group in groups),
+            testing=self.testing,
+            testing_in=self.source.test.kind if self.source.test else "",
+            duplicates_in_testing=self.duplicates_in_testing,
             excluded=tuple(self.excluded),
             problems=tuple(self._problems(classes, strict)),
-            advice=tuple(_advice(pictures, classes, groups)),
+            advice=(*_advice(pictures, classes, groups), *self._leak()),
         )
+
+    def _leak(self) -> Iterable[str]:
+        if self.duplicates_in_testing:
+            yield (
+                f"{self.duplicates_in_testing:,} pictures kept for testing are among the training "
+                "pictures too: remove them from one side, or scores flatter"
+            )
 
     def _problems(self, classes: dict[str, int], strict: bool) -> Iterable[str]:
         if not self.widths:
@@ -254,6 +284,11 @@ def describe(report: Report) -> str:
     if report.classes:
         lines.append(f"classes  {len(report.classes)}")
         lines += _classes(report.classes)
+    if report.testing_in:
+        lines.append(
+            f"testing  {report.testing:,} pictures ({report.testing_in}) are kept from training; "
+            "sagan evaluate takes them"
+        )
     for kind, count in report.odd.items():
         lines.append(f"{kind}: {count:,} ({ODD_KINDS[kind]})")
     if report.duplicates:

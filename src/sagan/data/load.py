@@ -43,8 +43,9 @@ def load_dataset(
             or Parquet file; `hub:NAME[:SPLIT]`; or a packed folder.
         resolution: side in pixels that the images are resized to (LANCZOS).
         channels: 1, 3 or 4; 0 takes the source's own: 1 where all pictures are grey, otherwise 3.
-        split: `train` or `test`; photographs are cropped from the left part for training and from
-            the right fifth for test. Only the bundled sets have a test split.
+        split: `train` or `test`. The bundled sets have a test split (photographs are cropped from
+            the left part for training and from the right fifth for test), and so do sources with
+            folders `train` and `val`, `valid`, `validation` or `test`.
         background: colour laid under transparent pictures, a CSS name or `#rrggbb`.
         rules: version of the reading rules; a run keeps the one that it was begun with.
         strict: refuse a source with anything unreadable instead of leaving that out.
@@ -69,12 +70,16 @@ def load_dataset(
         raise ValueError(f"unknown split {split!r}: train or test")
     if source in BUNDLED:
         return load_bundled(source, resolution, channels, split)
-    if split == "test":
-        raise ValueError(f"{shown(source)} has no test split; digits and photographs have one")
     path = Path(source)
     if not source.startswith(HUB) and "\0" not in source and is_packed(path):
+        if split == "test":
+            raise ValueError(_no_test_split(source))
         return _of_packed_folder(path, options, strict)
     opened = open_source(source, rules)
+    if split == "test":
+        if opened.test is None:
+            raise ValueError(_no_test_split(source))
+        opened = opened.test
     label = source.removeprefix(HUB) if source.startswith(HUB) else path.resolve().name
     root = cache or cache_root()
     folder = root / cache_name(opened, label, options)
@@ -89,6 +94,18 @@ def load_dataset(
         raise ValueError(f"{shown(source)}: {error}") from None
     _check_strict(source, data, strict)
     return data
+
+
+def has_test_split(source: str, rules: int = READING_RULES) -> bool:
+    """Whether a source keeps pictures for testing."""
+    return source in BUNDLED or open_source(source, rules).test is not None
+
+
+def _no_test_split(source: str) -> str:
+    return (
+        f"{shown(source)} has no test split: digits and photographs have one, and sources with "
+        "folders train/ and val/ or test/"
+    )
 
 
 def native_resolution(source: str) -> int:

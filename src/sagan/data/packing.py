@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from sagan.data.dataset import ImageDataset, LeftOut
 from sagan.data.decode import Picture, Unreadable, is_grey, to_square
 from sagan.data.packed import Options, is_packed, open_packed, write_packed
-from sagan.data.sources.source import Source, check_class_names, listed, number_names, shown
+from sagan.data.sources.labels import check_class_names, number_names
+from sagan.data.sources.source import Source, listed, shown
 from sagan.data.threads import read_all
 from sagan.files import TEMPORARY, sync_folder
 from sagan.progress import Bar
@@ -184,7 +185,7 @@ class _Packer:
             return None, ()
         names = number_names(found) if names is None else names
         empty = [name for name in names if name not in found]
-        if empty:
+        if empty and not self.source.may_lack_classes:
             raise ValueError(f"no picture is readable in the class {listed(empty)}; mend or remove")
         check_class_names(names)
         number = {name: label for label, name in enumerate(names)}

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from sagan.config import READING_RULES, NetworkConfig, RunConfig
 from sagan.data import ImageDataset, load_dataset
 from sagan.data.decode import Unreadable
+from sagan.data.load import has_test_split
 from sagan.data.sources.bundled import BUNDLED
 from sagan.data.sources.open_source import open_source
 from sagan.data.threads import read_all
@@ -185,7 +186,7 @@ def open_real(
         ValueError: the source cannot be used, or has too few images.
     """
 
-    def opened(split: Literal["train", "test"]) -> ImageDataset:
+    def opened(split: Literal["train", "test"], channels: int) -> ImageDataset:
         return load_dataset(
             source,
             resolution=resolution,
@@ -196,10 +197,10 @@ def open_real(
             progress=True,
         )
 
-    train = opened("train")
-    if source not in BUNDLED:
+    train = opened("train", channels)
+    if not has_test_split(source, rules):
         return split_off_test(train.images, train.labels, train.class_names, seed=seed)
-    test = opened("test")
+    test = opened("test", train.images.shape[1])
     return with_test_split(train.images, train.labels, test.images, test.labels, train.class_names)
 
 

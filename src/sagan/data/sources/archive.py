@@ -15,15 +15,8 @@ from typing import NamedTuple
 from sagan.data.dataset import LeftOut
 from sagan.data.decode import MOST_BYTES
 from sagan.data.sources.folder import file_stamp
-from sagan.data.sources.source import (
-    Arrangement,
-    File,
-    Item,
-    Source,
-    arrange,
-    is_ignored,
-    stamp_of,
-)
+from sagan.data.sources.labels import Arrangement, File, arrange, is_ignored
+from sagan.data.sources.source import Item, Source, stamp_of
 
 _TAR_ERRORS = (tarfile.TarError, EOFError, zlib.error, OSError, ValueError)
 
@@ -39,7 +32,7 @@ class _Arranged(NamedTuple):
     stored_name: dict[str, str]  # of each tidied name
 
 
-def open_zip(path: Path) -> Source:
+def open_zip(path: Path, rules: int) -> Source:
     """Find the pictures of a zip archive.
 
     Raises:
@@ -50,16 +43,17 @@ def open_zip(path: Path) -> Source:
         entries = sorted((_zip_entry(info) for info in archive.infolist()), key=lambda e: e.name)
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         raise ValueError(f"the zip archive is damaged: {error}") from None
-    arranged = _arrange(entries, lambda stored: archive.read(stored))
+    arranged = _arrange(entries, lambda stored: archive.read(stored), rules)
 
-    def items() -> Iterator[Item]:  # zipfile reads from several threads at once
-        for name, class_name in arranged.arrangement.class_of.items():
+    # zipfile reads from several threads at once
+    def items(class_of: dict[str, str | None]) -> Iterator[Item]:
+        for name, class_name in class_of.items():
             yield Item(name, class_name, partial(archive.read, arranged.stored_name[name]))
 
-    return _source("zip", path, items, arranged.arrangement)
+    return arranged.arrangement.source("zip", _stamp(path), items)
 
 
-def open_tar(path: Path) -> Source:
+def open_tar(path: Path, rules: int) -> Source:
     """Find the pictures of a tar archive, plain or compressed; its own order is kept.
 
     Raises:
@@ -67,11 +61,11 @@ def open_tar(path: Path) -> Source:
     """
     with _open_tar(path) as archive:
         entries = [_tar_entry(info) for info in archive]
-    arranged = _arrange(entries, partial(_read_from_tar, path))
+    arranged = _arrange(entries, partial(_read_from_tar, path), rules)
     tidied = {stored: name for name, stored in arranged.stored_name.items()}
-    class_of = arranged.arrangement.class_of
 
-    def items() -> Iterator[Item]:  # in one pass: a compressed archive cannot be jumped about in
+    # in one pass: a compressed archive cannot be read in another order
+    def items(class_of: dict[str, str | None]) -> Iterator[Item]:
         waiting = dict(class_of)
         with _open_tar(path) as archive:
             for info in archive:
@@ -80,7 +74,7 @@ def open_tar(path: Path) -> Source:
                     content = _tar_content(archive, info)
                     yield Item(name, waiting.pop(name), partial(_give, content))
 
-    return _source("tar", path, items, arranged.arrangement)
+    return arranged.arrangement.source("tar", _stamp(path), items)
 
 
 def _give(content: bytes) -> bytes:
@@ -148,7 +142,7 @@ def _bad_name(name: str) -> str | None:
     return "its name leaves the archive" if not parts[0] or drive or ".." in parts else None
 
 
-def _arrange(entries: Iterable[_Entry], read: Callable[[str], bytes]) -> _Arranged:
+def _arrange(entries: Iterable[_Entry], read: Callable[[str], bytes], rules: int) -> _Arranged:
     left_out: list[LeftOut] = []
     stored_name: dict[str, str] = {}
     folders: set[str] = set()
@@ -170,7 +164,7 @@ def _arrange(entries: Iterable[_Entry], read: Callable[[str], bytes]) -> _Arrang
     stored_name = {name.removeprefix(wrapper): stored for name, stored in stored_name.items()}
     folders = {name.removeprefix(wrapper) for name in folders if f"{name}/" != wrapper}
     files = [File(name, partial(read, stored)) for name, stored in stored_name.items()]
-    return _Arranged(arrange(files, folders, left_out), stored_name)
+    return _Arranged(arrange(files, folders, left_out, rules), stored_name)
 
 
 def _wrapper(names: Iterable[str], folders: Iterable[str]) -> str:
@@ -181,10 +175,5 @@ def _wrapper(names: Iterable[str], folders: Iterable[str]) -> str:
     return f"{tops.pop()}/"
 
 
-def _source(
-    kind: str, path: Path, items: Callable[[], Iterator[Item]], arranged: Arrangement
-) -> Source:
-    stamp = stamp_of([(path.name, *file_stamp(path))])
-    return Source(
-        kind, stamp, items, arranged.class_names, len(arranged.class_of), arranged.left_out
-    )
+def _stamp(path: Path) -> str:
+    return stamp_of([(path.name, *file_stamp(path))])

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from sagan.data.dataset import LeftOut
 from sagan.data.decode import MOST_BYTES
-from sagan.data.sources.source import File, Item, Source, arrange, is_ignored, stamp_of
+from sagan.data.sources.labels import File, arrange, is_ignored
+from sagan.data.sources.source import Item, Source, stamp_of
 
 _SPECIAL = (
     (stat.S_ISFIFO, "a named pipe"),
@@ -18,7 +19,7 @@ _SPECIAL = (
 )
 
 
-def open_folder(path: Path) -> Source:
+def open_folder(path: Path, rules: int) -> Source:
     """Find the pictures of a folder.
 
     Links to files within the folder are followed; links that leave it and links to folders are
@@ -31,15 +32,14 @@ def open_folder(path: Path) -> Source:
     root = path.resolve()
     names, folders, left_out = _walk(root)
     files = [File(name, partial(read_file, root / name)) for name in names]
-    arranged = arrange(files, folders, left_out)
+    arranged = arrange(files, folders, left_out, rules)
 
-    def items() -> Iterator[Item]:
-        for name, class_name in arranged.class_of.items():
+    def items(class_of: dict[str, str | None]) -> Iterator[Item]:
+        for name, class_name in class_of.items():
             yield Item(name, class_name, partial(read_file, root / name))
 
     stamp = stamp_of((name, *file_stamp(root / name)) for name in names)
-    length = len(arranged.class_of)
-    return Source("folder", stamp, items, arranged.class_names, length, arranged.left_out)
+    return arranged.source("folder", stamp, items)
 
 
 def file_stamp(path: Path) -> tuple[int, int, int]:

@@ -37,7 +37,9 @@ def open_source(source: str, rules: int = READING_RULES) -> Source:
         ('0', '1', '2', '3', '4', '5', '6', '7', '8', '9')
     """
     try:
-        return replace(_open(source), rules=rules)
+        opened = _open(source, rules)
+        test = opened.test and replace(opened.test, rules=rules)
+        return replace(opened, rules=rules, test=test)
     except ValueError as error:
         if str(error).startswith(("unknown data source", HUB)):
             raise
@@ -46,7 +48,7 @@ def open_source(source: str, rules: int = READING_RULES) -> Source:
         raise ValueError(f"{shown(source)} cannot be read: {error.strerror or error}") from None
 
 
-def _open(source: str) -> Source:
+def _open(source: str, rules: int) -> Source:
     if source in BUNDLED:
         return _source_of(load_bundled(source, _OWN_PX[source], 0, "train"), "bundled")
     if source.startswith(HUB):
@@ -56,13 +58,13 @@ def _open(source: str) -> Source:
         return _source_of(open_packed(path), "packed")
     if path.is_dir():
         tables = sorted([*path.glob("*.parquet"), *path.glob("*/*.parquet")])
-        return open_parquet(tables) if tables else open_folder(path)
+        return open_parquet(tables) if tables else open_folder(path, rules)
     if not path.is_file():
         raise ValueError(f"neither a folder nor a regular file; expected {_EXPECTED}")
-    return _open_file(path)
+    return _open_file(path, rules)
 
 
-def _open_file(path: Path) -> Source:
+def _open_file(path: Path, rules: int) -> Source:
     with open(path, "rb") as file:
         head = file.read(8)
     if not head:
@@ -74,11 +76,11 @@ def _open_file(path: Path) -> Source:
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-        return open_npz(path) if names and _all_npy(names) else open_zip(path)
+        return open_npz(path) if names and _all_npy(names) else open_zip(path, rules)
     if head.startswith(b"PK\x03\x04"):
         raise ValueError("the zip archive is damaged or cut short")
     if tarfile.is_tarfile(path):
-        return open_tar(path)
+        return open_tar(path, rules)
     if head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ")):
         raise ValueError("it is compressed, but no tar archive, or a damaged one")
     if is_picture(read_file(path)):

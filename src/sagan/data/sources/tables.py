@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from sagan.data.decode import Unreadable
 from sagan.data.sources.folder import file_stamp
-from sagan.data.sources.source import Item, Source, label_name, listed, stamp_of
+from sagan.data.sources.labels import label_name
+from sagan.data.sources.source import Item, Source, listed, stamp_of
 from sagan.sharing import hub
 
 STREAM_FROM_BYTES = 2**31  # larger data sets are read over the network as they are packed
