@@ -111,11 +111,16 @@ READABLE: dict[str, tuple[bytes, str]] = {  # content; what the red channel is
     "photo.png.jpg": (encoded(rgb()), "ramp"),  # wrong extension
     "no extension": (encoded(rgb()), "ramp"),
     "odd \N{SNOWMAN}\nname.png": (encoded(rgb()), "ramp"),
+    "icon.ico": (encoded(rgb(), "ICO", sizes=[(16, 16), (SIDE, SIDE)]), "ramp"),
+    "no-end.jpg": (encoded(rgb(), "JPEG", quality=95)[:-2], "about"),
+    "half-end.jpg": (encoded(rgb(), "JPEG", quality=95, progressive=True)[:-1], "about"),
     **{f"exif-{k}.png": (exif(k), "ramp") for k in range(1, 9)},
 }
 UNREADABLE: dict[str, tuple[bytes, str]] = {  # content; what the reason says
     "truncated.png": (encoded(noise())[:-600], "damaged"),
     "truncated.jpg": (encoded(noise(), "JPEG")[:-300], "damaged"),
+    "cut-4.jpg": (encoded(noise(), "JPEG")[:-4], "damaged"),
+    "cut-header.jpg": (encoded(noise(), "JPEG")[:100], "damaged"),
     "flipped.png": (flipped(encoded(noise())), "damaged"),
     "zero.png": (b"", "empty file"),
     "text.jpg": (b"this is no picture\n", "not a picture"),

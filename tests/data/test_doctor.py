@@ -43,6 +43,8 @@ def test_every_damaged_file_is_named_with_its_reason(corpus: Path) -> None:
         assert reason in said[f"all/{name}"]
         assert name in text
     assert "\nname" not in text  # the odd name does not break a line
+    assert report.without_end == ("all/half-end.jpg", "all/no-end.jpg")
+    assert "without their end marker:\n  all/half-end.jpg" in text
 
 
 def test_every_odd_kind_is_counted_with_what_is_done(corpus: Path) -> None:
@@ -53,6 +55,7 @@ def test_every_odd_kind_is_counted_with_what_is_done(corpus: Path) -> None:
     assert odd["transparency"]["count"] == 2
     assert odd["animation"]["count"] == 1
     assert odd["wrong extension"]["count"] == 1
+    assert odd["no end marker"]["count"] == 2
     assert odd["too small"]["count"] == len(READABLE)
     assert set(odd) <= set(ODD_KINDS)
 

@@ -63,6 +63,31 @@ def test_an_empty_class_folder_is_named(tmp_path: Path, empty: str) -> None:
     assert empty in refused(tmp_path)
 
 
+def test_folders_of_links_and_empty_ones_named_like_pictures_are_left_out(tmp_path: Path) -> None:
+    root = fill(tmp_path / "data", "cat/1.png", "dog/1.png")
+    (root / "links/more").mkdir(parents=True)
+    (root / "links/more/away.png").symlink_to(tmp_path)
+    (root / "cat/cat.PNG").mkdir()
+    (root / "odd/x.jpg").mkdir(parents=True)
+    source = open_source(str(root))
+    assert source.class_names == ("cat", "dog")
+    assert dict(source.left_out) == {
+        "links/more/away.png": "a link out of the folder",
+        "links": "a folder with nothing that can be read",
+        "odd": "a folder with nothing that can be read",
+        "cat/cat.PNG": "an empty folder, named like a picture",
+    }
+    with pytest.raises(ValueError, match=r"folders cat/cat\.PNG, links, "):
+        open_source(str(root), rules=1)
+    flat = fill(tmp_path / "flat", "1.png")
+    (flat / "cat.png").mkdir()
+    assert open_source(str(flat)).left_out == (
+        ("cat.png", "an empty folder, named like a picture"),
+    )
+    (root / "odd/x.jpg/empty").mkdir()
+    assert "no picture in the class folder odd/x.jpg/empty" in refused(root)
+
+
 def test_a_folder_of_empty_folders_or_of_nothing_is_refused(tmp_path: Path) -> None:
     assert "there is no picture in it" in refused(tmp_path)
     (tmp_path / "cat").mkdir()

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sagan.data.dataset import LeftOut
-from sagan.data.decode import ODD_KINDS, Picture, Unreadable, is_grey, to_square
+from sagan.data.decode import ENDINGS, ODD_KINDS, Picture, Unreadable, is_grey, to_square
 from sagan.data.packed import Options
 from sagan.data.sources.source import Item, Source, listed, shown
 from sagan.data.threads import read_all
@@ -22,19 +22,6 @@ _FEW = 10_000  # pictures under which augmentation is advised
 _TOO_FEW_A_CLASS = 50
 _UNEQUAL = 5.0  # largest class to smallest
 _EXAMPLES = 8  # of a class on the contact sheet
-_ENDINGS = {
-    "JPEG": "jpg jpeg jpe jfif mpo",
-    "MPO": "jpg jpeg jpe jfif mpo",
-    "PNG": "png apng",
-    "GIF": "gif",
-    "BMP": "bmp dib",
-    "TIFF": "tif tiff",
-    "WEBP": "webp",
-    "PPM": "ppm pgm pbm pnm pfm",
-    "JPEG2000": "jp2 j2k jpf jpx j2c jpc",
-    "AVIF": "avif avifs",
-    "QOI": "qoi",
-}
 
 
 @dataclass(frozen=True)
@@ -63,6 +50,7 @@ class Report:
         testing: how many are kept for testing, beside `pictures`.
         testing_in: where those are.
         duplicates_in_testing: how many of those are among `pictures` too.
+        without_end: names of JPEGs that lack their end marker alone.
         excluded: what is left out, with the reason.
         problems: why training would refuse the source; empty when it would not.
         advice: what would help.
@@ -81,6 +69,7 @@ class Report:
     testing: int
     testing_in: str
     duplicates_in_testing: int
+    without_end: tuple[str, ...]
     excluded: tuple[LeftOut, ...]
     problems: tuple[str, ...]
     advice: tuple[str, ...]
@@ -129,7 +118,7 @@ def examine(
         digest = hashlib.sha256(f"{image.mode} {image.size}".encode())
         digest.update(image.tobytes())
         square = to_square(image, options.resolution, 3, options.background)
-        form = (image.size, picture.stored_mode, picture.format, picture.odd)
+        form = (picture.size_px, picture.stored_mode, picture.format, picture.odd)
         return _Seen(*form, digest.digest()[:16], square, is_grey(square))
 
     examination = _Examination(source, options)
@@ -161,6 +150,7 @@ class _Examination:
         self.all_grey = True
         self.testing = 0
         self.duplicates_in_testing = 0
+        self.without_end: list[str] = []
 
     def add_test(self, item: Item, result: _Seen | Unreadable) -> None:
         if isinstance(result, Unreadable):
@@ -168,11 +158,17 @@ class _Examination:
             return
         self.testing += 1
         self.duplicates_in_testing += result.digest in self.same
+        self._note(item, result)
+
+    def _note(self, item: Item, seen: _Seen) -> None:
+        if "no end marker" in seen.odd:
+            self.without_end.append(item.name)
 
     def add(self, item: Item, result: _Seen | Unreadable) -> None:
         if isinstance(result, Unreadable):
             self.excluded.append((item.name, str(result)))
             return
+        self._note(item, result)
         width, height = result.size_px
         self.widths.append(width)
         self.heights.append(height)
@@ -209,6 +205,7 @@ class _Examination:
             testing=self.testing,
             testing_in=self.source.test.kind if self.source.test else "",
             duplicates_in_testing=self.duplicates_in_testing,
+            without_end=tuple(self.without_end),
             excluded=tuple(self.excluded),
             problems=tuple(self._problems(classes, strict)),
             advice=(*_advice(pictures, classes, groups), *self._leak()),
@@ -242,8 +239,8 @@ def _sides(sides: list[int]) -> Sides:
 
 def _wrong_extension(name: str, form: str) -> bool:
     ending = PurePosixPath(name).suffix.removeprefix(".").lower()
-    known = {e for endings in _ENDINGS.values() for e in endings.split()}
-    return form in _ENDINGS and ending in known and ending not in _ENDINGS[form].split()
+    known = {e for endings in ENDINGS.values() for e in endings.split()}
+    return form in ENDINGS and ending in known and ending not in ENDINGS[form].split()
 
 
 def _advice(
@@ -291,6 +288,9 @@ def describe(report: Report) -> str:
         )
     for kind, count in report.odd.items():
         lines.append(f"{kind}: {count:,} ({ODD_KINDS[kind]})")
+    if report.without_end:
+        lines.append("without their end marker:")
+        lines += [f"  {shown(name)}" for name in report.without_end]
     if report.duplicates:
         across = report.duplicates_across_classes
         lines.append(

@@ -133,15 +133,15 @@ def native_resolution(source: str) -> int:
     stride = max(1, (opened.length or 0) // _MEASURED)
     sides = []
     for item in islice(opened.items(), 0, stride * _MEASURED, stride):
-        content = item.read()
         try:
+            content = item.read()
             if isinstance(content, bytes):
                 with quiet_pillow(), Image.open(io.BytesIO(content)) as image:
                     sides.append(min(image.size))
             else:
                 sides.append(min(content.shape[:2]))
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-            continue  # packing will name it
+        except Exception:  # of a file system, an archive or a decoder; packing will name it
+            continue
     side = median(sides) if sides else _NATIVE_PX[-1]
     return next((px for px in _NATIVE_PX if px >= side), _NATIVE_PX[-1])
 

@@ -40,7 +40,7 @@ def read_all(
     """
 
     def portion(items: list[Item]) -> list[tuple[Item, Result | Unreadable]]:
-        return [(item, _read(item, use, least_px)) for item in items]
+        return [(item, _read(item, use, least_px, source.rules)) for item in items]
 
     items = source.items()
     threads = threads_here()
@@ -57,7 +57,9 @@ def read_all(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _read(item: Item, use: Callable[[Picture], Result], least_px: int) -> Result | Unreadable:
+def _read(
+    item: Item, use: Callable[[Picture], Result], least_px: int, rules: int
+) -> Result | Unreadable:
     try:
         content = item.read()
     except Unreadable as error:
@@ -65,7 +67,7 @@ def _read(item: Item, use: Callable[[Picture], Result], least_px: int) -> Result
     except Exception as error:  # of the file system, an archive, or a decompressor
         return Unreadable(f"cannot be read: {' '.join(str(error).split()) or type(error).__name__}")
     try:
-        return use(read_picture(content, least_px=least_px))
+        return use(read_picture(content, least_px=least_px, rules=rules))
     except Unreadable as error:
         return error
     except MemoryError:

@@ -163,6 +163,7 @@ def _arrange(entries: Iterable[_Entry], read: Callable[[str], bytes], rules: int
     wrapper = _wrapper(stored_name, folders)
     stored_name = {name.removeprefix(wrapper): stored for name, stored in stored_name.items()}
     folders = {name.removeprefix(wrapper) for name in folders if f"{name}/" != wrapper}
+    left_out = [(name.removeprefix(wrapper), reason) for name, reason in left_out]
     files = [File(name, partial(read, stored)) for name, stored in stored_name.items()]
     return _Arranged(arrange(files, folders, left_out, rules), stored_name)
 

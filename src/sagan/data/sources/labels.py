@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from sagan.data.dataset import LeftOut
-from sagan.data.decode import is_picture
+from sagan.data.decode import ENDINGS, is_picture
 from sagan.data.sources.source import Item, Source, listed, shown
 
 _LABELS_FILE = "dataset.json"
@@ -93,6 +93,10 @@ def arrange(
     if not any(file.name != _LABELS_FILE for file in files):
         reasons = f"; left out: {listed([f'{n} ({why})' for n, why in skipped])}" if skipped else ""
         raise ValueError(f"there is no picture in it{reasons}")
+    if rules > 1:
+        barren = _barren(files, folders, skipped)
+        folders = set(folders) - barren.keys()
+        skipped += [(f, why) for f, why in sorted(barren.items()) if _up(f).isdisjoint(barren)]
     base, train, tests = _sides(files) if rules > 1 else ("", "", ())
     if not train:
         return _arrange_side(files, folders, skipped)
@@ -113,6 +117,25 @@ def arrange(
         known = (None, *side.class_names)
         test_of |= {file: name for file, name in part.class_of.items() if name in known}
     return Arrangement(side.class_of, side.class_names, tuple(skipped), test_of or None, tests)
+
+
+def _barren(
+    files: Sequence[File], folders: Iterable[str], left_out: Iterable[LeftOut]
+) -> dict[str, str]:
+    """Folders that are no empty classes: named like a picture, or with left out things alone."""
+    empty = set(folders).difference(*(_up(file.name) for file in files))
+    endings = {f".{ending}" for known in ENDINGS.values() for ending in known.split()}
+    odd = {name for name in empty if PurePosixPath(name).suffix.lower() in endings}
+    holders = empty.intersection(set().union(*map(_up, (*odd, *(name for name, _ in left_out)))))
+    return {
+        **dict.fromkeys(odd, "an empty folder, named like a picture"),
+        **dict.fromkeys(holders, "a folder with nothing that can be read"),
+    }
+
+
+def _up(name: str) -> set[str]:
+    """The folders that something is in."""
+    return {str(folder) for folder in PurePosixPath(name).parents}
 
 
 def _sides(files: Sequence[File]) -> tuple[str, str, tuple[str, ...]]:
