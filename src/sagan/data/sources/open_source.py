@@ -13,12 +13,13 @@ from sagan.data.sources.archive import open_tar, open_zip
 from sagan.data.sources.arrays import array_source, open_npy, open_npz
 from sagan.data.sources.bundled import BUNDLED, load_bundled
 from sagan.data.sources.folder import open_folder, read_file
+from sagan.data.sources.idx import image_files, is_idx, open_idx, open_idx_folder
 from sagan.data.sources.source import Source, shown
 from sagan.data.sources.tables import open_hub, open_parquet
 
 HUB = "hub:"
 _OWN_PX = {"digits": 8, "photographs": 64}  # for the doctor
-_EXPECTED = "a folder of pictures, a zip or tar of one, or an .npz, .npy or Parquet file"
+_EXPECTED = "a folder of pictures, a zip or tar of one, or an .npz, .npy, IDX or Parquet file"
 
 
 def open_source(source: str, rules: int = READING_RULES) -> Source:
@@ -57,6 +58,8 @@ def _open(source: str, rules: int) -> Source:
     if is_packed(path):
         return _source_of(open_packed(path), "packed")
     if path.is_dir():
+        if rules > 1 and (idx := image_files(path)):
+            return open_idx_folder(path, idx)
         tables = sorted([*path.glob("*.parquet"), *path.glob("*/*.parquet")])
         return open_parquet(tables) if tables else open_folder(path, rules)
     if not path.is_file():
@@ -79,6 +82,8 @@ def _open_file(path: Path, rules: int) -> Source:
         return open_npz(path) if names and _all_npy(names) else open_zip(path, rules)
     if head.startswith(b"PK\x03\x04"):
         raise ValueError("the zip archive is damaged or cut short")
+    if is_idx(path):
+        return open_idx(path)
     if tarfile.is_tarfile(path):
         return open_tar(path, rules)
     if head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ")):
