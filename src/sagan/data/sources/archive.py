@@ -1,6 +1,6 @@
-"""Zip and tar archives of a flat folder, of one with a sub-folder per class, or StyleGAN's zip.
+"""Zip and tar archives of what `folder` reads, and StyleGAN's zip.
 
-Nothing is ever unpacked to the disk. A single folder around everything is taken off the names.
+Nothing is unpacked to the disk. A single folder around everything is removed from the names.
 """
 
 import stat
@@ -24,7 +24,7 @@ _TAR_ERRORS = (tarfile.TarError, EOFError, zlib.error, OSError, ValueError)
 class _Entry(NamedTuple):
     name: str  # as stored
     is_folder: bool
-    why_not: str | None  # the reason to leave it out
+    why_not: str | None  # why it is left out
 
 
 class _Arranged(NamedTuple):
@@ -33,11 +33,7 @@ class _Arranged(NamedTuple):
 
 
 def open_zip(path: Path, rules: int) -> Source:
-    """Find the pictures of a zip archive.
-
-    Raises:
-        ValueError: it is damaged; or see `arrange`.
-    """
+    """Find the pictures of a zip archive."""
     try:
         archive = zipfile.ZipFile(path)
         entries = sorted((_zip_entry(info) for info in archive.infolist()), key=lambda e: e.name)
@@ -54,11 +50,7 @@ def open_zip(path: Path, rules: int) -> Source:
 
 
 def open_tar(path: Path, rules: int) -> Source:
-    """Find the pictures of a tar archive, plain or compressed; its own order is kept.
-
-    Raises:
-        ValueError: it is damaged or cut short; or see `arrange`.
-    """
+    """Find the pictures of a tar archive, plain or compressed, in the archive's order."""
     with _open_tar(path) as archive:
         entries = [_tar_entry(info) for info in archive]
     arranged = _arrange(entries, partial(_read_from_tar, path), rules)
@@ -72,17 +64,13 @@ def open_tar(path: Path, rules: int) -> Source:
                 name = tidied.get(info.name)
                 if name in waiting and info.isreg():
                     content = _tar_content(archive, info)
-                    yield Item(name, waiting.pop(name), partial(_give, content))
+                    yield Item(name, waiting.pop(name), partial(bytes, content))
 
     return arranged.arrangement.source("tar", _stamp(path), items)
 
 
-def _give(content: bytes) -> bytes:
-    return content
-
-
 class _open_tar:
-    """Open a tar archive, and say in one line what is wrong with it while it is read."""
+    """Open a tar archive; damage found while it is read becomes a ValueError of one line."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -130,7 +118,7 @@ def _tar_entry(info: tarfile.TarInfo) -> _Entry:
     if info.issym() or info.islnk():
         reason = reason or "a link in an archive"
     elif not (info.isreg() or info.isdir()):
-        reason = reason or "no regular file"
+        reason = reason or "not a regular file"
     if info.size > MOST_BYTES:
         reason = reason or f"larger than {MOST_BYTES:,} bytes"
     return _Entry(info.name, info.isdir(), reason)
@@ -155,7 +143,7 @@ def _arrange(entries: Iterable[_Entry], read: Callable[[str], bytes], rules: int
         elif entry.is_folder:
             folders.add(name)
         elif name in stored_name:
-            left_out.append((entry.name, "this name is in the archive already"))
+            left_out.append((entry.name, "an earlier file has this name"))
         else:
             stored_name[name] = entry.name
     folders |= {str(up) for name in stored_name for up in PurePosixPath(name).parents}
@@ -169,7 +157,7 @@ def _arrange(entries: Iterable[_Entry], read: Callable[[str], bytes], rules: int
 
 
 def _wrapper(names: Iterable[str], folders: Iterable[str]) -> str:
-    """The single folder around everything, with its slash, or nothing."""
+    """Return the single folder around everything, with its slash, or an empty string."""
     tops = {name.partition("/")[0] for name in (*names, *folders)}
     if len(tops) != 1 or any("/" not in name for name in names):
         return ""

@@ -22,12 +22,8 @@ _SPECIAL = (
 def open_folder(path: Path, rules: int) -> Source:
     """Find the pictures of a folder.
 
-    Links to files within the folder are followed; links that leave it and links to folders are
-    left out, as are pipes and devices, which are never opened.
-
-    Raises:
-        ValueError: see `arrange`.
-        OSError: a folder cannot be listed.
+    Links to files within the folder are followed; links that leave it, links to folders, pipes and
+    devices are left out and never opened.
     """
     root = path.resolve()
     names, folders, left_out = _walk(root)
@@ -43,22 +39,16 @@ def open_folder(path: Path, rules: int) -> Source:
 
 
 def file_stamp(path: Path) -> tuple[int, int, int]:
-    """Size and times of a file.
+    """Return size, modification time and ctime, which shows an edit that reset the former.
 
-    The time of the last change of its entry (ctime) tells of an edit that set the other time back.
-    On Windows it is the time of creation, and only the other one tells.
+    On Windows ctime is the time of creation and shows nothing.
     """
     facts = path.stat()
     return facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
 
 
 def read_file(path: Path) -> bytes:
-    """Read a file whole.
-
-    Raises:
-        ValueError: it is larger than any picture may be.
-        OSError: it cannot be read.
-    """
+    """Read a file of at most `MOST_BYTES`."""
     with open(path, "rb") as file:
         if os.fstat(file.fileno()).st_size > MOST_BYTES:
             raise ValueError(f"larger than {MOST_BYTES:,} bytes")
@@ -66,7 +56,7 @@ def read_file(path: Path) -> bytes:
 
 
 def _walk(root: Path) -> tuple[list[str], list[str], list[LeftOut]]:
-    """Names of regular files and of folders, sorted, and what is neither with the reason."""
+    """List regular files, folders, and the rest with the reason to leave it out; all sorted."""
     names: list[str] = []
     folders: list[str] = []
     left_out: list[LeftOut] = []
@@ -92,13 +82,13 @@ def _walk(root: Path) -> tuple[list[str], list[str], list[LeftOut]]:
 
 
 def _why_not(root: Path, entry: "os.DirEntry[str]") -> str | None:
-    """Why a link or special file is left out; None for a file, and a link to one of the folder."""
+    """Say why an entry is left out; None for a file, or a link to one within the folder."""
     if entry.is_file(follow_symlinks=False):
         return None
     path = Path(entry.path)
     if not entry.is_symlink():
         mode = path.lstat().st_mode
-        return next((reason for test, reason in _SPECIAL if test(mode)), "no regular file")
+        return next((reason for test, reason in _SPECIAL if test(mode)), "not a regular file")
     try:
         target = path.resolve(strict=True)
     except (OSError, RuntimeError):  # RuntimeError: a loop, before Python 3.13
@@ -107,4 +97,4 @@ def _why_not(root: Path, entry: "os.DirEntry[str]") -> str | None:
         return "a link out of the folder"
     if target.is_dir():
         return "a link to a folder"
-    return None if target.is_file() else "a link to no regular file"
+    return None if target.is_file() else "a link to something that is not a regular file"

@@ -31,13 +31,13 @@ class File:
 
 @dataclass(frozen=True)
 class Arrangement:
-    """The class of each picture file, in order; no class names without classes."""
+    """The class of each picture file, in order; without classes there are no class names."""
 
     class_of: dict[str, str | None]
     class_names: tuple[str, ...]
     left_out: tuple[LeftOut, ...] = ()
-    test_of: dict[str, str | None] | None = None  # the same of the pictures kept for testing
-    test_folders: tuple[str, ...] = ()  # that those are in
+    test_of: dict[str, str | None] | None = None  # the same for pictures kept for testing
+    test_folders: tuple[str, ...] = ()  # where those are
 
     def source(
         self, kind: str, stamp: str, items: Callable[[dict[str, str | None]], Iterator[Item]]
@@ -77,22 +77,16 @@ def is_ignored(name: str) -> bool:
 def arrange(
     files: Sequence[File], folders: Iterable[str], left_out: Iterable[LeftOut], rules: int
 ) -> Arrangement:
-    """Find the classes: of folders, of `dataset.json`, or none; and apart, the testing side.
+    """Find the class of each file, from its folder or `dataset.json`, and the testing side.
 
-    Args:
-        files: in their order.
-        folders: relative names of all sub-folders, to find the empty ones.
-        left_out: what the source left out already.
-        rules: version of the reading rules.
-
-    Raises:
-        ValueError: no pictures, an empty class, two classes that differ in case only, pictures
-            both beside and in sub-folders, or labels for some pictures only.
+    `folders` are all sub-folders, to find empty ones; `left_out` is what the source already left
+    out. No pictures, an empty class, classes that differ only in case, pictures both in sub-folders
+    and beside them, and labels for only some pictures are refused.
     """
     skipped = list(left_out)
     if not any(file.name != _LABELS_FILE for file in files):
         reasons = f"; left out: {listed([f'{n} ({why})' for n, why in skipped])}" if skipped else ""
-        raise ValueError(f"there is no picture in it{reasons}")
+        raise ValueError(f"it holds no pictures{reasons}")
     if rules > 1:
         barren = _barren(files, folders, skipped)
         folders = set(folders) - barren.keys()
@@ -110,7 +104,7 @@ def arrange(
         part = _arrange_part(files, folders, base + top)
         skipped += part.left_out
         if bool(part.class_names) != bool(side.class_names):
-            skipped.append((base + top, f"its pictures have other classes than those of {train}"))
+            skipped.append((base + top, f"its classes are not those of {train}"))
             continue
         for name in sorted(set(part.class_names) - set(side.class_names)):
             skipped.append((base + top + name, f"{train} has no such class"))
@@ -122,26 +116,26 @@ def arrange(
 def _barren(
     files: Sequence[File], folders: Iterable[str], left_out: Iterable[LeftOut]
 ) -> dict[str, str]:
-    """Folders that are no empty classes: named like a picture, or with left out things alone."""
+    """Find empty folders that are not meant as classes, and say why they are left out."""
     empty = set(folders).difference(*(_up(file.name) for file in files))
     endings = {f".{ending}" for known in ENDINGS.values() for ending in known.split()}
     odd = {name for name in empty if PurePosixPath(name).suffix.lower() in endings}
     holders = empty.intersection(set().union(*map(_up, (*odd, *(name for name, _ in left_out)))))
     return {
-        **dict.fromkeys(odd, "an empty folder, named like a picture"),
-        **dict.fromkeys(holders, "a folder with nothing that can be read"),
+        **dict.fromkeys(odd, "an empty folder named like a picture"),
+        **dict.fromkeys(holders, "a folder with nothing readable in it"),
     }
 
 
 def _up(name: str) -> set[str]:
-    """The folders that something is in."""
+    """List the folders around a file or folder."""
     return {str(folder) for folder in PurePosixPath(name).parents}
 
 
 def _sides(files: Sequence[File]) -> tuple[str, str, tuple[str, ...]]:
-    """Find train/ among val/, test/ and the like alone: the folder around, it, and the others.
+    """Find a split: the folder around it, the training side and the others, all ending in a slash.
 
-    The names end in a slash; they are empty where the source is arranged otherwise.
+    They are empty unless train/ stands beside val/, test/ or the like and nothing else.
     """
     nothing = "", "", ()
     inside = [file.name for file in files if "/" in file.name]
@@ -162,7 +156,7 @@ def _sides(files: Sequence[File]) -> tuple[str, str, tuple[str, ...]]:
 
 
 def _arrange_part(files: Sequence[File], folders: Iterable[str], top: str) -> Arrangement:
-    """Arrange what is in one folder, and give it its whole names back."""
+    """Arrange the content of one folder, under its full names."""
     part = _arrange_side(
         [File(f.name.removeprefix(top), f.read) for f in files if f.name.startswith(top)],
         [name.removeprefix(top) for name in folders if name.startswith(top)],
@@ -214,16 +208,12 @@ def _arrange_side(
 def _is_readable_picture(file: File) -> bool:
     try:
         return is_picture(file.read())
-    except Exception:  # what cannot be read is listed later on
+    except Exception:  # it will be listed as unreadable
         return False
 
 
 def check_class_names(names: Iterable[str]) -> None:
-    """Refuse classes that differ only in case, or in how their letters are encoded.
-
-    Raises:
-        ValueError: naming the two.
-    """
+    """Refuse classes that differ only in case or in Unicode encoding."""
     seen: dict[str, str] = {}
     for name in names:
         folded = unicodedata.normalize("NFC", name).casefold()
@@ -236,7 +226,7 @@ def check_class_names(names: Iterable[str]) -> None:
 
 
 def number_names(names: Iterable[str | None]) -> tuple[str, ...]:
-    """Sort class names, as numbers where all are.
+    """Sort class names, as numbers if all are.
 
     Example:
         >>> number_names({"10", "9"}), number_names({"b", "a"})
@@ -247,7 +237,7 @@ def number_names(names: Iterable[str | None]) -> tuple[str, ...]:
 
 
 def _labels_of_json(content: bytes, files: Sequence[str]) -> dict[str, str | None] | None:
-    """Read StyleGAN's `{"labels": [[file, label], ...]}`, or null for no labels."""
+    """Read StyleGAN's `{"labels": [[file, label], ...]}`; labels may be null."""
     try:
         pairs = json.loads(content)["labels"]
         labels = None if pairs is None else {str(name): label for name, label in pairs}
@@ -265,15 +255,12 @@ def _labels_of_json(content: bytes, files: Sequence[str]) -> dict[str, str | Non
         )
     absent = sorted(set(labels) - set(files))
     if absent:
-        raise ValueError(f"{_LABELS_FILE} labels files that are not there: {listed(absent)}")
+        raise ValueError(f"{_LABELS_FILE} labels files that do not exist: {listed(absent)}")
     return {name: label_name(labels[name]) for name in files}
 
 
 def label_name(label: Any) -> str:
-    """A class's name from a number or a text.
-
-    Raises:
-        ValueError: a label that is neither, or below 0.
+    """Make a class name from a number or a text.
 
     Example:
         >>> label_name(3), label_name("cat")

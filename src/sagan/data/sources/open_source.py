@@ -1,4 +1,4 @@
-"""Telling sources apart: what a name, a folder or a file is."""
+"""Recognise what kind of source a name, a folder or a file is."""
 
 import tarfile
 import zipfile
@@ -23,15 +23,7 @@ _EXPECTED = "a folder of pictures, a zip or tar of one, or an .npz, .npy, IDX or
 
 
 def open_source(source: str, rules: int = READING_RULES) -> Source:
-    """Open any source of pictures.
-
-    Args:
-        source: a bundled name, a folder, an archive, an array or Parquet file, `hub:NAME[:SPLIT]`,
-            or a packed folder.
-        rules: version of the reading rules.
-
-    Raises:
-        ValueError: there is none, or it cannot be used; one line says why and what would do.
+    """Open any source of pictures; a ValueError of one line says why one cannot be used.
 
     Example:
         >>> open_source("digits").class_names
@@ -87,14 +79,14 @@ def _open_file(path: Path, rules: int) -> Source:
     if tarfile.is_tarfile(path):
         return open_tar(path, rules)
     if head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ")):
-        raise ValueError("it is compressed, but no tar archive, or a damaged one")
+        raise ValueError("it is compressed, but not a tar archive, or a damaged one")
     if is_picture(read_file(path)):
         raise ValueError("it is a single picture; name its folder")
-    raise ValueError(f"it is of no known kind; expected {_EXPECTED}")
+    raise ValueError(f"its kind is unknown; expected {_EXPECTED}")
 
 
 def is_known_source(source: str) -> bool:
-    """Whether there is something by this name: bundled, on the disk, or said to be on the hub.
+    """Whether a name is bundled, on the disk, or begins with `hub:`.
 
     Example:
         >>> is_known_source("digits"), is_known_source("no such folder")
@@ -108,11 +100,7 @@ def _is_on_disk(source: str) -> bool:
 
 
 def existing_path(source: str) -> Path:
-    """The path of a source that is no name.
-
-    Raises:
-        ValueError: nothing is there.
-    """
+    """Return the path of a source that is on the disk."""
     if not _is_on_disk(source):
         raise ValueError(
             f"unknown data source {source!r}; choose from {', '.join(BUNDLED)}, or name "

@@ -82,7 +82,7 @@ def test_what_the_training_side_has_not_is_left_out_and_named(tmp_path: Path) ->
     assert list(classes(source.test)) == ["val/cat/2.png", "val/dog/2.png"]
     assert dict(source.left_out) == {
         "val/bird": "train/ has no such class",
-        "test/": "its pictures have other classes than those of train/",
+        "test/": "its classes are not those of train/",
     }
 
 
