@@ -134,7 +134,7 @@ def test_the_doctor_says_what_is_kept_for_testing_and_what_leaks(tmp_path: Path)
     report = examine(open_source(str(tmp_path)), Options(8))[0]
     assert (report.pictures, report.testing) == (2, 2)
     assert ("val/dog/broken.png", "empty file") in report.excluded
-    assert "testing  2 pictures (folder, val/) are kept from training" in describe(report)
+    assert "testing  2 pictures (folder, val/) are not trained on" in describe(report)
     assert not any("flatter" in advice for advice in report.advice)
     shutil.copy(tmp_path / "train/cat/1.png", tmp_path / "val/cat/2.png")
     report = examine(open_source(str(tmp_path)), Options(8))[0]

@@ -83,7 +83,7 @@ def test_a_packed_folder_is_a_source_itself(folder: Path, tmp_path: Path) -> Non
         load_dataset(str(tmp_path / "p"), resolution=16)
     with pytest.raises(ValueError, match="3 channels, not 8 px with 1"):
         load_dataset(str(tmp_path / "p"), resolution=8, channels=1)
-    with pytest.raises(ValueError, match="is there already"):
+    with pytest.raises(ValueError, match="already exists"):
         pack_dataset(str(folder), tmp_path / "p", resolution=8)
 
 

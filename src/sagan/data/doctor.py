@@ -1,4 +1,4 @@
-"""The doctor: what is in a source, what is wrong with it, and what would help."""
+"""Examine a source: what is in it, what is wrong with it, and what would help."""
 
 import hashlib
 import statistics
@@ -35,47 +35,28 @@ class Sides:
 
 @dataclass(frozen=True)
 class Report:
-    """What the doctor found.
+    """What was found."""
 
-    Args:
-        kind: of the source.
-        pictures: how many are readable.
-        channels: of the data as trained on.
-        widths_px, heights_px: of the upright pictures.
-        modes: how many of each stored mode.
-        classes: how many of each, in label order; empty without classes.
-        odd: how many of each odd kind.
-        duplicates: groups of names whose decoded pixels are the same.
-        duplicates_across_classes: how many of these groups span classes.
-        testing: how many are kept for testing, beside `pictures`.
-        testing_in: where those are.
-        duplicates_in_testing: how many of those are among `pictures` too.
-        without_end: names of JPEGs that lack their end marker alone.
-        excluded: what is left out, with the reason.
-        problems: why training would refuse the source; empty when it would not.
-        advice: what would help.
-    """
-
-    kind: str
-    pictures: int
-    channels: int
-    widths_px: Sides
+    kind: str  # of the source
+    pictures: int  # readable ones to train on
+    channels: int  # in training
+    widths_px: Sides  # of the upright pictures
     heights_px: Sides
-    modes: dict[str, int]
-    classes: dict[str, int]
-    odd: dict[str, int]
-    duplicates: tuple[tuple[str, ...], ...]
-    duplicates_across_classes: int
-    testing: int
-    testing_in: str
-    duplicates_in_testing: int
-    without_end: tuple[str, ...]
+    modes: dict[str, int]  # pictures by stored mode
+    classes: dict[str, int]  # pictures by class, in label order; empty without classes
+    odd: dict[str, int]  # pictures by odd kind
+    duplicates: tuple[tuple[str, ...], ...]  # names, by group of the same decoded pixels
+    duplicates_across_classes: int  # groups that span classes
+    testing: int  # readable pictures kept for testing, not among `pictures`
+    testing_in: str  # where those are
+    duplicates_in_testing: int  # those that are among the training pictures too
+    without_end: tuple[str, ...]  # names of JPEGs that lack only their end marker
     excluded: tuple[LeftOut, ...]
-    problems: tuple[str, ...]
+    problems: tuple[str, ...]  # reasons for which training would refuse the source
     advice: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
+        """Convert to JSON values."""
         values = asdict(self)
         values["excluded"] = [{"name": n, "reason": r} for n, r in self.excluded]
         values["odd"] = {k: {"count": c, "done": ODD_KINDS[k]} for k, c in self.odd.items()}
@@ -87,7 +68,7 @@ Examples = dict[str, list[NDArray[np.uint8]]]  # by class: uint8 `h w 3`
 
 @dataclass(frozen=True)
 class _Seen:
-    """What is kept of each picture."""
+    """What is recorded of each picture."""
 
     size_px: tuple[int, int]
     mode: str
@@ -101,16 +82,9 @@ class _Seen:
 def examine(
     source: Source, options: Options, *, strict: bool = False, progress: bool = False
 ) -> tuple[Report, Examples]:
-    """Read a whole source once and report on it.
+    """Read a whole source once; give the report, and examples of each class for the contact sheet.
 
-    Args:
-        source: from `open_source`.
-        options: how the pictures would be decoded.
-        strict: count anything unreadable as a problem.
-        progress: show it on stderr.
-
-    Returns:
-        The report, and a few examples of each class for the contact sheet.
+    Strict counts anything unreadable as a problem.
     """
 
     def look(picture: Picture) -> _Seen:
@@ -135,7 +109,7 @@ def examine(
 
 
 class _Examination:
-    """Counts while pictures go by."""
+    """Counts the pictures as they are read."""
 
     def __init__(self, source: Source, options: Options) -> None:
         self.source, self.options = source, options
@@ -215,7 +189,7 @@ class _Examination:
         if self.duplicates_in_testing:
             yield (
                 f"{self.duplicates_in_testing:,} pictures kept for testing are among the training "
-                "pictures too: remove them from one side, or scores flatter"
+                "pictures too: remove them from one side, or scores will flatter"
             )
 
     def _problems(self, classes: dict[str, int], strict: bool) -> Iterable[str]:
@@ -252,7 +226,7 @@ def _advice(
             "or the discriminator overfits"
         )
     if len(classes) == 1:
-        yield "there is one class only: train with --unconditional"
+        yield "there is only one class: train with --unconditional"
     counts = [count for count in classes.values() if count]
     if len(counts) > 1 and max(counts) >= _UNEQUAL * min(counts):
         yield (
@@ -263,13 +237,13 @@ def _advice(
         small = [name for name, count in classes.items() if 0 < count < _TOO_FEW_A_CLASS]
         yield f"under {_TOO_FEW_A_CLASS} pictures: {listed(small)}; merge classes, or add pictures"
     if any(len({c for _, c in group}) > 1 for group in groups):
-        yield "the same picture lies in several classes: decide for one"
+        yield "the same picture is in several classes: keep it in one"
     elif groups:
         yield "there are exact duplicates: keep one of each"
 
 
 def describe(report: Report) -> str:
-    """The report as text for people."""
+    """Format the report as text."""
     w, h = report.widths_px, report.heights_px
     lines = [
         f"{report.pictures:,} pictures ({report.kind}), {len(report.excluded):,} left out",
@@ -283,8 +257,8 @@ def describe(report: Report) -> str:
         lines += _classes(report.classes)
     if report.testing_in:
         lines.append(
-            f"testing  {report.testing:,} pictures ({report.testing_in}) are kept from training; "
-            "sagan evaluate takes them"
+            f"testing  {report.testing:,} pictures ({report.testing_in}) are not trained on: "
+            "sagan evaluate compares with them"
         )
     for kind, count in report.odd.items():
         lines.append(f"{kind}: {count:,} ({ODD_KINDS[kind]})")

@@ -87,9 +87,7 @@ def open_hub(name: str) -> Source:
     image = _image_column({column for column, kind in kinds.items() if kind == "Image"}, kinds)
     classes = {c: tuple(f.names) for c, f in features.items() if kinds[c] == "ClassLabel"}
     label = _label_column(kinds, classes)
-    rows = rows.cast_column(
-        image, datasets.Image(decode=False)
-    )  # decoded by our rules, not the library's
+    rows = rows.cast_column(image, datasets.Image(decode=False))  # our rules decode, not theirs
 
     def items() -> Iterator[Item]:
         for number, row in enumerate(rows):
