@@ -3,10 +3,13 @@
 import io
 import struct
 import zlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from sagan.data.sources.source import Source
 
 SIDE = 24
 
@@ -35,6 +38,19 @@ def grey() -> Image.Image:
 
 def rgba() -> Image.Image:
     return Image.fromarray(gradient(4))
+
+
+def put(root: Path, files: dict[str, bytes]) -> Path:
+    """Write files, by relative name, into a folder."""
+    for name, content in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content)
+    return root
+
+
+def classes(source: Source) -> dict[str, str | None]:
+    """The class of each item, in order."""
+    return {item.name: item.class_name for item in source.items()}
 
 
 def exif(orientation: int) -> bytes:

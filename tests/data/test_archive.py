@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import image_corpus
 import pytest
 from image_corpus import encoded, rgb
 
@@ -53,9 +54,8 @@ def opened(tmp_path: Path, kind: str, members: dict[str, Content]) -> Source:
 
 
 def classes(source: Source) -> dict[str, str | None]:
-    for item in source.items():
-        assert item.read() == PICTURE
-    return {item.name: item.class_name for item in source.items()}
+    assert all(item.read() == PICTURE for item in source.items())
+    return image_corpus.classes(source)
 
 
 @every_kind

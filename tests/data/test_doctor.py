@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from image_corpus import READABLE, SIDE, UNREADABLE, encoded, noise, rgb
+from image_corpus import READABLE, SIDE, UNREADABLE, encoded, noise, put, rgb
 from PIL import Image
 
 from sagan.data.decode import ODD_KINDS
@@ -17,13 +17,6 @@ from sagan.data.sources.open_source import open_source
 
 def report_on(path: Path, resolution: int = SIDE, *, strict: bool = False) -> Report:
     return examine(open_source(str(path)), Options(resolution), strict=strict)[0]
-
-
-def put(root: Path, files: dict[str, bytes]) -> Path:
-    for name, content in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(content)
-    return root
 
 
 @pytest.fixture(scope="module")

@@ -5,23 +5,16 @@ import socket
 from pathlib import Path
 
 import pytest
-from image_corpus import encoded, rgb
+from image_corpus import classes, encoded, put, rgb
 
 from sagan.data.sources.open_source import open_source
-from sagan.data.sources.source import Source, shown
+from sagan.data.sources.source import shown
 
 PICTURE = encoded(rgb())
 
 
 def fill(root: Path, *names: str) -> Path:
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(PICTURE)
-    return root
-
-
-def classes(source: Source) -> dict[str, str | None]:
-    return {item.name: item.class_name for item in source.items()}
+    return put(root, dict.fromkeys(names, PICTURE))
 
 
 def refused(path: Path) -> str:

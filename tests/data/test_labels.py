@@ -6,28 +6,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from image_corpus import encoded
+from image_corpus import classes, encoded, put
 from PIL import Image
 
 from sagan.data import load_dataset
 from sagan.data.doctor import describe, examine
 from sagan.data.packed import Options
 from sagan.data.sources.open_source import open_source
-from sagan.data.sources.source import Source
 
 
 def fill(root: Path, *names: str) -> Path:
     """Make pictures that all differ."""
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        draw = np.random.default_rng(len(list(root.rglob("*"))))
-        pixels = draw.integers(0, 255, (8, 8, 3), np.uint8)
-        (root / name).write_bytes(encoded(Image.fromarray(pixels)))
-    return root
-
-
-def classes(source: Source) -> dict[str, str | None]:
-    return {item.name: item.class_name for item in source.items()}
+    pixels = np.random.default_rng(0).integers(0, 255, (len(names), 8, 8, 3), np.uint8)
+    pictures = (encoded(Image.fromarray(picture)) for picture in pixels)
+    return put(root, dict(zip(names, pictures, strict=True)))
 
 
 SPLIT = ("train/cat/1.png", "train/dog/1.png", "val/cat/2.png", "val/dog/2.png")
