@@ -171,3 +171,19 @@ def test_stylegan_without_labels_is_unconditional_whatever_its_folders(tmp_path:
 def test_partial_or_odd_stylegan_labels_are_refused(tmp_path: Path, labels: Any, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         stylegan(tmp_path, labels)
+
+
+def test_a_folder_of_links_in_a_tar_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "t.tar"
+    make_tar("w")(path, {"set/cat/1.png": PICTURE, "set/links": None, "set/cat/cat.png": None})
+    with tarfile.open(path, "a") as archive:
+        link = tarfile.TarInfo("set/links/1.png")
+        link.type, link.linkname = tarfile.SYMTYPE, "../cat/1.png"
+        archive.addfile(link)
+    source = open_source(str(path))
+    assert classes(source) == {"cat/1.png": "cat"}
+    assert dict(source.left_out) == {
+        "links/1.png": "a link in an archive",
+        "links": "a folder with nothing readable in it",
+        "cat/cat.png": "an empty folder named like a picture",
+    }

@@ -8,6 +8,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -69,23 +70,14 @@ def open_tar(path: Path, rules: int) -> Source:
     return arranged.arrangement.source("tar", _stamp(path), items)
 
 
-class _open_tar:
+@contextmanager
+def _open_tar(path: Path) -> Iterator[tarfile.TarFile]:
     """Open a tar archive; damage found while it is read becomes a ValueError of one line."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> tarfile.TarFile:
-        try:
-            self._archive = tarfile.open(self._path)
-        except _TAR_ERRORS as error:
-            raise ValueError(f"the tar archive is damaged: {error}") from None
-        return self._archive
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        self._archive.close()
-        if isinstance(error, _TAR_ERRORS):
-            raise ValueError(f"the tar archive is damaged or cut short: {error}") from None
+    try:
+        with tarfile.open(path) as archive:
+            yield archive
+    except _TAR_ERRORS as error:
+        raise ValueError(f"the tar archive is damaged or cut short: {error}") from None
 
 
 def _read_from_tar(path: Path, stored: str) -> bytes:
