@@ -254,6 +254,7 @@ def test_a_progressive_jpeg_over_the_limit_is_unreadable(monkeypatch: pytest.Mon
 def test_by_the_first_rules_they_are_unreadable_as_they_were(name: str) -> None:
     with pytest.raises(Unreadable, match=r"not a picture|truncated"):
         read_picture(READABLE[name][0], rules=1)
+    assert is_picture(READABLE[name][0], rules=1) is (name != "icon.ico")
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}])

@@ -186,3 +186,11 @@ def test_files_that_are_no_source_are_refused(tmp_path: Path) -> None:
         assert said in refused(tmp_path / name)
     os.mkfifo(tmp_path / "pipe")
     assert "neither a folder nor a regular file" in refused(tmp_path / "pipe")
+
+
+def test_an_icon_beside_class_folders_is_no_picture_by_the_first_rules(tmp_path: Path) -> None:
+    fill(tmp_path, "cat/1.png", "dog/1.png")
+    put(tmp_path, {"site.ico": encoded(rgb(), "ICO")})
+    source = open_source(str(tmp_path), rules=1)
+    assert source.left_out == (("site.ico", "not a picture, beside the class folders"),)
+    assert "beside them (site.ico)" in refused(tmp_path)

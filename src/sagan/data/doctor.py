@@ -96,15 +96,11 @@ def examine(
         return _Seen(*form, digest.digest()[:16], square, is_grey(square))
 
     examination = _Examination(source, options)
-    with Bar("checking", source.length, enabled=progress) as bar:
-        for item, result in read_all(source, look):
-            bar.advance()
-            examination.add(item, result)
-    if source.test is not None:
-        with Bar("checking the testing side", source.test.length, enabled=progress) as bar:
-            for item, result in read_all(source.test, look):
+    for side in filter(None, (source, source.test)):
+        with Bar("checking", side.length, enabled=progress) as bar:
+            for item, result in read_all(side, look):
                 bar.advance()
-                examination.add_test(item, result)
+                examination.add(item, result, for_testing=side is source.test)
     return examination.report(strict), examination.examples
 
 
@@ -126,23 +122,16 @@ class _Examination:
         self.duplicates_in_testing = 0
         self.without_end: list[str] = []
 
-    def add_test(self, item: Item, result: _Seen | Unreadable) -> None:
+    def add(self, item: Item, result: _Seen | Unreadable, *, for_testing: bool) -> None:
         if isinstance(result, Unreadable):
             self.excluded.append((item.name, str(result)))
             return
-        self.testing += 1
-        self.duplicates_in_testing += result.digest in self.same
-        self._note(item, result)
-
-    def _note(self, item: Item, seen: _Seen) -> None:
-        if "no end marker" in seen.odd:
+        if "no end marker" in result.odd:
             self.without_end.append(item.name)
-
-    def add(self, item: Item, result: _Seen | Unreadable) -> None:
-        if isinstance(result, Unreadable):
-            self.excluded.append((item.name, str(result)))
+        if for_testing:
+            self.testing += 1
+            self.duplicates_in_testing += result.digest in self.same
             return
-        self._note(item, result)
         width, height = result.size_px
         self.widths.append(width)
         self.heights.append(height)

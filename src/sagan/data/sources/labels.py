@@ -90,18 +90,20 @@ def arrange(
     if rules > 1:
         barren = _barren(files, folders, skipped)
         folders = set(folders) - barren.keys()
-        skipped += [(f, why) for f, why in sorted(barren.items()) if _up(f).isdisjoint(barren)]
-    base, train, tests = _sides(files) if rules > 1 else ("", "", ())
+        skipped += [
+            (f, why) for f, why in sorted(barren.items()) if not _around([f]) & barren.keys()
+        ]
+    base, train, tests = _sides(files, rules) if rules > 1 else ("", "", ())
     if not train:
-        return _arrange_side(files, folders, skipped)
+        return _arrange_side(files, folders, skipped, rules)
     parts = tuple(base + top for top in (train, *tests))
     others = [*(f.name for f in files), *(f for f in folders if not base.startswith(f"{f}/"))]
     skipped += [(name, f"beside {train}") for name in others if not f"{name}/".startswith(parts)]
-    side = _arrange_part(files, folders, base + train)
+    side = _arrange_part(files, folders, base + train, rules)
     skipped += side.left_out
     test_of: dict[str, str | None] = {}
     for top in tests:
-        part = _arrange_part(files, folders, base + top)
+        part = _arrange_part(files, folders, base + top, rules)
         skipped += part.left_out
         if bool(part.class_names) != bool(side.class_names):
             skipped.append((base + top, f"its classes are not those of {train}"))
@@ -117,22 +119,23 @@ def _barren(
     files: Sequence[File], folders: Iterable[str], left_out: Iterable[LeftOut]
 ) -> dict[str, str]:
     """Find empty folders that are not meant as classes, and say why they are left out."""
-    empty = set(folders).difference(*(_up(file.name) for file in files))
+    empty = set(folders) - _around(file.name for file in files)
     endings = {f".{ending}" for known in ENDINGS.values() for ending in known.split()}
     odd = {name for name in empty if PurePosixPath(name).suffix.lower() in endings}
-    holders = empty.intersection(set().union(*map(_up, (*odd, *(name for name, _ in left_out)))))
+    holders = empty & _around([*odd, *(name for name, _ in left_out)])
     return {
         **dict.fromkeys(odd, "an empty folder named like a picture"),
         **dict.fromkeys(holders, "a folder with nothing readable in it"),
     }
 
 
-def _up(name: str) -> set[str]:
-    """List the folders around a file or folder."""
-    return {str(folder) for folder in PurePosixPath(name).parents}
+def _around(names: Iterable[str]) -> set[str]:
+    """List the folders around files and folders."""
+    own = {name.rpartition("/")[0] for name in names}
+    return {str(up) for name in own for up in (name, *PurePosixPath(name).parents)}
 
 
-def _sides(files: Sequence[File]) -> tuple[str, str, tuple[str, ...]]:
+def _sides(files: Sequence[File], rules: int) -> tuple[str, str, tuple[str, ...]]:
     """Find a split: the folder around it, the training side and the others, all ending in a slash.
 
     They are empty unless train/ stands beside val/, test/ or the like and nothing else.
@@ -150,17 +153,20 @@ def _sides(files: Sequence[File]) -> tuple[str, str, tuple[str, ...]]:
     beside = [f for f in files if not f.name.startswith(tuple(f"{base}{top}/" for top in folders))]
     if len(train) != 1 or not tests or len(folders) != 1 + len(tests):
         return nothing
-    if any(_is_readable_picture(file) for file in beside):
+    if any(_is_readable_picture(file, rules) for file in beside):
         return nothing
     return base, f"{train[0]}/", tuple(f"{top}/" for top in tests)
 
 
-def _arrange_part(files: Sequence[File], folders: Iterable[str], top: str) -> Arrangement:
+def _arrange_part(
+    files: Sequence[File], folders: Iterable[str], top: str, rules: int
+) -> Arrangement:
     """Arrange the content of one folder, under its full names."""
     part = _arrange_side(
         [File(f.name.removeprefix(top), f.read) for f in files if f.name.startswith(top)],
         [name.removeprefix(top) for name in folders if name.startswith(top)],
         [],
+        rules,
         top,
     )
     return Arrangement(
@@ -171,7 +177,11 @@ def _arrange_part(files: Sequence[File], folders: Iterable[str], top: str) -> Ar
 
 
 def _arrange_side(
-    files: Sequence[File], folders: Iterable[str], skipped: list[LeftOut], top: str = ""
+    files: Sequence[File],
+    folders: Iterable[str],
+    skipped: list[LeftOut],
+    rules: int,
+    top: str = "",  # the folder that names are relative to, for messages
 ) -> Arrangement:
     labels = next((file for file in files if file.name == _LABELS_FILE), None)
     files = [file for file in files if file.name != _LABELS_FILE]
@@ -183,8 +193,7 @@ def _arrange_side(
         return Arrangement(classes, number_names(set(classes.values())), tuple(skipped))
     nested = [file for file in files if "/" in file.name]
     names = sorted({file.name.rpartition("/")[0] for file in nested})
-    filled = {str(up) for name in names for up in (name, *PurePosixPath(name).parents)}
-    empty = sorted(top + name for name in set(folders) - filled)
+    empty = sorted(top + name for name in set(folders) - _around(unlabelled))
     if empty:
         raise ValueError(
             f"no picture in the class folder{'s' * (len(empty) > 1)} {listed(empty)}; "
@@ -194,7 +203,7 @@ def _arrange_side(
         return Arrangement(unlabelled, (), tuple(skipped))
     for file in files:
         if "/" not in file.name:
-            if _is_readable_picture(file):
+            if _is_readable_picture(file, rules):
                 raise ValueError(
                     f"pictures lie both in sub-folders and beside them ({shown(top + file.name)}); "
                     "put each into the sub-folder of its class, or all into one folder"
@@ -205,9 +214,9 @@ def _arrange_side(
     return Arrangement(class_of, tuple(names), tuple(skipped))
 
 
-def _is_readable_picture(file: File) -> bool:
+def _is_readable_picture(file: File, rules: int) -> bool:
     try:
-        return is_picture(file.read())
+        return is_picture(file.read(), rules)
     except Exception:  # it will be listed as unreadable
         return False
 
