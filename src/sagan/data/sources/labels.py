@@ -90,9 +90,8 @@ def arrange(
     if rules > 1:
         barren = _barren(files, folders, skipped)
         folders = set(folders) - barren.keys()
-        skipped += [
-            (f, why) for f, why in sorted(barren.items()) if not _around([f]) & barren.keys()
-        ]
+        outermost = (f for f in sorted(barren) if not _around([f]) & barren.keys())
+        skipped += [(folder, barren[folder]) for folder in outermost]
     base, train, tests = _sides(files, rules) if rules > 1 else ("", "", ())
     if not train:
         return _arrange_side(files, folders, skipped, rules)
