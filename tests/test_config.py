@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sagan.config import (
+    READING_RULES,
     RESOLUTIONS_PX,
     AttentionForm,
     AugmentKind,
@@ -271,3 +272,10 @@ def test_configurations_are_frozen_and_keyword_only(cls: type) -> None:
         setattr(cls(), dataclasses.fields(cls)[0].name, 0)
     with pytest.raises(TypeError):
         cls("positional")
+
+
+def test_reading_rules_are_the_newest_unless_a_file_is_older_than_their_field() -> None:
+    assert DataConfig().rules == READING_RULES == 2
+    assert run_config_from_dict({"data": {"source": "pictures"}}).data.rules == 1
+    with pytest.raises(ValueError, match="reading rules 3 are of a newer sagan"):
+        run_config_from_dict({"data": {"rules": 3}})

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sagan.cli.common import refuse_shared, say_what_is_left_out
-from sagan.config import DataConfig, RunConfig, Runtime
+from sagan.config import READING_RULES, DataConfig, RunConfig, Runtime
 from sagan.config.presets import preset
 from sagan.files import refuse_file
 
@@ -59,6 +59,7 @@ def start(
                 old.data,
                 source=data or old.data.source,
                 background=background or old.data.background,
+                rules=old.data.rules if old.data.source else READING_RULES,
             ),
             init=replace(old.init, source=str(init)) if init else old.init,
         )
@@ -97,6 +98,7 @@ def start(
         resolution=config.network.resolution,
         channels=network_given.get("channels", 0),
         background=config.data.background,
+        rules=config.data.rules,
         strict=strict,
         progress=True,
     )
@@ -141,7 +143,7 @@ def _base_from(
         preset=preset_name or old.preset,
         network=resized(old.network, resolution or old.network.resolution),
         training=replace(training, ema_start=0),
-        data=replace(old.data, fingerprint=""),
+        data=replace(old.data, fingerprint="", rules=READING_RULES),
         init=init_from(str(init)),
     )
 

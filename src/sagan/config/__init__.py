@@ -9,6 +9,7 @@ from sagan.config.network import (
     Upsampling,
 )
 from sagan.config.run_config import (
+    READING_RULES,
     AugmentKind,
     DataConfig,
     InitConfig,
@@ -23,6 +24,7 @@ from sagan.config.run_config import (
 )
 
 __all__ = [
+    "READING_RULES",
     "RESOLUTIONS_PX",
     "AttentionForm",
     "AugmentKind",

@@ -21,6 +21,7 @@ from sagan.config.network import (
 )
 
 __all__ = [
+    "READING_RULES",
     "RESOLUTIONS_PX",
     "AttentionForm",
     "AugmentKind",
@@ -43,6 +44,7 @@ __all__ = [
 Loss = Literal["hinge", "wgan-gp", "non-saturating"]
 Precision = Literal["float32", "tf32", "bf16"]
 AugmentKind = Literal["color", "translation", "cutout"]
+READING_RULES = 2  # docs/data.md tells the versions; another number packs again
 
 _ITEMS = {  # of the tuples
     "g_attention": int,
@@ -184,12 +186,18 @@ class DataConfig:
         class_names: one a class, in label order; empty without labels.
         background: colour laid under transparent pictures, a CSS name or `#rrggbb`.
         fingerprint: SHA-256 of the decoded data; empty in runs older than this field.
+        rules: version of the reading rules; 1 in runs older than this field.
     """
 
     source: str = "digits"
     class_names: tuple[str, ...] = ()
     background: str = "white"
     fingerprint: str = ""
+    rules: int = READING_RULES
+
+    def __post_init__(self) -> None:
+        known = 1 <= self.rules <= READING_RULES
+        require(known, f"reading rules {self.rules} are of a newer sagan: update it")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -297,7 +305,7 @@ def _section(cls: type, values: Any, name: str) -> Any:
     defaults = {f.name: f.default for f in dataclasses.fields(cls)}
     unknown = set(values) - set(defaults)
     require(not unknown, f"unknown configuration in {name}: {', '.join(sorted(unknown))}")
-    arguments = {}
+    arguments: dict[str, Any] = {"rules": 1} if cls is DataConfig and values else {}
     for key, value in values.items():
         expected = type(defaults[key])
         if expected is tuple and isinstance(value, list | tuple):

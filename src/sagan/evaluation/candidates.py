@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sagan.config import READING_RULES
 from sagan.data import load_dataset
 from sagan.data.decode import Unreadable
 from sagan.data.sources.bundled import BUNDLED
@@ -26,6 +27,7 @@ class Candidate:
     resolution: int
     channels: int  # 0: as the real images
     background: str  # laid under transparent real pictures
+    rules: int  # by which real pictures are read
     class_names: tuple[str, ...]  # by label; empty without classes
     source: str | None  # of the real images, unless another is given
     available: int | None  # stored images; None: any number can be made
@@ -65,6 +67,7 @@ def open_generated(
         resolution=config.network.resolution,
         channels=config.network.channels,
         background=config.data.background,
+        rules=config.data.rules,
         class_names=tuple(config.data.class_names) if config.network.classes else (),
         source=config.data.source or None,
         available=None,
@@ -112,6 +115,7 @@ def open_stored(
         resolution=side,
         channels=images.images.shape[1],
         background="white",
+        rules=READING_RULES,
         class_names=images.class_names if images.labels is not None else (),
         source=None,
         available=len(images),

@@ -265,6 +265,7 @@ def cas_of(generator: nn.Module, config: RunConfig, *, source: str, seed: int = 
         resolution=network.resolution,
         channels=network.channels,
         background=config.data.background,
+        rules=config.data.rules,
     )
     num = _CAS_IMAGES_PER_CLASS * network.classes
     reference = prepare(real, parse_metrics("cas"), num=num)

@@ -6,8 +6,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from sagan.config import READING_RULES
 from sagan.data import ImageDataset, load_dataset
-from sagan.data.sources.bundled import BUNDLED
+from sagan.data.load import has_test_split
 from sagan.evaluation.candidates import Candidate
 from sagan.metrics import RealImages, split_off_test, with_test_split
 from sagan.metrics.features.inception import FEATURES
@@ -21,25 +22,27 @@ def open_real(
     resolution: int,
     channels: int,
     background: str = "white",
+    rules: int = READING_RULES,
     seed: int = 0,
     progress: bool = True,
 ) -> RealImages:
     """Open real images split into training and test: by the source itself, else by the seed."""
 
-    def opened(split: Literal["train", "test"]) -> ImageDataset:
+    def opened(split: Literal["train", "test"], channels: int) -> ImageDataset:
         return load_dataset(
             source,
             resolution=resolution,
             channels=channels,
             split=split,
             background=background,
+            rules=rules,
             progress=progress,
         )
 
-    train = opened("train")
-    if source not in BUNDLED:
+    train = opened("train", channels)
+    if not has_test_split(source, rules):
         return split_off_test(train.images, train.labels, train.class_names, seed=seed)
-    test = opened("test")
+    test = opened("test", train.images.shape[1])
     return with_test_split(train.images, train.labels, test.images, test.labels, train.class_names)
 
 
@@ -54,6 +57,7 @@ def open_real_side(
         resolution=candidate.resolution,
         channels=candidate.channels,
         background=candidate.background,
+        rules=candidate.rules,
         seed=seed,
         progress=progress,
     )

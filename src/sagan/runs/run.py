@@ -85,6 +85,11 @@ class Run:
             old = replace(old, data=config.data, training=config.training)
         images = config.training.images
         longer = replace(old, training=replace(old.training, images=images))
+        if old.data.rules != config.data.rules:
+            raise ValueError(
+                f"{self.path} was begun with the reading rules {old.data.rules}: to go on, give "
+                f"DataConfig(rules={old.data.rules}) and load_dataset(..., rules={old.data.rules})"
+            )
         found = differences(longer, config)
         if found:
             raise ValueError(

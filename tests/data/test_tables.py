@@ -146,7 +146,7 @@ def test_odd_tables_are_refused(library: Any, tmp_path: Path) -> None:
     library.rows.features["other"] = Image()
     del library.rows.features["image"]
     library.rows.features["third"] = Image()
-    assert "call it image" in refused("hub:cats")
+    assert "name it image" in refused("hub:cats")
 
 
 def test_labels_without_names_are_found_while_reading(library: Any, tmp_path: Path) -> None:

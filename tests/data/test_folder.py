@@ -5,23 +5,16 @@ import socket
 from pathlib import Path
 
 import pytest
-from image_corpus import encoded, rgb
+from image_corpus import classes, encoded, put, rgb
 
 from sagan.data.sources.open_source import open_source
-from sagan.data.sources.source import Source, shown
+from sagan.data.sources.source import shown
 
 PICTURE = encoded(rgb())
 
 
 def fill(root: Path, *names: str) -> Path:
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(PICTURE)
-    return root
-
-
-def classes(source: Source) -> dict[str, str | None]:
-    return {item.name: item.class_name for item in source.items()}
+    return put(root, dict.fromkeys(names, PICTURE))
 
 
 def refused(path: Path) -> str:
@@ -63,10 +56,33 @@ def test_an_empty_class_folder_is_named(tmp_path: Path, empty: str) -> None:
     assert empty in refused(tmp_path)
 
 
+def test_folders_of_links_and_empty_ones_named_like_pictures_are_left_out(tmp_path: Path) -> None:
+    root = fill(tmp_path / "data", "cat/1.png", "dog/1.png")
+    (root / "links/more").mkdir(parents=True)
+    (root / "links/more/away.png").symlink_to(tmp_path)
+    (root / "cat/cat.PNG").mkdir()
+    (root / "odd/x.jpg").mkdir(parents=True)
+    source = open_source(str(root))
+    assert source.class_names == ("cat", "dog")
+    assert dict(source.left_out) == {
+        "links/more/away.png": "a link out of the folder",
+        "links": "a folder with nothing readable in it",
+        "odd": "a folder with nothing readable in it",
+        "cat/cat.PNG": "an empty folder named like a picture",
+    }
+    with pytest.raises(ValueError, match=r"folders cat/cat\.PNG, links, "):
+        open_source(str(root), rules=1)
+    flat = fill(tmp_path / "flat", "1.png")
+    (flat / "cat.png").mkdir()
+    assert open_source(str(flat)).left_out == (("cat.png", "an empty folder named like a picture"),)
+    (root / "odd/x.jpg/empty").mkdir()
+    assert "no picture in the class folder odd/x.jpg/empty" in refused(root)
+
+
 def test_a_folder_of_empty_folders_or_of_nothing_is_refused(tmp_path: Path) -> None:
-    assert "there is no picture in it" in refused(tmp_path)
+    assert "it holds no pictures" in refused(tmp_path)
     (tmp_path / "cat").mkdir()
-    assert "there is no picture in it" in refused(tmp_path)
+    assert "it holds no pictures" in refused(tmp_path)
 
 
 @pytest.mark.parametrize("other", ["CAT", "ca\N{COMBINING DIAERESIS}t"])
@@ -161,12 +177,20 @@ def test_what_is_not_there_is_refused_with_what_would_do(name: str) -> None:
 def test_files_that_are_no_source_are_refused(tmp_path: Path) -> None:
     for name, content, said in (
         ("one.png", PICTURE, "a single picture; name its folder"),
-        ("notes.zip", b"plain text", "of no known kind"),
+        ("notes.zip", b"plain text", "its kind is unknown"),
         ("empty.tar", b"", "it is empty"),
         ("cut.zip", b"PK\x03\x04 and no more", "damaged or cut short"),
-        ("page.tar.gz", b"\x1f\x8b garbage", "no tar archive, or a damaged one"),
+        ("page.tar.gz", b"\x1f\x8b garbage", "not a tar archive, or a damaged one"),
     ):
         (tmp_path / name).write_bytes(content)
         assert said in refused(tmp_path / name)
     os.mkfifo(tmp_path / "pipe")
     assert "neither a folder nor a regular file" in refused(tmp_path / "pipe")
+
+
+def test_an_icon_beside_class_folders_is_no_picture_by_the_first_rules(tmp_path: Path) -> None:
+    fill(tmp_path, "cat/1.png", "dog/1.png")
+    put(tmp_path, {"site.ico": encoded(rgb(), "ICO")})
+    source = open_source(str(tmp_path), rules=1)
+    assert source.left_out == (("site.ico", "not a picture, beside the class folders"),)
+    assert "beside them (site.ico)" in refused(tmp_path)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import image_corpus
 import pytest
 from image_corpus import encoded, rgb
 
@@ -53,9 +54,8 @@ def opened(tmp_path: Path, kind: str, members: dict[str, Content]) -> Source:
 
 
 def classes(source: Source) -> dict[str, str | None]:
-    for item in source.items():
-        assert item.read() == PICTURE
-    return {item.name: item.class_name for item in source.items()}
+    assert all(item.read() == PICTURE for item in source.items())
+    return image_corpus.classes(source)
 
 
 @every_kind
@@ -97,7 +97,7 @@ def test_links_and_devices_in_a_tar_are_left_out(tmp_path: Path) -> None:
     source = open_source(str(path))
     assert classes(source) == {"1.png": None}
     links = dict.fromkeys("hs", "a link in an archive")
-    assert dict(source.left_out) == {**links, "p": "no regular file"}
+    assert dict(source.left_out) == {**links, "p": "not a regular file"}
 
 
 def test_links_and_encrypted_files_in_a_zip_are_left_out(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_links_and_encrypted_files_in_a_zip_are_left_out(tmp_path: Path) -> None
 def test_a_name_that_comes_twice_is_used_once(tmp_path: Path, kind: str) -> None:
     source = opened(tmp_path, kind, {"1.png": PICTURE, "./1.png": PICTURE})
     assert len(classes(source)) == 1
-    assert [reason for _, reason in source.left_out] == ["this name is in the archive already"]
+    assert [reason for _, reason in source.left_out] == ["an earlier file has this name"]
 
 
 @every_kind
@@ -162,7 +162,7 @@ def test_stylegan_without_labels_is_unconditional_whatever_its_folders(tmp_path:
         ({"labels": [["00000/a.png", 0], ["00000/b.png", -1]]}, "label -1 is out of range"),
         ({"labels": [["00000/a.png", 0], ["00000/b.png", None]]}, "label None is out of range"),
         ({"labels": [["00000/a.png", 0], ["00000/b.png", [0.5]]]}, "out of range"),
-        ({"labels": [[f"00000/{n}.png", 0] for n in "abc"]}, "not there: 00000/c.png"),
+        ({"labels": [[f"00000/{n}.png", 0] for n in "abc"]}, "not exist: 00000/c.png"),
         ({"other": 1}, "is not StyleGAN's"),
         ([1, 2], "is not StyleGAN's"),
         ({"labels": [1]}, "is not StyleGAN's"),
@@ -171,3 +171,19 @@ def test_stylegan_without_labels_is_unconditional_whatever_its_folders(tmp_path:
 def test_partial_or_odd_stylegan_labels_are_refused(tmp_path: Path, labels: Any, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         stylegan(tmp_path, labels)
+
+
+def test_a_folder_of_links_in_a_tar_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "t.tar"
+    make_tar("w")(path, {"set/cat/1.png": PICTURE, "set/links": None, "set/cat/cat.png": None})
+    with tarfile.open(path, "a") as archive:
+        link = tarfile.TarInfo("set/links/1.png")
+        link.type, link.linkname = tarfile.SYMTYPE, "../cat/1.png"
+        archive.addfile(link)
+    source = open_source(str(path))
+    assert classes(source) == {"cat/1.png": "cat"}
+    assert dict(source.left_out) == {
+        "links/1.png": "a link in an archive",
+        "links": "a folder with nothing readable in it",
+        "cat/cat.png": "an empty folder named like a picture",
+    }
