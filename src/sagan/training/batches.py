@@ -7,7 +7,9 @@ Dimensions: b batch, z latent length.
 """
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +23,7 @@ from sagan.training.augment import DRAWS
 from sagan.training.step import FakeBatch, HeldOutBatch, RealBatch
 
 _KEEP_ON_DEVICE_BYTES = 2**31
+_ALIGNMENT_BYTES = 16  # of each tensor within a packed buffer
 
 
 def _permuted(length: int, seed: int) -> Tensor:
@@ -71,7 +74,7 @@ class BatchSource:
         self._conditional = config.network.classes > 0
         self._images = dataset.images  # a read-only map, where large: only rows are made tensors
         self._on_device: Tensor | None = None
-        self._labels = None
+        self._labels = torch.zeros((), dtype=torch.int64).expand(len(dataset))  # when unconditional
         self._label_weights = torch.ones(max(1, config.network.classes))
         if self._conditional:
             assert dataset.labels is not None
@@ -97,25 +100,14 @@ class BatchSource:
 
     def real(self, d_step: int) -> list[RealBatch]:
         """The micro-batches of a discriminator step, counted from 0 over the whole run."""
-        training = self._config.training
-        places = self._order.indices(d_step * training.batch_size, training.batch_size)
-        indices = self._trained_on[places]
-        latents, fake_labels, mix = self._draw("d", d_step)
-        flips = self._flips("mirror", d_step)
-        real_draws, fake_draws = (self._augment_draws(kind, d_step) for kind in ("real", "fake"))
-        whole = (indices, flips, latents, fake_labels, mix, real_draws, fake_draws)
-        parts = (self._cut(tensor) for tensor in whole)
+        size = self._config.training.batch_size
+        rows = self._trained_on[self._order.indices(d_step * size, size)]
+        drawn = self._draw("d", d_step)
+        augment_draws = (self._augment_draws(kind, d_step) for kind in ("real", "fake"))
+        parts = self._with_images(rows, self._flips("mirror", d_step), *drawn, *augment_draws)
         return [
-            RealBatch(
-                self._pictures(rows, flip),
-                self._labels_of(rows),
-                z.to(self._device),
-                y.to(self._device) if self._conditional else None,
-                share.to(self._device),
-                real.to(self._device),
-                fake.to(self._device),
-            )
-            for rows, flip, z, y, share, real, fake in zip(*parts, strict=True)
+            RealBatch(images, labels, z, y if self._conditional else None, mix, real, fake)
+            for images, labels, z, y, mix, real, fake in parts
         ]
 
     def held_out(self, step: int) -> list[HeldOutBatch]:
@@ -123,39 +115,32 @@ class BatchSource:
         size = self._config.training.batch_size
         rows = self._held_out[self._held_out_order.indices(step * size, size)]
         flips = self._flips("mirror held-out", step)
-        parts = (self._cut(t) for t in (rows, flips, self._augment_draws("held-out", step)))
-        return [
-            HeldOutBatch(self._pictures(rows, flip), self._labels_of(rows), draws.to(self._device))
-            for rows, flip, draws in zip(*parts, strict=True)
-        ]
-
-    def _labels_of(self, rows: Tensor) -> Tensor | None:
-        return None if self._labels is None else self._labels[rows].to(self._device)
-
-    def _rows(self, rows: Tensor) -> Tensor:
-        if self._on_device is not None:
-            return self._on_device[rows.to(self._device)]
-        return torch.from_numpy(self._images[rows.numpy()]).to(self._device)
+        parts = self._with_images(rows, flips, self._augment_draws("held-out", step))
+        return [HeldOutBatch(images, labels, draws) for images, labels, draws in parts]
 
     def fake(self, step: int) -> list[FakeBatch]:
         """The micro-batches of a generator step."""
         latents, labels, _ = self._draw("g", step)
-        parts = (self._cut(t) for t in (latents, labels, self._augment_draws("g", step)))
-        return [
-            FakeBatch(
-                z.to(self._device),
-                y.to(self._device) if self._conditional else None,
-                draws.to(self._device),
-            )
-            for z, y, draws in zip(*parts, strict=True)
-        ]
+        drawn = (latents, labels, self._augment_draws("g", step))
+        parts = self._to_device([self._cut(tensor) for tensor in drawn])
+        return [FakeBatch(z, y if self._conditional else None, draws) for z, y, draws in parts]
 
-    def _pictures(self, rows: Tensor, flip: Tensor) -> Tensor:
-        images = self._rows(rows)
-        if self._config.training.mirror:
-            flip = flip.to(self._device)[:, None, None, None]
-            images = torch.where(flip, images.flip(3), images)
-        return to_float(images)
+    def _with_images(self, rows: Tensor, flips: Tensor, *others: Tensor) -> Iterator[Any]:
+        """Each micro-batch's images and labels, by their rows in the data, and the others."""
+        columns = [self._cut(tensor) for tensor in (rows, flips, self._labels[rows], *others)]
+        if self._on_device is None:
+            columns[0] = [torch.from_numpy(self._images[part.numpy()]) for part in columns[0]]
+        for images, flip, y, *rest in self._to_device(columns):
+            if self._on_device is not None:
+                images = self._on_device[images]  # so far they are rows
+            if self._config.training.mirror:
+                images = torch.where(flip[:, None, None, None], images.flip(3), images)
+            yield to_float(images), y if self._conditional else None, *rest
+
+    def _to_device(self, columns: list[list[Tensor]]) -> Iterator[tuple[Tensor, ...]]:
+        """Copy lists of micro-batches to the device, all together, and go through them in step."""
+        moved = iter(copy_together([part for column in columns for part in column], self._device))
+        return zip(*([next(moved) for _ in column] for column in columns), strict=True)
 
     def _flips(self, purpose: str, step: int) -> Tensor:
         """Which images of a batch are mirrored."""
@@ -181,3 +166,26 @@ class BatchSource:
         """Split into micro-batches, and take this process's part of each."""
         micro = whole.chunk(self._config.training.accumulate)
         return [part.chunk(self._share.world_size)[self._share.rank] for part in micro]
+
+
+def copy_together(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
+    """Copy tensors from the CPU to a device; to CUDA in one transfer that the host does not await.
+
+    A copy from ordinary memory makes the host wait for the device, and each costs a call; so all
+    are laid out in one pinned buffer, and cut out of its copy again.
+    """
+    if device.type != "cuda":
+        return [tensor.to(device) for tensor in tensors]
+    ends = [0]
+    for tensor in tensors:
+        ends.append(ends[-1] + -(-tensor.nbytes // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES)
+    places = [slice(a, a + tensor.nbytes) for a, tensor in zip(ends, tensors, strict=False)]
+    pinned = torch.empty(ends[-1], dtype=torch.uint8, pin_memory=True)
+    for place, tensor in zip(places, tensors, strict=True):
+        pinned[place].view(tensor.dtype).view(tensor.shape).copy_(tensor)
+    # PyTorch does not hand the pinned memory out again before the copy is done
+    copied = pinned.to(device, non_blocking=True)
+    return [
+        copied[place].view(tensor.dtype).view(tensor.shape)
+        for place, tensor in zip(places, tensors, strict=True)
+    ]
