@@ -23,6 +23,7 @@ from sagan.runs.checkpoint import Checkpoint
 from sagan.runs.run import Run
 from sagan.training.augment import UPDATE_STEPS
 from sagan.training.batches import BatchSource, Share
+from sagan.training.compiling import is_compiler_error, reason, try_compiling
 from sagan.training.diagnostics import GRID_COLUMNS, Viewer
 from sagan.training.engine import Engine
 from sagan.training.evaluation import Scorer
@@ -38,23 +39,16 @@ from sagan.training.vitals import not_finite
 from sagan.version import __version__
 
 _NOT_FINITE = "{what} is no longer finite"
-_REASON_CHARACTERS = 160  # of an error that is gone on from
 _STOP_ASKED_EVERY_STEPS = 10  # with several processes, where asking costs a message
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """How a call of `train` ended.
+    """How a call of `train` ended."""
 
-    Args:
-        images: shown to the discriminator since the run began.
-        exit_code: 0 when done, 130 after Ctrl-C, 143 after SIGTERM.
-        rank: of this process; only rank 0 has written.
-    """
-
-    images: int
-    exit_code: int
-    rank: int
+    images: int  # real images shown to the discriminator since the run began
+    exit_code: int  # 0 when done, 130 after Ctrl-C, 143 after SIGTERM
+    rank: int  # of this process; only rank 0 writes
 
 
 def train(
@@ -65,25 +59,21 @@ def train(
     runtime: Runtime | None = None,
     progress: bool = True,
 ) -> TrainResult:
-    """Train a run to its number of images, from its newest checkpoint where it has one.
+    """Train a run to its number of images, starting from its newest checkpoint if it has one.
 
     Args:
-        config: what to train; must equal an existing run's but for a larger number of images.
-        run: the folder, made where there is none.
+        config: must equal an existing run's, except for a larger number of images.
+        run: the folder, created if missing.
         dataset: the training images, at the network's resolution and channels.
-        runtime: where and how to execute, and how often to go back after a failure.
+        runtime: where and how to execute, and how often to roll back after a failure.
         progress: show it on stderr.
 
-    Returns:
-        How far it came, and whether a signal stopped it.
-
     Raises:
-        ValueError: the configuration differs from the run's, does not fit data, devices or memory,
-            is not what the newest checkpoint was trained with, or asks for what is not there.
-        CheckpointError: there are checkpoints, and none is sound.
-        TrainingFailure: memory ran out, a loss, gradient or weight became NaN or infinite, or
-            another failure came back more often than the runtime goes back; the checkpoints before
-            stand.
+        ValueError: the configuration differs from the run's or the newest checkpoint's, or does not
+            fit the data, devices or memory.
+        CheckpointError: no checkpoint is sound, though there are some.
+        TrainingFailure: out of memory, NaN or infinite values, or more failures than the runtime
+            rolls back from; earlier checkpoints stand.
         OSError: a checkpoint could not be read or written.
     """
     runtime = runtime or Runtime()
@@ -132,10 +122,7 @@ class _Trainer:
 
     @contextmanager
     def resume(self, *notes: str, progress: bool) -> Iterator[None]:
-        """Go to the newest sound checkpoint, and keep the journal open inside the block.
-
-        The notes are said at the start; an empty one is none.
-        """
+        """Restore the newest sound checkpoint; print the notes; keep the journal open inside."""
         checkpoint, faults = self.run.checkpoint_to_resume()
         if checkpoint is not None:
             self.run.check_unedited(self.config, checkpoint)
@@ -181,6 +168,7 @@ class _Trainer:
         last_step = self.schedule.last_step
         if self.state.step < last_step:
             self._record_start()
+            self._try_compiling()
         self.journal.meter.restart(self.images)  # getting here is not training
         exit_code = 0
         while self.state.step < last_step:
@@ -210,10 +198,13 @@ class _Trainer:
     def _step(self) -> None:
         try:
             self._update()
-        except Exception as error:  # a fault that is not the compiler's comes again without it
-            if not self.runtime.compile or is_out_of_memory(error):
+        except Exception as error:
+            # Of several processes, one that failed alone here would wait for others that wait for
+            # it: it ends instead. `_try_compiling` has found what fails in the first step.
+            fallible = self.runtime.compile and self.engine.world_size == 1
+            if not fallible or not is_compiler_error(error) or is_out_of_memory(error):
                 raise
-            self._stop_compiling(error)
+            self._stop_compiling(reason(error))
             self._update()
 
     def _update(self) -> None:
@@ -338,13 +329,20 @@ class _Trainer:
         self.engine.barrier()  # all have read what may be dropped now
         return checkpoint
 
-    def _stop_compiling(self, error: Exception) -> None:
+    def _try_compiling(self) -> None:
+        """Let several processes agree on compiling, at a point that all of them reach."""
+        if not self.runtime.compile or self.engine.world_size == 1:
+            return
+        state = self.state
+        batch = self.batches.fake(state.step)[0]
+        why = try_compiling(state.generator, state.discriminator, batch, self.engine)
+        if self.engine.any(bool(why)):
+            self._stop_compiling(why or "in another process")
+
+    def _stop_compiling(self, why: str) -> None:
         """Go back to the newest checkpoint, as resuming does, and on from there uncompiled."""
         # not from the failed step: it may have changed a part of the state
         self.runtime = replace(self.runtime, compile=False)
         self._rebuild(self.state.retry, without_alarms=False)
         self.journal.rewind(self.state.step)
-        reason = " ".join(str(error).split())[:_REASON_CHARACTERS]
-        self.journal.meter.say(
-            f"torch.compile failed ({type(error).__name__}: {reason}); going on without it."
-        )
+        self.journal.meter.say(f"torch.compile failed ({why}); going on without it.")
