@@ -137,28 +137,6 @@ def measure_flop_per_sec(
         torch.set_float32_matmul_precision(set_before)
 
 
-def attention_flop(n: int, m: int, channels: int, form: str) -> int:
-    """FLOP of an attention layer's forward pass for one image, by the formula.
-
-    With pooled keys (m = n/4) this is 2 (1.25 n c^2 + n m (c/8 + c/2)): the four 1x1 convolutions,
-    the energies and the weighted sum.
-
-    Args:
-        n: queries.
-        m: keys.
-        channels: c.
-        form: `paper` (values c/2 and an output convolution) or `article` (values c).
-
-    Example:
-        >>> attention_flop(1024, 256, 64, "paper")
-        31457280
-    """
-    e = channels // 8
-    d = channels // 2 if form == "paper" else channels
-    convolutions = n * channels * (2 * e + d) + (n * d * channels if form == "paper" else 0)
-    return 2 * (convolutions + n * m * (e + d))
-
-
 def _count(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
 

@@ -1,6 +1,6 @@
 """Training: losses, the averaged generator, one step, the loop, and the engine under it.
 
-Each name is imported on first use: losses and averages of other people's loops need no engine.
+Names are imported on first use, so losses and EMA in someone else's loop load no engine.
 """
 
 import importlib

@@ -1,7 +1,7 @@
-"""What each step is fed: images in keyed order, and keyed latents, labels and mixtures.
+"""The input of each step: images in keyed order, and keyed latents, labels and mixtures.
 
-The numbers of a step are drawn for the whole batch and cut into micro-batches and each process's
-share, so they are the same for any number of processes.
+A step's numbers are drawn for the whole batch and cut into micro-batches and each process's share,
+so they are the same for any number of processes.
 
 Dimensions: b batch, z latent length.
 """
@@ -27,7 +27,7 @@ _ALIGNMENT_BYTES = 16  # of each tensor within a packed buffer
 
 
 def _permuted(length: int, seed: int) -> Tensor:
-    """Which images are held out: the first so many of these rows."""
+    """The order whose first rows are held out."""
     return torch.randperm(length, generator=generator_for(seed, "holdout"))
 
 
@@ -40,16 +40,10 @@ class Share:
 
 
 class BatchSource:
-    """Cut the batches of any step out of the data and the keyed random numbers.
+    """Make the batches of any step from the data and keyed random numbers.
 
-    Args:
-        dataset: the training images.
-        config: of the run.
-        share: this process's part.
-        device: where batches go; small data sets are kept there whole.
-
-    Raises:
-        ValueError: the batch is larger than the data, or does not divide into equal shares.
+    Small data sets are kept on the device whole. A batch that is larger than the data, or does not
+    divide into equal shares, raises ValueError.
     """
 
     def __init__(
@@ -72,7 +66,7 @@ class BatchSource:
             )
         self._config, self._share, self._device = config, share, device
         self._conditional = config.network.classes > 0
-        self._images = dataset.images  # a read-only map, where large: only rows are made tensors
+        self._images = dataset.images  # memory-mapped if large: only rows become tensors
         self._on_device: Tensor | None = None
         self._labels = torch.zeros((), dtype=torch.int64).expand(len(dataset))  # when unconditional
         self._label_weights = torch.ones(max(1, config.network.classes))
@@ -88,9 +82,9 @@ class BatchSource:
         self.reseed(0)
 
     def reseed(self, retry: int) -> None:
-        """Take other random numbers from here on, for a run taken back; 0 takes the run's first.
+        """Change the random numbers, for a rollback; 0 gives the run's original ones.
 
-        What is held out stays held out.
+        The held-out images stay the same.
         """
         seed = self._config.training.seed
         self._seed = derive_seed(seed, "retry", retry) if retry else seed
@@ -111,7 +105,7 @@ class BatchSource:
         ]
 
     def held_out(self, step: int) -> list[HeldOutBatch]:
-        """Micro-batches of images that no step trains on, as many as a step shows."""
+        """Micro-batches of held-out images, as many as a step shows real ones."""
         size = self._config.training.batch_size
         rows = self._held_out[self._held_out_order.indices(step * size, size)]
         flips = self._flips("mirror held-out", step)
@@ -138,17 +132,17 @@ class BatchSource:
             yield to_float(images), y if self._conditional else None, *rest
 
     def _to_device(self, columns: list[list[Tensor]]) -> Iterator[tuple[Tensor, ...]]:
-        """Copy lists of micro-batches to the device, all together, and go through them in step."""
+        """Copy lists of micro-batches to the device together, and yield one of each at a time."""
         moved = iter(copy_together([part for column in columns for part in column], self._device))
         return zip(*([next(moved) for _ in column] for column in columns), strict=True)
 
     def _flips(self, purpose: str, step: int) -> Tensor:
-        """Which images of a batch are mirrored."""
+        """Which images of a batch to mirror."""
         draw = generator_for(self._seed, purpose, step)
         return torch.rand(self._config.training.batch_size, generator=draw) < 0.5
 
     def _augment_draws(self, purpose: str, step: int) -> Tensor:
-        """The random numbers of each image's augmentation; none of them where there is none."""
+        """The random numbers for each image's augmentation, `b r`; r is 0 without augmentation."""
         training = self._config.training
         draw = generator_for(self._seed, f"augment {purpose}", step)
         return torch.rand(training.batch_size, DRAWS if training.augment else 0, generator=draw)
@@ -163,17 +157,15 @@ class BatchSource:
         return latents, labels, torch.rand(batch_size, generator=draw)
 
     def _cut(self, whole: Tensor) -> list[Tensor]:
-        """Split into micro-batches, and take this process's part of each."""
+        """This process's share of each micro-batch."""
         micro = whole.chunk(self._config.training.accumulate)
         return [part.chunk(self._share.world_size)[self._share.rank] for part in micro]
 
 
 def copy_together(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
-    """Copy tensors from the CPU to a device; to CUDA in one transfer that the host does not await.
-
-    A copy from ordinary memory makes the host wait for the device, and each costs a call; so all
-    are laid out in one pinned buffer, and cut out of its copy again.
-    """
+    """Copy tensors from the CPU to a device; to CUDA in one transfer that the host does not await."""
+    # A copy from pageable memory blocks the host, and many small ones cost a call each: so all are
+    # packed into one pinned buffer, and the results are views of its copy.
     if device.type != "cuda":
         return [tensor.to(device) for tensor in tensors]
     ends = [0]
@@ -183,7 +175,7 @@ def copy_together(tensors: Sequence[Tensor], device: torch.device) -> list[Tenso
     pinned = torch.empty(ends[-1], dtype=torch.uint8, pin_memory=True)
     for place, tensor in zip(places, tensors, strict=True):
         pinned[place].view(tensor.dtype).view(tensor.shape).copy_(tensor)
-    # PyTorch does not hand the pinned memory out again before the copy is done
+    # PyTorch's allocator does not reuse the pinned memory before the copy is done.
     copied = pinned.to(device, non_blocking=True)
     return [
         copied[place].view(tensor.dtype).view(tensor.shape)

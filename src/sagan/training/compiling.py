@@ -1,4 +1,4 @@
-"""What torch.compile raises, and whether it works at all in this process."""
+"""Recognise the errors of torch.compile, and find out whether it works in this process."""
 
 import copy
 
@@ -24,7 +24,7 @@ def is_compiler_error(error: BaseException) -> bool:
 
 
 def reason(error: BaseException) -> str:
-    """A compiler's error in a line: the one that it wraps, where it wraps one."""
+    """A compiler's error in one line, unwrapped."""
     error = getattr(error, "inner_exception", error)
     return f"{type(error).__name__}: {' '.join(str(error).split())[:_REASON_CHARACTERS]}"
 
@@ -32,10 +32,9 @@ def reason(error: BaseException) -> str:
 def try_compiling(
     generator: nn.Module, discriminator: nn.Module, batch: FakeBatch, engine: Engine
 ) -> str:
-    """Compile and run copies of both networks, forward and backward, in this process alone.
+    """Compile and run copies of both networks, forward and backward, without other processes.
 
-    Returns:
-        Why the compiler failed; empty if it did not.
+    Returns why the compiler failed, or an empty string.
     """
     try:
         G, D = (torch.compile(copy.deepcopy(network)) for network in (generator, discriminator))

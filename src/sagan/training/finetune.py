@@ -29,7 +29,7 @@ _MOST_NAMES = 8  # said in a line
 
 
 @dataclass(frozen=True)
-class Part:
+class Transfer:
     """How one network came over.
 
     Args:
@@ -100,7 +100,7 @@ def begin(run: Run, config: RunConfig) -> list[str]:
 
 def transferred(
     source: Checkpoint, config: RunConfig
-) -> tuple[dict[str, State], list[Part], Classes]:
+) -> tuple[dict[str, State], list[Transfer], Classes]:
     """Fit a checkpoint's networks and optimisers into another configuration's.
 
     Args:
@@ -152,7 +152,7 @@ class _Fitting:
     classes: Classes
     names: Mapping[str, str]
     excess: Mapping[str, float]
-    part: Part
+    part: Transfer
 
     @classmethod
     def of(
@@ -181,7 +181,7 @@ class _Fitting:
             else:
                 _pass_through(network.get_submodule(module))
         sizes = {name: p.numel() for name, p in network.named_parameters()}
-        part = Part(
+        part = Transfer(
             name=letter,
             kept=tuple(kept),
             fresh=tuple(module for module in by_module if module not in kept),

@@ -24,7 +24,7 @@ from sagan.runs.run import Run
 from sagan.training.augment import UPDATE_STEPS
 from sagan.training.batches import BatchSource, Share
 from sagan.training.compiling import is_compiler_error, reason, try_compiling
-from sagan.training.diagnostics import GRID_COLUMNS, Viewer
+from sagan.training.diagnostics import GRID_COLUMNS, Viewer, not_finite
 from sagan.training.engine import Engine
 from sagan.training.evaluation import Scorer
 from sagan.training.finetune import begin
@@ -35,7 +35,6 @@ from sagan.training.signals import StopSignals
 from sagan.training.state import new_state, restore, state_tensors, weights_and_gradients
 from sagan.training.step import d_step, g_step
 from sagan.training.tensorboard import require_tensorboard
-from sagan.training.vitals import not_finite
 from sagan.version import __version__
 
 _NOT_FINITE = "{what} is no longer finite"
@@ -84,7 +83,7 @@ def train(
     warning = fit.check()
     engine.launch()
     main = engine.rank == 0
-    with fit.explained():
+    with fit.explain_out_of_memory():
         trainer = _Trainer(config, runtime, run, engine, dataset)
         with run.lock() if main else nullcontext(), StopSignals() as stop:
             began = _prepare_folder(run, config, dataset) if main else []
@@ -143,7 +142,7 @@ class _Trainer:
         retries = torch.tensor(float(self.journal.retries), device=self.engine.device)
         self._set_retry(max(self.state.retry, int(self.engine.sum(retries).item())))
         if self.main and self.scorer is not None:  # killed between saving and settling
-            self.run.settle_best(self.scorer.metric, self.scorer.better)
+            self.run.update_best(self.scorer.metric, self.scorer.better)
         try:
             yield
         finally:
@@ -300,7 +299,7 @@ class _Trainer:
         tensors, keep = state_tensors(state), self.config.training.keep
         self.run.save(state.step, tensors, config=self.config, keep=keep, facts=facts)
         if self.scorer is not None:
-            self.run.settle_best(self.scorer.metric, self.scorer.better)
+            self.run.update_best(self.scorer.metric, self.scorer.better)
 
     def _go_back(self, failure: TrainingFailure) -> None:
         """Go on from the last good checkpoint with other random numbers, or give up."""

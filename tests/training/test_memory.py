@@ -21,7 +21,7 @@ from sagan.models.estimate import estimate_peak_bytes
 from sagan.runs.log import read_records
 from sagan.runs.run import Run
 from sagan.training import loop as loop_module
-from sagan.training import memory as fit_module
+from sagan.training import memory as memory_module
 from sagan.training import train
 from sagan.training.engine import Engine, usable_precision
 from sagan.training.memory import Fit, Memory, device_memory, is_out_of_memory
@@ -110,12 +110,12 @@ def test_attention_on_a_smaller_map_is_named_where_that_is_enough():
 
 
 def test_where_nothing_alone_would_fit_that_is_said():
-    assert "take several together, or narrower networks" in make(0).what_fits(1000)
+    assert "combine several, or take narrower networks" in make(0).what_fits(1000)
 
 
 def test_processes_divide_the_batch_and_share_the_cpu():
     quarter = make(1, processes=2, accumulate=2)
-    assert quarter.at_a_time == 8
+    assert quarter.micro_batch_size == 8
     assert quarter.need_bytes() == peak(batch_size=8)
     assert make(1, processes=2, sharing=2).need_bytes() == 2 * peak(batch_size=16)
     assert "--accumulate 8 (batch norm over 2 images" in quarter.what_fits(
@@ -144,7 +144,7 @@ def test_memory_is_what_the_system_and_its_groups_leave(tmp_path):
 def test_a_model_that_cannot_fit_is_refused_before_anything_is_written(
     tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr(fit_module, "device_memory", lambda device: Memory(10**7, 10**7))
+    monkeypatch.setattr(memory_module, "device_memory", lambda device: Memory(10**7, 10**7))
     command = ["train", str(tmp_path / "run"), "--device", "cpu"]
     code = run_safely(lambda: app(command, exit_on_error=False, print_error=False))
     said = capsys.readouterr().err
