@@ -319,7 +319,7 @@ def test_a_run_taken_back_to_its_beginning_is_at_the_source_again(tmp_path, sour
 
 def test_a_source_that_went_on_is_refused(tmp_path, source):
     init = dataclasses.replace(init_from(str(source)), sha256="0" * 64)
-    with pytest.raises(ValueError, match="was trained on since"):
+    with pytest.raises(ValueError, match="was trained further since"):
         fit(tmp_path / "run", configure(init=init))
     with pytest.raises(ValueError, match="does not exist"):
         fit(tmp_path / "other", configure(init=InitConfig(source="nowhere", sha256="0")))

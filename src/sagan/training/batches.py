@@ -163,7 +163,7 @@ class BatchSource:
 
 
 def copy_together(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
-    """Copy tensors from the CPU to a device; to CUDA in one transfer that the host does not await."""
+    """Copy tensors from the CPU to a device; to CUDA in one asynchronous transfer."""
     # A copy from pageable memory blocks the host, and many small ones cost a call each: so all are
     # packed into one pinned buffer, and the results are views of its copy.
     if device.type != "cuda":
