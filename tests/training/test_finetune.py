@@ -1,4 +1,4 @@
-"""Fine-tuning: what comes over from another run, and what becomes of it."""
+"""Fine-tuning: what is kept of another run, and how it is fitted."""
 
 import dataclasses
 
@@ -114,7 +114,7 @@ def test_normalised_weights_are_as_large_as_fresh_ones_and_adam_knows(source):
             assert torch.allclose(after[name].norm(), fresh[name].norm(), rtol=1e-4)
             excess = (before[name].norm() / fresh[name].norm()).item()
             assert torch.allclose(after[name] * excess, before[name], rtol=1e-4, atol=1e-7)
-            # A weight so many times smaller has a gradient so many times larger.
+            # A weight k times smaller has a gradient k times larger.
             for moment, power in (("exp_avg", 1), ("exp_avg_sq", 2)):
                 old, new = old_adam[f"{name}.{moment}"], new_adam[f"{name}.{moment}"]
                 assert torch.allclose(new, old * excess**power, rtol=1e-4)

@@ -29,14 +29,6 @@ def fold(generator: _Generator) -> _Generator:
     The copy is in eval mode and without gradients: it cannot be trained, and its state dict fits no
     other network. Images are equal up to rounding (below 1e-5). The generator is not changed; its
     batch-norm statistics must be final.
-
-    Example:
-        >>> from sagan.config import NetworkConfig
-        >>> from sagan.models import build_generator
-        >>> generator = build_generator(NetworkConfig(resolution=16, g_width=8)).eval()
-        >>> latents = torch.randn(2, 128)
-        >>> torch.allclose(fold(generator)(latents), generator(latents), atol=1e-5)
-        True
     """
     folded = copy.deepcopy(generator).eval()
     folded.is_folded = True

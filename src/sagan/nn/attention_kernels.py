@@ -76,11 +76,6 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     in n and m. It can be differentiated any number of times; the second derivative takes the memory
     of the literal form, and on CUDA needs the math kernel (`torch.nn.attention.sdpa_kernel`), which
     `training.losses.gradient_penalty` selects.
-
-    Example:
-        >>> q, k, v = torch.randn(2, 16, 4), torch.randn(2, 16, 4), torch.randn(2, 16, 8)
-        >>> torch.allclose(attend(q, k, v), reference_attention(q, k, v)[0], atol=1e-5)
-        True
     """
     path = attention_path(query.shape[1], key.shape[1], query.device.type)
     if path == "recomputed":

@@ -22,13 +22,7 @@ def sn_conv(
 
 
 class ClassNorm(nn.Module):
-    """Batch norm: conditional if there are classes (k > 0), else plain.
-
-    Example:
-        >>> import torch
-        >>> ClassNorm(8, classes=0)(torch.randn(4, 8, 5, 5), None).shape
-        torch.Size([4, 8, 5, 5])
-    """
+    """Batch norm: conditional if there are classes (k > 0), else plain."""
 
     def __init__(
         self, channels: int, *, classes: int, eps: float = 1e-5, momentum: float = 0.1

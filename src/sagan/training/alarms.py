@@ -41,15 +41,7 @@ class Alarm:
 
 
 class Watch:
-    """Read a run's records as they come, and raise each kind of alarm once.
-
-    Example:
-        >>> watch = Watch(RunConfig())
-        >>> lost = {"kind": "train", "step": 500, "d_loss": 0.0, "g_loss": 1.7}
-        >>> alarms = [alarm for _ in range(20) for alarm in watch.see(lost)]
-        >>> [alarm.name for alarm in alarms]
-        ['d-wins']
-    """
+    """Read a run's records as they come, and raise each kind of alarm once."""
 
     def __init__(self, config: RunConfig) -> None:
         self._config = config

@@ -129,13 +129,6 @@ def adapted(
     Source:
         Karras et al. 2020, section 3, the heuristic r_v. Their r_t, the sign of the real logits,
         says nothing under the hinge loss with spectral norm: docs/experiments.md.
-
-    Example:
-        >>> real, held_out, fake = torch.tensor([0.5, -0.3, -0.5])
-        >>> p = adapted(torch.tensor(0.5), real, held_out, fake, target=0.5, shown_nimg=256,
-        ...             ramp_nimg=1024)
-        >>> p.item()
-        0.75
     """
     excess = (real - held_out) - target * (real - fake).clamp(min=0.0)
     return (p + torch.sign(excess) * (shown_nimg / ramp_nimg)).clamp(0.0, 1.0)
@@ -143,13 +136,7 @@ def adapted(
 
 @dataclass
 class Augmentation:
-    """A policy with its probability, fixed or adaptive; called on images by the steps.
-
-    Example:
-        >>> half = Augmentation(("cutout",), torch.tensor(0.5))
-        >>> half(torch.zeros(2, 3, 8, 8), torch.rand(2, DRAWS)).shape
-        torch.Size([2, 3, 8, 8])
-    """
+    """A policy with its probability, fixed or adaptive; called on images by the steps."""
 
     policy: tuple[str, ...]
     p: Tensor  # a scalar on the images' device
@@ -166,13 +153,6 @@ class Augmentation:
 
     def adapt(self, logits: Tensor, shown_nimg: int) -> None:
         """Update p from the mean logits of training images, held-out images and fakes, stacked."""
-        real, held_out, fake = logits
         self.p = adapted(
-            self.p,
-            real,
-            held_out,
-            fake,
-            target=self.target,
-            shown_nimg=shown_nimg,
-            ramp_nimg=self.ramp_nimg,
+            self.p, *logits, target=self.target, shown_nimg=shown_nimg, ramp_nimg=self.ramp_nimg
         )

@@ -168,16 +168,14 @@ def copy_together(tensors: Sequence[Tensor], device: torch.device) -> list[Tenso
     # packed into one pinned buffer, and the results are views of its copy.
     if device.type != "cuda":
         return [tensor.to(device) for tensor in tensors]
-    ends = [0]
-    for tensor in tensors:
-        ends.append(ends[-1] + -(-tensor.nbytes // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES)
-    places = [slice(a, a + tensor.nbytes) for a, tensor in zip(ends, tensors, strict=False)]
-    pinned = torch.empty(ends[-1], dtype=torch.uint8, pin_memory=True)
-    for place, tensor in zip(places, tensors, strict=True):
-        pinned[place].view(tensor.dtype).view(tensor.shape).copy_(tensor)
+    padded = [-(-tensor.nbytes // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES for tensor in tensors]
+
+    def views(buffer: Tensor) -> list[Tensor]:
+        parts = zip(buffer.split(padded), tensors, strict=True)
+        return [part[: like.nbytes].view(like.dtype).view(like.shape) for part, like in parts]
+
+    pinned = torch.empty(sum(padded), dtype=torch.uint8, pin_memory=True)
+    for view, tensor in zip(views(pinned), tensors, strict=True):
+        view.copy_(tensor)
     # PyTorch's allocator does not reuse the pinned memory before the copy is done.
-    copied = pinned.to(device, non_blocking=True)
-    return [
-        copied[place].view(tensor.dtype).view(tensor.shape)
-        for place, tensor in zip(places, tensors, strict=True)
-    ]
+    return views(pinned.to(device, non_blocking=True))

@@ -103,7 +103,7 @@ def _panels(records: Sequence[Record]) -> list[Panel]:
         ),
         ("largest singular value", _sigma_curves(check)),
         ("augmentation's probability", _curves(train, {"p": "augment_p"}, only_if_changing=True)),
-        ("images a second", _curves(train, {"images/s": "images_per_sec"})),
+        ("images per second", _curves(train, {"images/s": "images_per_sec"})),
     ]
     return [(title, curves) for title, curves in panels if curves]
 

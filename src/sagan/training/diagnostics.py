@@ -150,13 +150,6 @@ def largest_singular_values(networks: Mapping[str, nn.Module]) -> dict[str, floa
 
     Spectrally normalised layers have their estimate; the others take some power iterations from a
     fixed vector. The networks' names go before those of their layers.
-
-    Example:
-        >>> layer = nn.Linear(2, 2, bias=False)
-        >>> _ = layer.weight.data.copy_(torch.tensor([[3.0, 0.0], [0.0, 1.0]]))
-        >>> values = largest_singular_values({"G": nn.Sequential(layer)})
-        >>> {name: round(value, 3) for name, value in values.items()}
-        {'G 0': 3.0}
     """
     found: dict[str, Tensor] = {}
     for prefix, network in networks.items():
@@ -201,15 +194,6 @@ class LikenessGauge:
     ten real or well-generated ones of a class come nearer than 0.17.
 
     It is made for b = `num` samples with these labels `b`, None without classes.
-
-    Example:
-        >>> import numpy as np
-        >>> noise = np.random.default_rng(0).integers(0, 255, (50, 1, 8, 8), np.uint8)
-        >>> gauge = LikenessGauge(ImageDataset(noise, None, ()), None, num=10)
-        >>> gauge.measure(torch.zeros(10, 1, 8, 8, dtype=torch.uint8)).near_duplicates
-        1.0
-        >>> gauge.real.near_duplicates
-        0.0
     """
 
     def __init__(self, dataset: ImageDataset, labels: Tensor | None, *, num: int) -> None:

@@ -46,7 +46,7 @@ class Engine:
         self.precision: Precision = precision
         self.fallback = ""  # a one-line note if the precision is not the one asked for
         if precision != asked:
-            self.fallback = f"This {device} cannot compute in {asked}: going on in {precision}."
+            self.fallback = f"This {device} cannot compute in {asked}: using {precision}."
         self.processes, self.processes_here = devices * machines, devices  # known before `launch`
         allow_tf32 = precision != "float32"  # PyTorch lets convolutions use it unless told
         torch.set_float32_matmul_precision("high" if allow_tf32 else "highest")
@@ -133,10 +133,6 @@ def usable_precision(precision: Precision, device_type: str) -> Precision:
     """The precision, or float32 if the device cannot do it.
 
     tf32 needs CUDA with compute capability 8.0; bf16 on CUDA must not be emulated.
-
-    Example:
-        >>> usable_precision("tf32", "cpu"), usable_precision("bf16", "cpu")
-        ('float32', 'bf16')
     """
     if precision == "tf32":
         there = device_type == "cuda" and torch.cuda.is_tf32_supported()
@@ -148,12 +144,7 @@ def usable_precision(precision: Precision, device_type: str) -> Precision:
 
 
 def launched(environment: Mapping[str, str]) -> tuple[int, int] | None:
-    """Processes per machine, and machines, as set by torchrun or SLURM's srun; None without either.
-
-    Example:
-        >>> launched({"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "16", "LOCAL_WORLD_SIZE": "8"})
-        (8, 2)
-    """
+    """Processes per machine and number of machines, from torchrun or SLURM's srun; else None."""
     if "TORCHELASTIC_RUN_ID" in environment:
         local = int(environment["LOCAL_WORLD_SIZE"])
         return local, int(environment["WORLD_SIZE"]) // local

@@ -112,7 +112,7 @@ class Journal:
         append_records(self._run.log_path, record, *health)
         if "error" in record:
             what = f"could not be scored by {record['metric']} ({record['error']})"
-            self.meter.say(f"at {head['images']:,} images: {what}; training goes on.")
+            self.meter.say(f"at {head['images']:,} images: {what}; training continues.")
         for alarm in alarms:
             self.meter.say(f"at {head['images']:,} images: {alarm.said}. {alarm.advice}.")
         if self._board is not None:

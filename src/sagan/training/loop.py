@@ -344,4 +344,4 @@ class _Trainer:
         self.runtime = replace(self.runtime, compile=False)
         self._rebuild(self.state.retry, without_alarms=False)
         self.journal.rewind(self.state.step)
-        self.journal.meter.say(f"torch.compile failed ({why}); going on without it.")
+        self.journal.meter.say(f"torch.compile failed ({why}); continuing without it.")

@@ -39,11 +39,6 @@ def device_memory(device: torch.device, root: Path = Path("/")) -> Memory | None
 
     `mps` shares the system's. The total includes swap and is capped by a container's or job's
     limit. On Linux, `root` holds `proc` and `sys`.
-
-    Example:
-        >>> memory = device_memory(torch.device("cpu"))
-        >>> memory is None or 0 < memory.free <= memory.total
-        True
     """
     if device.type == "cuda":
         return Memory(*torch.cuda.mem_get_info(device))
@@ -206,14 +201,7 @@ class Fit:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error reports that memory ran out.
-
-    Example:
-        >>> is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"))
-        True
-        >>> is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
-        False
-    """
+    """Whether an error reports that memory ran out."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     said = str(error).lower()
