@@ -1,4 +1,4 @@
-"""Planted failures: detected at once, never saved as good, rolled back from a limited number of times."""
+"""Planted failures: detected at once, never saved as good, rolled back from a few times."""
 
 import digits_run
 import pytest
