@@ -71,7 +71,7 @@ def test_a_run_on_other_settings_says_how_to_begin_from_it(run, capfd):
 def test_other_resolution_recipe_and_classes_are_taken(run, tmp_path, capfd):
     options = ["--resolution", "16", "--preset", "small", "--images", "32", "--unconditional"]
     assert sagan("train", tmp_path / "new", "--init", run, *options, "--device", "cpu") == 0
-    assert "the 10 there were are left out" in capfd.readouterr().err
+    assert "the 10 old ones are dropped" in capfd.readouterr().err
     config = Run(tmp_path / "new").config()
     assert (config.network.resolution, config.network.classes) == (16, 0)
     assert config.network.g_channels == (16, 16, 16)

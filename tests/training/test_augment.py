@@ -28,7 +28,7 @@ BRIGHTNESS, SATURATION, CONTRAST, SHIFT_Y, SHIFT_X, CUT_Y, CUT_X = range(3, 10)
 
 
 def numbers(batch=1, **columns):
-    """Random numbers that change nothing by themselves, but for those named."""
+    """Random numbers that change nothing, except those named."""
     draws = torch.full((batch, DRAWS), 0.5)  # no shift, no brightness, contrast and saturation 1
     draws[:, :3] = 0.0
     for name, value in columns.items():

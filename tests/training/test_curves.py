@@ -1,4 +1,4 @@
-"""Curves and TensorBoard: what a log becomes, and that pictures never stand in training's way."""
+"""Curves and TensorBoard: what becomes of a log, and that drawing never stops training."""
 
 import ast
 import sys
@@ -48,7 +48,7 @@ def titles(records):
 
 
 def test_each_kind_of_record_has_its_panel_and_what_is_not_there_has_none(tmp_path):
-    assert titles(log(5)) == ["loss", "mean logits", "images a second"]
+    assert titles(log(5)) == ["loss", "mean logits", "images per second"]
     with_scores = [*log(), score(10, 2.0), score(20, None)]
     assert titles(with_scores) == [
         "loss",
@@ -59,7 +59,7 @@ def test_each_kind_of_record_has_its_panel_and_what_is_not_there_has_none(tmp_pa
         "distance of attention, px",
         "fixed samples (real ones: spread 1)",
         "largest singular value",
-        "images a second",
+        "images per second",
     ]
     assert "augmentation's probability" not in titles(log(augment_p=0.5))
     changing = log()
@@ -188,7 +188,7 @@ def test_without_tensorboard_there_is_one_clear_line_and_nothing_written(
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("name", ["curves", "board"])
+@pytest.mark.parametrize("name", ["curves", "tensorboard"])
 def test_what_draws_is_imported_only_when_drawing(name):
     tree = ast.parse((Path(curves_module.__file__).parent / f"{name}.py").read_text())
     at_once = [ast.unparse(n) for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)]

@@ -1,4 +1,4 @@
-"""Failures planted in a run: seen at once, never saved as good, gone back from so many times."""
+"""Planted failures: detected at once, never saved as good, rolled back from a few times."""
 
 import digits_run
 import pytest
@@ -14,6 +14,7 @@ from sagan.runs.run import Run
 from sagan.training import loop as loop_module
 from sagan.training import train
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 NAN = float("nan")
 NETWORK = NetworkConfig(
     resolution=8, channels=1, classes=10, latent_dim=8, g_width=4, d_width=8, g_attention=(8,)
@@ -22,12 +23,6 @@ TRAINING = TrainingConfig(
     images=192, batch_size=16, g_lr=1e-3, d_lr=1e-3, log_every=32, snapshot_every=64
 )
 STEPS = 12  # a record every 2, a snapshot every 4
-
-
-@pytest.fixture(autouse=True)
-def undrawn(monkeypatch):
-    """Without pictures; there are tests of theirs."""
-    monkeypatch.setattr("sagan.training.curves.draw_curves", lambda *_: None)
 
 
 def run_to(path, digits, *, rollback=0, progress=False, **training):

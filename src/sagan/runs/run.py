@@ -228,7 +228,7 @@ class Run:
             if newer and path != self.pointed_to("best"):
                 self._remove(path)
 
-    def settle_best(self, metric: str, better: Literal["lower", "higher"]) -> None:
+    def update_best(self, metric: str, better: Literal["lower", "higher"]) -> None:
         """Point `best` to the checkpoint with the best score by a metric; of equals, the first.
 
         The scores are those in the manifests. The one that `best` points to is never dropped, so

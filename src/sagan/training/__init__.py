@@ -1,36 +1,31 @@
 """Training: losses, the averaged generator, one step, the loop, and the engine under it.
 
-Each name is imported on first use: losses and averages of other people's loops need no engine.
+Names are imported on first use, so losses and EMA in someone else's loop load no engine.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "EMA",
-    "TrainResult",
-    "discriminator_loss",
-    "generator_loss",
-    "gradient_penalty",
-    "init_from",
-    "train",
-]
+_MODULES = {
+    "EMA": "ema",
+    "TrainResult": "loop",
+    "discriminator_loss": "losses",
+    "generator_loss": "losses",
+    "gradient_penalty": "losses",
+    "init_from": "finetune",
+    "train": "loop",
+}
+__all__ = list(_MODULES)
 
 if TYPE_CHECKING:
-    from sagan.training.ema import EMA
-    from sagan.training.finetune import init_from
-    from sagan.training.loop import TrainResult, train
-    from sagan.training.losses import discriminator_loss, generator_loss, gradient_penalty
+    from sagan.training.ema import EMA as EMA
+    from sagan.training.finetune import init_from as init_from
+    from sagan.training.loop import TrainResult as TrainResult
+    from sagan.training.loop import train as train
+    from sagan.training.losses import discriminator_loss as discriminator_loss
+    from sagan.training.losses import generator_loss as generator_loss
+    from sagan.training.losses import gradient_penalty as gradient_penalty
 else:
-    _MODULES = {
-        "EMA": "ema",
-        "TrainResult": "loop",
-        "discriminator_loss": "losses",
-        "generator_loss": "losses",
-        "gradient_penalty": "losses",
-        "init_from": "finetune",
-        "train": "loop",
-    }
 
     def __getattr__(name: str) -> Any:
         if name not in _MODULES:

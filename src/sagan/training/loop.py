@@ -1,9 +1,9 @@
-"""The training loop: steps, log, snapshots, and how it stops, goes back and goes on.
+"""The training loop: steps, log, snapshots, stopping, rolling back and resuming.
 
-A snapshot is a checkpoint, a sample grid on fixed latents, each attention layer's numbers on them,
-vital numbers for the health watch and, every so often, a score. The same call again resumes from
-the newest sound checkpoint and ends with the same weights as an unbroken run, bit for bit on the
-same build and machine; so does a run that failed and was taken back, for its retries are numbered.
+A snapshot is a checkpoint, a sample grid on fixed latents, attention numbers on them, numbers for
+the health watch and, every so often, a score. The same call again resumes from the newest sound
+checkpoint; on the CPU it ends with the same weights as an uninterrupted run, bit for bit on the
+same build and machine. So does a run that was rolled back, since its retries are numbered.
 """
 
 import math
@@ -23,7 +23,8 @@ from sagan.runs.checkpoint import Checkpoint
 from sagan.runs.run import Run
 from sagan.training.augment import UPDATE_STEPS
 from sagan.training.batches import BatchSource, Share
-from sagan.training.diagnostics import GRID_COLUMNS, Viewer
+from sagan.training.compiling import is_compiler_error, reason, try_compiling
+from sagan.training.diagnostics import GRID_COLUMNS, Viewer, not_finite
 from sagan.training.engine import Engine
 from sagan.training.evaluation import Scorer
 from sagan.training.finetune import begin
@@ -34,27 +35,19 @@ from sagan.training.signals import StopSignals
 from sagan.training.state import new_state, restore, state_tensors, weights_and_gradients
 from sagan.training.step import d_step, g_step
 from sagan.training.tensorboard import require_tensorboard
-from sagan.training.vitals import not_finite
 from sagan.version import __version__
 
 _NOT_FINITE = "{what} is no longer finite"
-_REASON_CHARACTERS = 160  # of an error that is gone on from
 _STOP_ASKED_EVERY_STEPS = 10  # with several processes, where asking costs a message
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """How a call of `train` ended.
+    """How a call of `train` ended."""
 
-    Args:
-        images: shown to the discriminator since the run began.
-        exit_code: 0 when done, 130 after Ctrl-C, 143 after SIGTERM.
-        rank: of this process; only rank 0 has written.
-    """
-
-    images: int
-    exit_code: int
-    rank: int
+    images: int  # real images shown to the discriminator since the run began
+    exit_code: int  # 0 when done, 130 after Ctrl-C, 143 after SIGTERM
+    rank: int  # of this process; only rank 0 writes
 
 
 def train(
@@ -65,25 +58,21 @@ def train(
     runtime: Runtime | None = None,
     progress: bool = True,
 ) -> TrainResult:
-    """Train a run to its number of images, from its newest checkpoint where it has one.
+    """Train a run to its number of images, starting from its newest checkpoint if it has one.
 
     Args:
-        config: what to train; must equal an existing run's but for a larger number of images.
-        run: the folder, made where there is none.
+        config: must equal an existing run's, except for a larger number of images.
+        run: the folder, created if missing.
         dataset: the training images, at the network's resolution and channels.
-        runtime: where and how to execute, and how often to go back after a failure.
+        runtime: where and how to execute, and how often to roll back after a failure.
         progress: show it on stderr.
 
-    Returns:
-        How far it came, and whether a signal stopped it.
-
     Raises:
-        ValueError: the configuration differs from the run's, does not fit data, devices or memory,
-            is not what the newest checkpoint was trained with, or asks for what is not there.
-        CheckpointError: there are checkpoints, and none is sound.
-        TrainingFailure: memory ran out, a loss, gradient or weight became NaN or infinite, or
-            another failure came back more often than the runtime goes back; the checkpoints before
-            stand.
+        ValueError: the configuration differs from the run's or the newest checkpoint's, or does not
+            fit the data, devices or memory.
+        CheckpointError: no checkpoint is sound, though there are some.
+        TrainingFailure: out of memory, NaN or infinite values, or more failures than the runtime
+            rolls back from; earlier checkpoints stand.
         OSError: a checkpoint could not be read or written.
     """
     runtime = runtime or Runtime()
@@ -94,7 +83,7 @@ def train(
     warning = fit.check()
     engine.launch()
     main = engine.rank == 0
-    with fit.explained():
+    with fit.explain_out_of_memory():
         trainer = _Trainer(config, runtime, run, engine, dataset)
         with run.lock() if main else nullcontext(), StopSignals() as stop:
             began = _prepare_folder(run, config, dataset) if main else []
@@ -132,10 +121,7 @@ class _Trainer:
 
     @contextmanager
     def resume(self, *notes: str, progress: bool) -> Iterator[None]:
-        """Go to the newest sound checkpoint, and keep the journal open inside the block.
-
-        The notes are said at the start; an empty one is none.
-        """
+        """Restore the newest sound checkpoint; print the notes; keep the journal open inside."""
         checkpoint, faults = self.run.checkpoint_to_resume()
         if checkpoint is not None:
             self.run.check_unedited(self.config, checkpoint)
@@ -150,13 +136,13 @@ class _Trainer:
             tensorboard=self.runtime.tensorboard,
             writes=self.main,
         )
-        for line in (*filter(None, notes), *(f"left out a checkpoint: {f}" for f in faults)):
+        for line in (*filter(None, notes), *(f"skipped a checkpoint: {f}" for f in faults)):
             self.journal.meter.say(line)
-        # Killed between going back and the next checkpoint, only the first process's log knows.
+        # If killed between a rollback and the next checkpoint, only the first process's log knows.
         retries = torch.tensor(float(self.journal.retries), device=self.engine.device)
         self._set_retry(max(self.state.retry, int(self.engine.sum(retries).item())))
-        if self.main and self.scorer is not None:  # killed between saving and settling
-            self.run.settle_best(self.scorer.metric, self.scorer.better)
+        if self.main and self.scorer is not None:  # it may have been killed after saving
+            self.run.update_best(self.scorer.metric, self.scorer.better)
         try:
             yield
         finally:
@@ -181,7 +167,8 @@ class _Trainer:
         last_step = self.schedule.last_step
         if self.state.step < last_step:
             self._record_start()
-        self.journal.meter.restart(self.images)  # getting here is not training
+            self._try_compiling()
+        self.journal.meter.restart(self.images)  # setting up is not training
         exit_code = 0
         while self.state.step < last_step:
             try:
@@ -202,7 +189,7 @@ class _Trainer:
         return TrainResult(self.images, exit_code, self.engine.rank)
 
     def _asked_to_stop(self, stop: StopSignals) -> int:
-        """The exit code that a signal to any process asks for; 0 without, or when all is done."""
+        """The exit code that a signal to any process asks for; 0 without one, or when done."""
         due = self.engine.world_size == 1 or self.state.step % _STOP_ASKED_EVERY_STEPS == 0
         unfinished = self.state.step < self.schedule.last_step
         return stop.exit_code(self.engine) if due and unfinished else 0
@@ -210,10 +197,14 @@ class _Trainer:
     def _step(self) -> None:
         try:
             self._update()
-        except Exception as error:  # a fault that is not the compiler's comes again without it
-            if not self.runtime.compile or is_out_of_memory(error):
+        except Exception as error:
+            # With several processes, one that fails alone must end here: in `_stop_compiling` it
+            # would wait for the others, which wait for its gradients. What fails in every step was
+            # found by `_try_compiling`.
+            fallible = self.runtime.compile and self.engine.world_size == 1
+            if not fallible or not is_compiler_error(error) or is_out_of_memory(error):
                 raise
-            self._stop_compiling(error)
+            self._stop_compiling(reason(error))
             self._update()
 
     def _update(self) -> None:
@@ -223,7 +214,7 @@ class _Trainer:
         numbers: dict[str, Tensor] = {}
         for k in range(training.d_steps):
             reals = self.batches.real(state.step * training.d_steps + k)
-            last = k + 1 == training.d_steps  # so that one discriminator has judged all images
+            last = k + 1 == training.d_steps  # all logits must come from the same discriminator
             held_out = self.batches.held_out(state.step) if adapts and last else ()
             judged = d_step(networks, reals, training, engine, augmentation, held_out)
             for name in ("d_loss", "real_logits", "fake_logits"):
@@ -242,7 +233,7 @@ class _Trainer:
             state.log_sums[name] = state.log_sums.get(name, torch.zeros_like(value)) + value
 
     def _log(self) -> None:
-        """Read the numbers since the last record (the one place where the host waits for them)."""
+        """Log means since the last record; only here does the host wait for the device."""
         steps = self.schedule.log_steps
         means = {name: v.item() / steps for name, v in self.state.log_sums.items()}
         self.state.log_sums = {}
@@ -259,7 +250,7 @@ class _Trainer:
         self.journal.record(kind, step=self.state.step, **values)
 
     def _fail_if(self, what: str, why: str) -> None:
-        """Fail in all processes where there is something in any."""
+        """Fail in all processes if there is a reason in any."""
         if self.engine.any(bool(what)):
             raise TrainingFailure(why.format(what=what or "in another process, a number"))
 
@@ -269,7 +260,7 @@ class _Trainer:
         self._record("start", **machine, precision=self.engine.precision, **versions)
 
     def _snapshot(self, *, with_pictures: bool) -> None:
-        """Look at everything, and save it unless it is not worth keeping."""
+        """Make pictures and numbers, score, and save, unless something is wrong."""
         saved = {**state_tensors(self.state), "the log": self.state.log_sums}
         self._fail_if(not_finite(saved) if self.main else "", _NOT_FINITE)
         if self.main:
@@ -294,7 +285,7 @@ class _Trainer:
             if not is_out_of_memory(error):
                 raise
             self.journal.meter.say(f"no pictures at {self.images:,} images: memory ran out")
-            return  # the checkpoint matters more
+            return  # still save the checkpoint
         self.journal.grid(view.samples, columns=GRID_COLUMNS, step=self.state.step)
         if view.layers:
             self._record("attention", layers=view.layers)
@@ -309,10 +300,10 @@ class _Trainer:
         tensors, keep = state_tensors(state), self.config.training.keep
         self.run.save(state.step, tensors, config=self.config, keep=keep, facts=facts)
         if self.scorer is not None:
-            self.run.settle_best(self.scorer.metric, self.scorer.better)
+            self.run.update_best(self.scorer.metric, self.scorer.better)
 
     def _go_back(self, failure: TrainingFailure) -> None:
-        """Go on from the last good checkpoint with other random numbers, or give up."""
+        """Continue from the last good checkpoint with other random numbers, or give up."""
         failed, retry = self.images, self.state.retry + 1
         if retry > self.runtime.rollback:
             self.journal.draw(now=True)
@@ -323,28 +314,34 @@ class _Trainer:
         self.journal.rewind(self.state.step)
         self._record("rollback", retry=retry, failed_at_images=failed, reason=str(failure))
         self.journal.meter.say(
-            f"at {failed:,} images: {failure}. Going on from {self.images:,} with other random "
+            f"at {failed:,} images: {failure}. Continuing from {self.images:,} with other random "
             f"numbers (retry {retry} of {self.runtime.rollback})."
         )
 
     def _rebuild(self, retry: int, *, without_alarms: bool) -> Checkpoint | None:
-        """Make the state anew and take it to the newest checkpoint, which is returned."""
-        del self.state  # not two of them on the device
+        """Rebuild the state, restore the newest checkpoint if there is one, and return it."""
+        del self.state  # so that the device never holds two
         self.state = new_state(self.config, self.runtime, self.engine)
         checkpoint, _ = self.run.newest_sound_checkpoint(without_alarms=without_alarms)
         if checkpoint is not None:
             restore(self.state, checkpoint)
         self._set_retry(retry)
-        self.engine.barrier()  # all have read what may be dropped now
+        self.engine.barrier()  # all have read what may be deleted now
         return checkpoint
 
-    def _stop_compiling(self, error: Exception) -> None:
-        """Go back to the newest checkpoint, as resuming does, and on from there uncompiled."""
-        # not from the failed step: it may have changed a part of the state
+    def _try_compiling(self) -> None:
+        """Let several processes agree on whether to compile, at a point that all reach."""
+        if not self.runtime.compile or self.engine.world_size == 1:
+            return
+        state = self.state
+        batch = self.batches.fake(state.step)[0]
+        why = try_compiling(state.generator, state.discriminator, batch, self.engine)
+        if self.engine.any(bool(why)):
+            self._stop_compiling(why or "in another process")
+
+    def _stop_compiling(self, why: str) -> None:
+        """Continue uncompiled from the newest checkpoint: the failed step may be half done."""
         self.runtime = replace(self.runtime, compile=False)
         self._rebuild(self.state.retry, without_alarms=False)
         self.journal.rewind(self.state.step)
-        reason = " ".join(str(error).split())[:_REASON_CHARACTERS]
-        self.journal.meter.say(
-            f"torch.compile failed ({type(error).__name__}: {reason}); going on without it."
-        )
+        self.journal.meter.say(f"torch.compile failed ({why}); continuing without it.")

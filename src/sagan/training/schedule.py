@@ -1,4 +1,4 @@
-"""When what is due: everything is asked for in images, and done at steps."""
+"""Convert intervals given in images to step numbers."""
 
 import math
 
@@ -6,10 +6,7 @@ from sagan.config import TrainingConfig
 
 
 class Schedule:
-    """The steps of a run at which there is something to do besides stepping.
-
-    Args:
-        training: amounts in images.
+    """The steps after which a run logs, saves or evaluates.
 
     Example:
         >>> schedule = Schedule(TrainingConfig(images=100, batch_size=16, snapshot_every=32))
@@ -28,11 +25,11 @@ class Schedule:
         return max(1, images // self.images_per_step)
 
     def images(self, step: int) -> int:
-        """Real images shown to the discriminator in so many steps."""
+        """Real images shown to the discriminator in this number of steps."""
         return step * self.images_per_step
 
     def snapshot_due(self, step: int) -> bool:
-        """Whether to look at everything and save it after a step."""
+        """Whether to make a snapshot after a step."""
         due = step == self.last_step or step % self._snapshot_steps == 0
         return due or self.evaluation_due(step)
 
@@ -42,5 +39,5 @@ class Schedule:
         if not every:
             return False
         crossed = self.images(step) // every > self.images(step - 1) // every
-        # at the end too, unless it is the only one: of one checkpoint there is no best
+        # at the end too, unless that is the only evaluation: one score has nothing to beat
         return crossed or (step == self.last_step and self.images(step) > every)

@@ -1,26 +1,26 @@
-"""Memory and what a device cannot do: refused before, told of after, or done without."""
+"""Memory and precision that a device lacks: refused before, explained after, or replaced."""
 
 import dataclasses
-import hashlib
 import subprocess
 import sys
 
 import pytest
 import torch
-from torch import nn
+from digits_run import configure, fingerprint
 
 from sagan.cli import app, run_safely
-from sagan.config import DataConfig, NetworkConfig, RunConfig, Runtime, TrainingConfig
+from sagan.config import NetworkConfig, Runtime, TrainingConfig
 from sagan.errors import TrainingFailure
 from sagan.models.estimate import estimate_peak_bytes
 from sagan.runs.log import read_records
 from sagan.runs.run import Run
 from sagan.training import loop as loop_module
-from sagan.training import memory as fit_module
+from sagan.training import memory as memory_module
 from sagan.training import train
 from sagan.training.engine import Engine, usable_precision
 from sagan.training.memory import Fit, Memory, device_memory, is_out_of_memory
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 CPU = torch.device("cpu")
 OUT_OF_MEMORY = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
@@ -32,28 +32,16 @@ OUT_OF_MEMORY = [
 NETWORK = NetworkConfig(
     resolution=8, channels=1, classes=10, latent_dim=8, g_width=4, d_width=8, g_attention=(8,)
 )
-CONFIG = RunConfig(
-    network=NETWORK,
-    training=TrainingConfig(images=96, batch_size=16, log_every=16, snapshot_every=48),
-    data=DataConfig(class_names=tuple("0123456789")),
+CONFIG = configure(
+    NETWORK, TrainingConfig(images=96, batch_size=16, log_every=16, snapshot_every=48)
 )
 LARGE = NetworkConfig(
     resolution=32, g_width=16, d_width=16, g_attention=(32,), d_attention=(16,), classes=0
 )
 
 
-@pytest.fixture(autouse=True)
-def undrawn(monkeypatch):
-    monkeypatch.setattr("sagan.training.curves.draw_curves", lambda *_: None)
-
-
 def run_to(path, digits, config=CONFIG, **runtime):
     return train(config, Run(path), digits, runtime=Runtime(device="cpu", **runtime))
-
-
-def fingerprint(path):
-    folder = Run(path).pointed_to("latest")
-    return {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in folder.glob("*.safe*")}
 
 
 def make(total, free=None, network=LARGE, processes=1, sharing=1, **training):
@@ -105,12 +93,12 @@ def test_attention_on_a_smaller_map_is_named_where_that_is_enough():
 
 
 def test_where_nothing_alone_would_fit_that_is_said():
-    assert "take several together, or narrower networks" in make(0).what_fits(1000)
+    assert "combine several, or take narrower networks" in make(0).what_fits(1000)
 
 
 def test_processes_divide_the_batch_and_share_the_cpu():
     quarter = make(1, processes=2, accumulate=2)
-    assert quarter.at_a_time == 8
+    assert quarter.micro_batch_size == 8
     assert quarter.need_bytes() == peak(batch_size=8)
     assert make(1, processes=2, sharing=2).need_bytes() == 2 * peak(batch_size=16)
     assert "--accumulate 8 (batch norm over 2 images" in quarter.what_fits(
@@ -139,7 +127,7 @@ def test_memory_is_what_the_system_and_its_groups_leave(tmp_path):
 def test_a_model_that_cannot_fit_is_refused_before_anything_is_written(
     tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr(fit_module, "device_memory", lambda device: Memory(10**7, 10**7))
+    monkeypatch.setattr(memory_module, "device_memory", lambda device: Memory(10**7, 10**7))
     command = ["train", str(tmp_path / "run"), "--device", "cpu"]
     code = run_safely(lambda: app(command, exit_on_error=False, print_error=False))
     said = capsys.readouterr().err
@@ -197,45 +185,6 @@ else: raise SystemExit("8 GB held 4 TB")
     assert done.returncode == 0, done.stderr
 
 
-class Uncompilable(nn.Module):
-    """Stands in for a compiled network whose compiler fails at a call, having changed the state."""
-
-    calls = 0
-
-    def __init__(self, network, fails_at):
-        super().__init__()
-        self.network, self.fails_at = network, fails_at
-
-    def forward(self, *inputs):
-        type(self).calls += 1
-        if type(self).calls >= self.fails_at:
-            self.network(*inputs)
-            with torch.no_grad():
-                for tensor in (*self.network.parameters(), *self.network.buffers()):
-                    tensor.zero_()
-            raise OSError("no working\nC++ [compiler]")
-        return self.network(*inputs)
-
-
-@pytest.mark.parametrize("fails_at", [1, 2, 15])  # G's first call, D's, and in the fifth step
-def test_a_compiler_that_fails_is_done_without_and_nothing_is_lost(
-    tmp_path, digits, monkeypatch, capsys, fails_at
-):
-    run_to(tmp_path / "plain", digits)
-    monkeypatch.setattr(Uncompilable, "calls", 0)
-    monkeypatch.setattr(torch, "compile", lambda network: Uncompilable(network, fails_at))
-    assert run_to(tmp_path / "asked", digits, compile=True).images == 96
-    said = capsys.readouterr().err
-    line = "torch.compile failed (OSError: no working C++ [compiler]); going on without it.\n"
-    assert said.count(line) == 1
-    assert fingerprint(tmp_path / "asked") == fingerprint(tmp_path / "plain")
-    losses = [
-        [(r["step"], r["d_loss"]) for r in read_records(Run(path).log_path) if r["kind"] == "train"]
-        for path in (tmp_path / "plain", tmp_path / "asked")
-    ]
-    assert losses[0] == losses[1]
-
-
 def test_a_precision_that_is_not_there_is_float32_and_the_run_keeps_what_was_asked(
     tmp_path, digits, capsys
 ):
@@ -245,7 +194,7 @@ def test_a_precision_that_is_not_there_is_float32_and_the_run_keeps_what_was_ask
     half = dataclasses.replace(asked, training=dataclasses.replace(asked.training, images=48))
     run_to(tmp_path / "float32", digits)
     run_to(tmp_path / "tf32", digits, half)
-    assert "This cpu cannot compute in tf32: going on in float32." in capsys.readouterr().err
+    assert "This cpu cannot compute in tf32: using float32." in capsys.readouterr().err
     run_to(tmp_path / "tf32", digits, asked)  # resumed
     assert Run(tmp_path / "tf32").config().training.precision == "tf32"
     start = next(r for r in read_records(Run(tmp_path / "tf32").log_path) if r["kind"] == "start")

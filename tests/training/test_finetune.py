@@ -1,4 +1,4 @@
-"""Fine-tuning: what comes over from another run, and what becomes of it."""
+"""Fine-tuning: what is kept of another run, and how it is fitted."""
 
 import dataclasses
 
@@ -115,7 +115,7 @@ def test_normalised_weights_are_as_large_as_fresh_ones_and_adam_knows(source):
             assert torch.allclose(after[name].norm(), fresh[name].norm(), rtol=1e-4)
             excess = (before[name].norm() / fresh[name].norm()).item()
             assert torch.allclose(after[name] * excess, before[name], rtol=1e-4, atol=1e-7)
-            # A weight so many times smaller has a gradient so many times larger.
+            # A weight k times smaller has a gradient k times larger.
             for moment, power in (("exp_avg", 1), ("exp_avg_sq", 2)):
                 old, new = old_adam[f"{name}.{moment}"], new_adam[f"{name}.{moment}"]
                 assert torch.allclose(new, old * excess**power, rtol=1e-4)
@@ -320,7 +320,7 @@ def test_a_run_taken_back_to_its_beginning_is_at_the_source_again(tmp_path, sour
 
 def test_a_source_that_went_on_is_refused(tmp_path, source):
     init = dataclasses.replace(init_from(str(source)), sha256="0" * 64)
-    with pytest.raises(ValueError, match="was trained on since"):
+    with pytest.raises(ValueError, match="was trained further since"):
         fit(tmp_path / "run", configure(init=init))
     with pytest.raises(ValueError, match="does not exist"):
         fit(tmp_path / "other", configure(init=InitConfig(source="nowhere", sha256="0")))
