@@ -169,7 +169,7 @@ def test_pack_makes_a_source_that_trains(mixed, tmp_path, capfd):
     [
         (["check", "nowhere"], "unknown data source"),
         (["check", "EMPTY"], "there is no picture in it"),
-        (["check", "digits", "--out", "sheet.jpg"], "no .png file"),
+        (["check", "digits", "--out", "sheet.jpg"], "not a .png file"),
         (["check", "digits", "--resolution", "0"], "from 1 to 4096"),
         (["check", "digits", "--channels", "2"], "choose from 1, 3, 4"),
         (["pack", "digits", "--resolution", "8", "--out", "EMPTY/.."], "is there already"),

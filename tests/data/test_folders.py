@@ -8,7 +8,8 @@ import pytest
 from image_corpus import encoded, rgb
 
 from sagan.data.sources.open_source import open_source
-from sagan.data.sources.source import Source, shown
+from sagan.data.sources.source import Source
+from sagan.text import shown
 
 PICTURE = encoded(rgb())
 

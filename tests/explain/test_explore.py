@@ -36,7 +36,7 @@ def run(tmp_path_factory):
     ("options", "said"),
     [
         (["nowhere"], "does not exist"),
-        (["."], "is no run folder"),
+        (["."], "is not a run folder"),
         (["RUN", "--port", "65536"], "--port must be from 0 to 65535"),
         (["RUN", "--port", "-1"], "--port must be from 0 to 65535"),
         (["RUN", "--token", "short"], "--token must be at least 16"),

@@ -199,18 +199,18 @@ def test_a_resumed_run_keeps_the_best_so_far(tmp_path, digits, monkeypatch, late
 
 def test_killed_between_saving_and_pointing_the_score_is_not_lost(tmp_path, digits, monkeypatch):
     score_as(monkeypatch, [2.0, 1.0, 3.0])
-    settle = Run.settle_best
+    settle = Run.update_best
 
     def dies(self, *arguments):
         if len(self.checkpoint_paths()) == 2:
             raise KeyboardInterrupt
         settle(self, *arguments)
 
-    monkeypatch.setattr(Run, "settle_best", dies)
+    monkeypatch.setattr(Run, "update_best", dies)
     with pytest.raises(KeyboardInterrupt):
         run_to(tmp_path, digits)
     assert best_of(tmp_path) == 4
-    monkeypatch.setattr(Run, "settle_best", settle)
+    monkeypatch.setattr(Run, "update_best", settle)
     score_as(monkeypatch, [3.0])
     run_to(tmp_path, digits)
     assert best_of(tmp_path) == 8

@@ -1,4 +1,4 @@
-"""`sagan data`: check a source, pack it."""
+"""`sagan data`: check or pack a source."""
 
 import json
 import sys
@@ -28,26 +28,26 @@ def check(
     out: Path | None = None,
     as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> int:
-    """Look through a data source: what is in it, what is damaged, what would help.
+    """Examine a data source: what is in it, what is damaged, what would help.
 
-    Exit code 0 when it can be trained on, 1 when the report names a problem.
+    Exit code 0 if it can be trained on, 1 if the report names a problem.
 
     Parameters
     ----------
     source
-        As of train --data: a name, folder, archive, array or Parquet file, hub:NAME[:SPLIT].
+        As for train --data: a name, folder, archive, array or Parquet file, hub:NAME[:SPLIT].
     resolution
         Side in pixels to train at.
     preset_name
-        Preset to estimate memory and time for; by default what suits the data.
+        Preset to estimate memory and time for; by default one that suits the data.
     channels
         Image channels: 1 grey, 3 RGB, 4 RGBA; 0: the data's own.
     background
-        Colour laid under transparent pictures: a name or #rrggbb.
+        Colour behind transparent images: a name or #rrggbb.
     strict
-        Count anything that cannot be read as a problem.
+        Count anything unreadable as a problem.
     out
-        FILE.png for a contact sheet with examples of each class.
+        Write a contact sheet with examples of each class to this FILE.png.
     as_json
         Print the report as JSON.
     """
@@ -58,7 +58,7 @@ def check(
 
     options = check_options(resolution, channels, background)
     if out is not None and out.suffix.lower() != ".png":
-        raise ValueError(f"{out} is no .png file, which the contact sheet is")
+        raise ValueError(f"{out} is not a .png file: the contact sheet is one")
     if preset_name is not None:
         preset(preset_name, resolution)  # refused before the pictures are read
     report, examples = examine(open_source(source), options, strict=strict, progress=True)
@@ -76,7 +76,7 @@ def check(
 def _cost(
     report: "Report", source: str, preset_name: str | None, resolution: int
 ) -> dict[str, Any]:
-    """Estimate what training on the data takes, from the network's shapes and this machine."""
+    """Estimate what training on the data takes, from the networks' shapes and this machine."""
     from sagan.devices import pick_device
     from sagan.models.estimate import estimate, measure_flop_per_sec
 
@@ -122,25 +122,25 @@ def pack(
     background: str = "white",
     strict: Annotated[bool, _Flag] = False,
 ) -> None:
-    """Decode a data source once into a folder, which train --data then opens at once.
+    """Decode a data source once into a folder, which train --data then opens instantly.
 
     Parameters
     ----------
     source
-        As of train --data: a name, folder, archive, array or Parquet file, hub:NAME[:SPLIT].
+        As for train --data: a name, folder, archive, array or Parquet file, hub:NAME[:SPLIT].
     resolution
         Side in pixels.
     out
-        The folder to make.
+        The folder to create.
     channels
         Image channels: 1 grey, 3 RGB, 4 RGBA; 0: the data's own.
     background
-        Colour laid under transparent pictures: a name or #rrggbb.
+        Colour behind transparent images: a name or #rrggbb.
     strict
-        Stop if a picture cannot be read, instead of leaving it out.
+        Stop at an unreadable image instead of skipping it.
     """
-    from sagan.cli.common import say_what_is_left_out
     from sagan.data import pack_dataset
+    from sagan.text import skipped
 
     data = pack_dataset(
         source,
@@ -151,6 +151,7 @@ def pack(
         strict=strict,
         progress=True,
     )
-    say_what_is_left_out(data.excluded, f"{out}/packed.json")
+    for line in skipped(data.excluded, f"{out}/packed.json"):
+        print(line, file=sys.stderr)
     classes = f", {len(data.class_names)} classes" if data.class_names else ""
     print(f"{out}: {len(data):,} images{classes}", file=sys.stderr)

@@ -96,11 +96,12 @@ def evaluate(
     if metrics is not None:
         parse_metrics(metrics, kind)  # refused before anything is read
     from sagan.devices import pick_device
-    from sagan.evaluation.candidates import is_generator, open_images, open_maker
+    from sagan.evaluation.candidates import open_images, open_maker
+    from sagan.runs.place import RUN_OR_CHECKPOINT, locate
 
     place = pick_device(device)
     with tempfile.TemporaryDirectory(prefix="sagan-") as cache:
-        if is_generator(images):
+        if locate(images).kind in (*RUN_OR_CHECKPOINT, "shared folder", "hub"):
             if resolution is not None:
                 raise ValueError("--resolution is for images; a run has its own")
             subject = open_maker(

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from sagan.config import run_config_from_dict
-from sagan.files import refuse_file
+from sagan.runs.place import RUN_OR_CHECKPOINT, locate
 
 PORT = 8377
 _LEAST_TOKEN_CHARACTERS = 16
@@ -109,14 +109,11 @@ def _open_studio(run: Path, device: str):  # type: ignore[no-untyped-def]
 
 def _check_run(run: Path) -> None:
     """Refuse what is clearly no run with attention at once, before torch is there."""
-    if not run.exists():
-        raise ValueError(f"{run} does not exist: name a run folder")
-    refuse_file(run)
-    if (run / "manifest.json").is_file():
+    if locate(run).require(*RUN_OR_CHECKPOINT).kind == "checkpoint":
         return
     file = run / "config.json"
     if not file.is_file():
-        raise ValueError(f"{run} is no run folder: it has no config.json")
+        raise ValueError(f"{run} is not a run folder: it has no config.json")
     try:
         network = run_config_from_dict(json.loads(file.read_bytes())).network
     except ValueError as error:

@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageColor, UnidentifiedImageError
 
+from sagan.text import one_line
+
 RULES_VERSION = 1  # of the table; another number packs again
 MOST_BYTES = 2**30  # of one file
 _EXIF_ORIENTATION = 0x0112
@@ -150,11 +152,7 @@ def read_picture(data: bytes | NDArray[np.uint8], *, least_px: int = 0) -> Pictu
     except MemoryError:
         raise Unreadable("not enough memory to decode it") from None
     except Exception as error:  # decoders raise anything on broken bytes
-        raise Unreadable(f"damaged: {_reason(error)}") from None
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+        raise Unreadable(f"damaged: {one_line(error)}") from None
 
 
 def _bomb_reason() -> str:

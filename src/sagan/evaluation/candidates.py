@@ -16,9 +16,8 @@ from sagan.data.decode import Unreadable
 from sagan.data.sources.bundled import BUNDLED
 from sagan.data.sources.open_source import open_source
 from sagan.data.threads import read_all
-from sagan.files import is_run_folder, refuse_model_file
 from sagan.metrics import RealImages, Reference, Score, split_off_test, with_test_split
-from sagan.sharing.facts import is_shared
+from sagan.runs.place import locate
 
 Labels = NDArray[np.int64]
 
@@ -47,11 +46,6 @@ class Subject:
     make: Callable[[int], tuple[Iterable[Tensor], Labels | None]]
     facts: dict[str, Any]
     run: Path | None
-
-
-def is_generator(path: Path) -> bool:
-    """Whether a path is a run's folder or a checkpoint's, or a generator that was passed on."""
-    return is_run_folder(path) or (path / "manifest.json").is_file() or is_shared(path)
 
 
 def open_maker(
@@ -100,7 +94,7 @@ def open_maker(
             "weights": opened.facts.weights,
             "standing_batches": standing_batches,
         },
-        run=None if is_shared(path) else path if is_run_folder(path) else path.parent.parent,
+        run=locate(path).run,
     )
 
 
@@ -132,9 +126,10 @@ def open_images(
     Raises:
         ValueError: there are none, or they cannot be read.
     """
-    if str(path) not in BUNDLED and not path.exists():
+    place = locate(path)
+    if place.kind == "nothing" and str(path) not in BUNDLED:
         raise ValueError(f"{path} does not exist: name a run, or a folder, zip or array of images")
-    refuse_model_file(path)
+    place.require("file", "folder", "nothing")
     side = _first_side(str(path)) if resolution is None else resolution
     images = load_dataset(str(path), resolution=side, cache=cache, progress=True)
 

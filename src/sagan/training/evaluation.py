@@ -15,6 +15,7 @@ from sagan.config import RunConfig
 from sagan.data import ImageDataset
 from sagan.randomness import derive_seed, generator_for, sample_latents
 from sagan.sampling import generate, spread_labels
+from sagan.text import one_line
 from sagan.training.engine import Engine
 
 if TYPE_CHECKING:
@@ -62,8 +63,7 @@ class Scorer:
         try:
             facts = _facts(self._measure(generator, engine))
         except Exception as error:  # whatever it is, a score is no reason to stop training
-            said = " ".join(str(error).split())
-            facts = {"value": None, "error": f"{type(error).__name__}: {said}"}
+            facts = {"value": None, "error": f"{type(error).__name__}: {one_line(error)}"}
         seconds = round(time.monotonic() - began, 3)
         return {"metric": self.metric, "better": self.better, **facts, "seconds": seconds}
 

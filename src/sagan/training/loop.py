@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from sagan.errors import TrainingFailure, gave_up
 from sagan.models.standing import average_statistics
 from sagan.runs.checkpoint import Checkpoint
 from sagan.runs.run import Run
+from sagan.text import one_line
 from sagan.training.augment import UPDATE_STEPS
 from sagan.training.batches import BatchSource, Share
 from sagan.training.diagnostics import GRID_COLUMNS, Viewer
@@ -47,11 +49,13 @@ class TrainResult:
     """How a call of `train` ended.
 
     Args:
+        path: the run's folder.
         images: shown to the discriminator since the run began.
         exit_code: 0 when done, 130 after Ctrl-C, 143 after SIGTERM.
         rank: of this process; only rank 0 has written.
     """
 
+    path: Path
     images: int
     exit_code: int
     rank: int
@@ -86,6 +90,7 @@ def train(
             stand.
         OSError: a checkpoint could not be read or written.
     """
+    run.check_continues(config)
     runtime = runtime or Runtime()
     if runtime.tensorboard:
         require_tensorboard()
@@ -104,7 +109,6 @@ def train(
 
 
 def _prepare_folder(run: Run, config: RunConfig, dataset: ImageDataset) -> list[str]:
-    run.check_continues(config)
     run.write_config(config)
     run.write_excluded(dataset.excluded)
     run.samples_path.mkdir(exist_ok=True)
@@ -156,7 +160,7 @@ class _Trainer:
         retries = torch.tensor(float(self.journal.retries), device=self.engine.device)
         self._set_retry(max(self.state.retry, int(self.engine.sum(retries).item())))
         if self.main and self.scorer is not None:  # killed between saving and settling
-            self.run.settle_best(self.scorer.metric, self.scorer.better)
+            self.run.update_best(self.scorer.metric, self.scorer.better)
         try:
             yield
         finally:
@@ -199,7 +203,7 @@ class _Trainer:
                 self.journal.draw(now=True)
                 break
         self.engine.barrier()
-        return TrainResult(self.images, exit_code, self.engine.rank)
+        return TrainResult(self.run.path, self.images, exit_code, self.engine.rank)
 
     def _asked_to_stop(self, stop: StopSignals) -> int:
         """The exit code that a signal to any process asks for; 0 without, or when all is done."""
@@ -309,7 +313,7 @@ class _Trainer:
         tensors, keep = state_tensors(state), self.config.training.keep
         self.run.save(state.step, tensors, config=self.config, keep=keep, facts=facts)
         if self.scorer is not None:
-            self.run.settle_best(self.scorer.metric, self.scorer.better)
+            self.run.update_best(self.scorer.metric, self.scorer.better)
 
     def _go_back(self, failure: TrainingFailure) -> None:
         """Go on from the last good checkpoint with other random numbers, or give up."""
@@ -344,7 +348,5 @@ class _Trainer:
         self.runtime = replace(self.runtime, compile=False)
         self._rebuild(self.state.retry, without_alarms=False)
         self.journal.rewind(self.state.step)
-        reason = " ".join(str(error).split())[:_REASON_CHARACTERS]
-        self.journal.meter.say(
-            f"torch.compile failed ({type(error).__name__}: {reason}); going on without it."
-        )
+        reason = f"{type(error).__name__}: {one_line(error, _REASON_CHARACTERS)}"
+        self.journal.meter.say(f"torch.compile failed ({reason}); going on without it.")

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from sagan.data.dataset import LeftOut
 from sagan.data.decode import is_picture
+from sagan.text import listed, shown
 
 LABELS_FILE = "dataset.json"
 _IGNORED = ("__MACOSX", "Thumbs.db", "desktop.ini")  # and names that begin with a dot
-_NAMED = 5  # examples in a message
 
 Content = bytes | NDArray[np.uint8]
 
@@ -220,27 +220,6 @@ def label_name(label: Any) -> str:
     if isinstance(label, int) and not isinstance(label, bool) and label >= 0:
         return str(label)
     raise ValueError(f"label {label!r} is out of range: labels are numbers from 0, or names")
-
-
-def shown(name: str) -> str:
-    """A name fit for a line of text: without line breaks and other unprintable characters.
-
-    Example:
-        >>> print(shown("a\\nb"))
-        a\\nb
-    """
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)
-
-
-def listed(names: Sequence[str]) -> str:
-    """A few names, and how many more there are.
-
-    Example:
-        >>> listed(list("abcdefg"))
-        'a, b, c, d, e and 2 more'
-    """
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(shown(name) for name in names[:_NAMED]) + more
 
 
 def stamp_of(facts: Iterable[tuple[Any, ...]]) -> str:

@@ -3,7 +3,6 @@
 Dimensions: b images, c channels, h w the image's sides, d features, k classes.
 """
 
-import hashlib
 import os
 import urllib.request
 from pathlib import Path
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from sagan.files import TEMPORARY
+from sagan.files import TEMPORARY, sha256_of_file
 from sagan.metrics.features.extractors import Extracted
 from sagan.metrics.features.inception import FEATURES, InceptionV3
 from sagan.metrics.spec import HOW_TO_GET_WEIGHTS
@@ -155,7 +154,7 @@ def load_inception(
             )
     network.load_state_dict({key: weights[key] for key in expected}, assign=True)
     network = network.float().to(device).eval().requires_grad_(False)
-    return InceptionFeatures(network, protocol, _sha256(path))
+    return InceptionFeatures(network, protocol, sha256_of_file(path))
 
 
 def _read(path: Path) -> dict[str, Tensor]:
@@ -183,7 +182,7 @@ def download_weights(cache: Path) -> Path:
         OSError: nothing came.
     """
     path = cache / WEIGHTS_NAME
-    if path.is_file() and _sha256(path) == WEIGHTS_SHA256:
+    if path.is_file() and sha256_of_file(path) == WEIGHTS_SHA256:
         return path
     cache.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{TEMPORARY}{path.name}")
@@ -194,17 +193,9 @@ def download_weights(cache: Path) -> Path:
         ):
             while chunk := reply.read(_CHUNK_BYTES):
                 file.write(chunk)
-        if _sha256(temporary) != WEIGHTS_SHA256:
+        if sha256_of_file(temporary) != WEIGHTS_SHA256:
             raise ValueError(f"{WEIGHTS_URL} gave another file than {WEIGHTS_NAME}; try again")
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
     return path
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
