@@ -137,6 +137,7 @@ def test_metrics_never_import_models():
 NO_TORCH = (
     [f"sagan.config.{path.stem}" for path in (SOURCE / "config").glob("*.py")]
     + ["sagan.sharing.facts", "sagan.sharing.hub", "sagan.sharing.card"]
+    + ["sagan.runs.place", "sagan.training.options"]
     + ["sagan", "sagan.cli", "sagan.errors", "sagan.files", "sagan.progress", "sagan.text"]
     + ["sagan.version"]
 )

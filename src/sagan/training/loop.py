@@ -46,19 +46,12 @@ _STOP_ASKED_EVERY_STEPS = 10  # with several processes, where asking costs a mes
 
 @dataclass(frozen=True)
 class TrainResult:
-    """How a call of `train` ended.
+    """How a call of `train` ended."""
 
-    Args:
-        path: the run's folder.
-        images: shown to the discriminator since the run began.
-        exit_code: 0 when done, 130 after Ctrl-C, 143 after SIGTERM.
-        rank: of this process; only rank 0 has written.
-    """
-
-    path: Path
-    images: int
-    exit_code: int
-    rank: int
+    path: Path  # the run's folder
+    images: int  # shown to the discriminator since the run began
+    exit_code: int  # 0 when done, 130 after Ctrl-C, 143 after SIGTERM
+    rank: int  # of this process; only rank 0 has written
 
 
 def train(
