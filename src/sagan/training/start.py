@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple, Unpack, cast
+from typing import TYPE_CHECKING, NamedTuple, Unpack, cast
 
 from sagan.config import DataConfig, InitConfig, RunConfig
 from sagan.config.channels import discriminator_stages, generator_stages
@@ -21,8 +21,10 @@ from sagan.data.load import native_resolution
 from sagan.runs.place import locate
 from sagan.runs.run import Run, find_checkpoint
 from sagan.text import skipped
-from sagan.training.loop import TrainResult, train
 from sagan.training.options import TrainOptions, network_options, runtime, training_options
+
+if TYPE_CHECKING:
+    from sagan.training.loop import TrainResult
 
 DEFAULT_DATA = "digits"
 _ADAPTIVE_HOLDOUT = 0.1
@@ -157,7 +159,7 @@ def train_run(
     *,
     progress: bool = True,
     **options: Unpack[TrainOptions],
-) -> TrainResult:
+) -> "TrainResult":
     """Train a run as `sagan train` does: begin it, continue it, or fine-tune from another.
 
     The same call again resumes; a larger `images` extends a finished run; other changes are
@@ -186,6 +188,8 @@ def train_run(
         >>> result.images
         64
     """
+    from sagan.training.loop import train  # with the engine under it
+
     given = cast(TrainOptions, {k: v for k, v in options.items() if v is not None})
     for name, value in (("RUN", path), ("--data", given.get("data"))):
         if value is not None and not str(value).strip():
