@@ -40,25 +40,25 @@ def sample(
     Parameters
     ----------
     run
-        A run's folder, one of its checkpoints', what sagan export wrote, or hub:OWNER/NAME.
+        A run's or checkpoint's folder, what sagan export wrote, or hub:OWNER/NAME.
     num
-        How many images in all, spread evenly over the classes; or frames of an interpolation.
+        Number of images, spread evenly over the classes; or of frames of an interpolation.
     out
         FILE.png for a grid with classes in rows, otherwise a folder.
     classes
         Class names or numbers, as 3,7; by default all.
     seed
-        Of the first image.
+        Seed of the first image.
     truncation
         Resample latent entries until |z| is at most this (a walk's ends); 0 does not truncate.
     interpolate
-        Two seeds, as 3,7: walk from one's latent to the other's, a row a class.
+        Two seeds, as 3,7: walk from one's latent to the other's, one row per class.
     interpolate_classes
         Two classes, as 3,7: walk from one to the other.
     weights
-        The averaged weights, or the raw ones.
+        Averaged or raw weights.
     batch_size
-        Images made at once.
+        Images generated at once.
     device
         Where to compute.
     """
@@ -94,7 +94,7 @@ def sample(
 
 
 class Plan(NamedTuple):
-    """What to make: one latent, label and file name an image, and the row of the grid it is in."""
+    """What to generate: a latent, label, file name and row of the grid per image."""
 
     latents: "Tensor"
     labels: "Tensor | None"
@@ -162,7 +162,7 @@ def _walk(
 
 
 def _class_part(config: "RunConfig", label: int) -> str:
-    """The class in a file name, without characters that a file system may refuse."""
+    """A class as part of a file name, without characters that a file system may refuse."""
     name = re.sub(r"[^\w.-]+", "_", config.data.class_names[label])
     return f"class{label}" if name == str(label) else f"class{label}-{name}"
 
@@ -172,13 +172,13 @@ def _write_folder(out: Path, batches: "Iterable[Tensor]", plan: Plan) -> None:
 
     names = iter(plan.names)
     for batch in batches:
-        out.mkdir(parents=True, exist_ok=True)  # not before there is something to write
+        out.mkdir(parents=True, exist_ok=True)  # only once there is something to write
         for image in batch.permute(0, 2, 3, 1).numpy():
             array_to_image(image).save(out / f"{next(names)}.png")
 
 
 def _write_grid(out: Path, images: "Tensor", plan: Plan) -> None:
-    """Lay images out with each row's own (a class, say) beginning on a new line."""
+    """Lay images out, each row's own (a class, say) beginning on a new line."""
     import torch
 
     from sagan.images import image_grid

@@ -7,7 +7,6 @@ trains.
 import os
 import re
 import sys
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Unpack, cast
@@ -194,9 +193,12 @@ def train_run(
     for name, value in (("RUN", path), ("--data", given.get("data"))):
         if value is not None and not str(value).strip():
             raise ValueError(f"{name} is empty: a shell variable that is not set?")
-    # The processes that the engine starts run the same command; only the first one speaks.
-    first = "LOCAL_RANK" not in os.environ
-    say = _print if progress and first else _be_silent
+    how = runtime(given)
+    first = "LOCAL_RANK" not in os.environ  # not one that the engine started with this command
+
+    def say(*lines: str) -> None:
+        if progress and first:
+            print(*lines, sep="\n", file=sys.stderr)
 
     # Which run? Its default name contains the preset, which may depend on the number of images.
     run, old = _begun_before(given) if path is None else _existing(Path(path))
@@ -204,7 +206,7 @@ def train_run(
     if old is None and not given.keys() & {"init", "preset"}:
         given, dataset, reason = _with_default_preset(given, progress)
         if reason:
-            say([f"Preset {given['preset']} at {given['resolution']} px: {reason}."])
+            say(f"Preset {given['preset']} at {given['resolution']} px: {reason}.")
     if run is None:
         run, old = _existing(Path("runs") / _default_name(given))
     init = _parent(given["init"]) if old is None and "init" in given else None
@@ -222,7 +224,8 @@ def train_run(
             0 if own_channels else config.network.channels,
             progress,
         )
-    say(skipped(dataset.excluded, "the run's data.json"))
+    if dataset.excluded:
+        say(*skipped(dataset.excluded, "the run's data.json"))
     facts = DataFacts(dataset.images.shape[1], dataset.class_names, dataset.fingerprint)
     if old is not None:
         _check_unchanged(run, old, facts.fingerprint)
@@ -230,17 +233,8 @@ def train_run(
     if given.get("from_scratch") and first and old is not None:
         run.check_continues(config, old)  # before anything is moved
         if aside := run.set_aside():
-            say([f"What the run had is now in {aside}."])
-    return train(config, run, dataset, runtime=runtime(given), progress=progress)
-
-
-def _print(lines: Iterable[str]) -> None:
-    for line in lines:
-        print(line, file=sys.stderr)
-
-
-def _be_silent(lines: Iterable[str]) -> None:
-    pass
+            say(f"What the run had is now in {aside}.")
+    return train(config, run, dataset, runtime=how, progress=progress)
 
 
 def _existing(path: Path) -> tuple[Run, RunConfig | None]:
