@@ -19,6 +19,7 @@ FLOORS = {
     "progress": 0,
     "pth": 0,
     "randomness": 0,
+    "text": 0,
     "config": 0,
     "sampling": 1,
     "nn": 1,
@@ -136,7 +137,9 @@ def test_metrics_never_import_models():
 NO_TORCH = (
     [f"sagan.config.{path.stem}" for path in (SOURCE / "config").glob("*.py")]
     + ["sagan.sharing.facts", "sagan.sharing.hub", "sagan.sharing.card"]
-    + ["sagan", "sagan.cli", "sagan.errors", "sagan.files", "sagan.progress", "sagan.version"]
+    + ["sagan.runs.place", "sagan.training.options"]
+    + ["sagan", "sagan.cli", "sagan.errors", "sagan.files", "sagan.progress", "sagan.text"]
+    + ["sagan.version"]
 )
 
 

@@ -17,6 +17,7 @@ from sagan.evaluation import Evaluation
 from sagan.explain import Explanation, Verdict
 from sagan.metrics import Score
 from sagan.nn import AttentionMap, AttentionNumbers
+from sagan.training import TrainResult
 
 
 def opens_and_samples(path: str, latents: Tensor, labels: Tensor) -> None:
@@ -61,6 +62,12 @@ def trains(images: Tensor, latents: Tensor) -> None:
     assert_type(sagan.gradient_penalty(discriminator, images, images, None, mix), Tensor)
 
 
+def trains_a_run() -> None:
+    result = sagan.train_run("runs/mine", data="digits", images=640, augment_p="adaptive")
+    assert_type(result, TrainResult)
+    assert_type(result.images, int)
+
+
 def scores(images: NDArray[np.uint8], batches: list[Tensor]) -> None:
     digits = sagan.load_dataset("digits", resolution=8)
     assert_type(digits.images, NDArray[np.uint8])
@@ -82,4 +89,6 @@ def is_refused(logits: Tensor, images: Tensor) -> None:
     sagan.SelfAttention(64, form="papre")  # type: ignore[arg-type]
     sagan.SelfAttention(64)(images, images)  # type: ignore[call-arg]
     sagan.EMA(torch.zeros(1), decay=0.9)  # type: ignore[type-var]
+    sagan.train_run(imags=640)  # type: ignore[call-arg]
+    sagan.train_run(images="640")  # type: ignore[arg-type]
     sagan.preset("paper", resolution="32")  # type: ignore[arg-type]

@@ -92,7 +92,7 @@ def test_interpolation_between_latents_works_with_a_file(files, tmp_path):
         (["export", "RUN", "--out", "m.safetensors", "--attention"], "is for ONNX files"),
         (["export", "RUN", "--out", "m.onnx", "--card", "card"], "card must end in .md"),
         (["export", "nowhere", "--out", "o/m.onnx"], "does not exist"),
-        (["export", ".", "--out", "o/m.onnx"], "is no run folder"),
+        (["export", ".", "--out", "o/m.onnx"], "is not a run folder"),
         (["export", "EMPTY", "--out", "o/m.onnx"], "has no checkpoint yet"),
         (["sample", "m.onnx", "--num", "1", "--out", "o"], "does not exist"),
         (["sample", "ONNX", "--num", "1", "--out", "o", "--classes", "2"], "no class '2'"),

@@ -18,7 +18,7 @@ def run(tmp_path_factory):
     ("options", "said"),
     [
         (["--init", "nowhere"], "nowhere does not exist: name a run folder"),
-        (["--init", "."], "is no run folder"),
+        (["--init", "."], "is not a run folder"),
         (["--init", "hub:me/cats"], "hub:me/cats is a generator alone: a run's folder is needed"),
         (["--init", "RUN", "--g-width", "8"], "--g-width cannot be chosen with --init"),
         (["--init", "RUN", "--d-width", "8"], "--d-width cannot be chosen with --init"),

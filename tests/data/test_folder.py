@@ -8,7 +8,7 @@ import pytest
 from image_corpus import classes, encoded, put, rgb
 
 from sagan.data.sources.open_source import open_source
-from sagan.data.sources.source import shown
+from sagan.text import shown
 
 PICTURE = encoded(rgb())
 

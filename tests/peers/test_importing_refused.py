@@ -190,7 +190,7 @@ def test_spoilt_weights_are_refused_in_one_line_or_harmless(monkeypatch, tmp_pat
     files: dict = {}
     monkeypatch.setattr("sagan.peers.recognise.read_pth", lambda path: files[path])
     monkeypatch.setattr("sagan.peers.importing._write", lambda *_: None)
-    monkeypatch.setattr("sagan.peers.importing._sha256", lambda _: "")
+    monkeypatch.setattr("sagan.peers.importing.sha256_of_file", lambda _: "")
     said = []
     for _ in range(25):
         files = {"G": spoil(whole["G"], draw), "D": spoil(whole["D"], draw)}

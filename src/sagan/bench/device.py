@@ -18,6 +18,7 @@ from sagan.config import NetworkConfig, Precision, Runtime, TrainingConfig
 from sagan.config.presets import preset
 from sagan.devices import pick_device
 from sagan.models.estimate import estimate
+from sagan.text import one_line
 from sagan.training.engine import usable_precision
 from sagan.training.memory import is_out_of_memory
 
@@ -96,8 +97,8 @@ def _step(
             raise Skip("out of memory") from None
         if not runtime.compile:
             raise
-        reason = " ".join(str(error).split())
-        raise Skip(f"torch.compile failed ({type(error).__name__}: {reason:.160})") from None
+        reason = f"{type(error).__name__}: {one_line(error, 160)}"
+        raise Skip(f"torch.compile failed ({reason})") from None
     return call
 
 

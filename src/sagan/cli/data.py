@@ -43,7 +43,7 @@ def check(
     strict
         Count anything unreadable as a problem.
     out
-        FILE.png for a contact sheet with examples of each class.
+        Write a contact sheet with examples of each class to this FILE.png.
     as_json
         Print the report as JSON.
     """
@@ -117,10 +117,10 @@ def pack(
     background
         Colour under transparent pictures: a name or #rrggbb.
     strict
-        Stop if a picture cannot be read, instead of leaving it out.
+        Stop at an unreadable image instead of skipping it.
     """
-    from sagan.cli.common import say_what_is_left_out
     from sagan.data import pack_dataset
+    from sagan.text import skipped
 
     data = pack_dataset(
         source,
@@ -131,6 +131,7 @@ def pack(
         strict=strict,
         progress=True,
     )
-    say_what_is_left_out(data.excluded, f"{out}/packed.json")
+    for line in skipped(data.excluded, f"{out}/packed.json"):
+        print(line, file=sys.stderr)
     classes = f", {len(data.class_names)} classes" if data.class_names else ""
     print(f"{out}: {len(data):,} images{classes}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The demo, `./dev demo`: train on the digits, score, and see what attention does."""
+"""The demo, `./dev demo`: train on digits, score, and see what attention does."""
 
 import argparse
 import sys
@@ -7,14 +7,19 @@ from pathlib import Path
 
 
 def demo(path: Path, *, images: int | None, seed: int) -> int:
-    """Train the digits preset, print CAS and gamma with and without attention, draw pictures."""
-    from sagan.cli.start import start
+    """Train the digits preset, print CAS and gamma with and without attention, draw images."""
+    from sagan.cli.train import say_how_it_ended
+    from sagan.training.options import TrainOptions
+    from sagan.training.start import train_run
 
     began = time.monotonic()
-    options = {"seed": seed, **({} if images is None else {"images": images})}
-    code = start(path, data="digits", preset_name="digits", training_options=options)
-    if code:
-        return code
+    options: TrainOptions = {"data": "digits", "preset": "digits", "seed": seed}
+    if images is not None:
+        options["images"] = images
+    result = train_run(path, **options)
+    say_how_it_ended(result)
+    if result.exit_code:
+        return result.exit_code
     trained_sec = time.monotonic() - began
 
     import torch

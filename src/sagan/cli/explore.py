@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from sagan.config import run_config_from_dict
-from sagan.files import refuse_file
+from sagan.runs.place import RUN_OR_CHECKPOINT, locate
 
 PORT = 8377
 _MIN_TOKEN_CHARACTERS = 16
@@ -106,10 +106,7 @@ def explore(
 
 def _check_run(run: Path) -> None:
     """Refuse anything that is clearly not a run with attention, before torch is loaded."""
-    if not run.exists():
-        raise ValueError(f"{run} does not exist: name a run folder")
-    refuse_file(run)
-    if (run / "manifest.json").is_file():
+    if locate(run).require(*RUN_OR_CHECKPOINT).kind == "checkpoint":
         return
     file = run / "config.json"
     if not file.is_file():

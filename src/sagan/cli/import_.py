@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sagan.files import refuse_model_file
+from sagan.runs.place import locate
 
 if TYPE_CHECKING:
     from sagan.peers import Imported
@@ -39,7 +39,7 @@ def import_(*files: str, out: Path) -> None:
             raise ValueError(f"{path} is neither a file nor one of {', '.join(PEERS)}")
         if not os.access(path, os.R_OK):
             raise ValueError(f"{path} cannot be read: permission denied")
-        refuse_model_file(path)
+        locate(path).require("file")
     made = import_run(paths, out, peer=peer)
     print("\n".join(_report(made, out)), file=sys.stderr)
 

@@ -1,4 +1,4 @@
-"""What a run is: the networks', the training's and the data's configuration. No torch here."""
+"""What a run is: configuration of networks, training and data. No torch here."""
 
 from sagan.config.network import (
     RESOLUTIONS_PX,

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageColor, UnidentifiedImageError
 
 from sagan.config import READING_RULES
+from sagan.text import one_line
 
 MOST_BYTES = 2**30  # of one file
 _EXIF_ORIENTATION = 0x0112
@@ -163,11 +164,7 @@ def read_picture(
         if rules > 1 and data.startswith(_JPEG) and (whole := _with_end_marker(data)):
             picture = _decode(whole, least_px, rules)
             return replace(picture, odd=(*picture.odd, "no end marker"))
-        raise Unreadable(f"damaged: {_reason(error)}") from None
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+        raise Unreadable(f"damaged: {one_line(error)}") from None
 
 
 def _bomb_reason() -> str:

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from sagan.data.dataset import LeftOut
 from sagan.data.decode import ENDINGS, ODD_KINDS, Picture, Unreadable, is_grey, to_square
 from sagan.data.packed import Options
-from sagan.data.sources.source import Item, Source, listed, shown
+from sagan.data.sources.source import Item, Source
 from sagan.data.threads import read_all
 from sagan.progress import Bar
+from sagan.text import listed, shown
 
 _FEW = 10_000  # pictures under which augmentation is advised
 _TOO_FEW_A_CLASS = 50

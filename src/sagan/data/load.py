@@ -15,7 +15,7 @@ from sagan.data.packed import Options, cache_root, is_packed, open_packed
 from sagan.data.packing import cache_name, pack, pack_once, refuse_excluded
 from sagan.data.sources.bundled import BUNDLED, load_bundled
 from sagan.data.sources.open_source import HUB, open_source
-from sagan.data.sources.source import shown
+from sagan.text import shown
 
 _MOST_PX = 4096
 _NATIVE_PX = (8, 16, 32, 64)  # default resolutions for a user's own pictures

@@ -19,11 +19,10 @@ from numpy.typing import NDArray
 
 from sagan.config import READING_RULES
 from sagan.data.dataset import ImageDataset, LeftOut, fingerprint_of
-from sagan.files import write_durably
+from sagan.files import hashed_json, sha256_of_file, write_durably
 
 FORMAT = 1
-_VERIFY_UP_TO_BYTES = 2**28  # a larger one is checked by its size alone
-_CHUNK_BYTES = 2**22
+_VERIFY_UP_TO_BYTES = 2**28  # larger ones are verified by the doctor, not at each opening
 
 
 @dataclass(frozen=True)
@@ -39,15 +38,6 @@ class Options:
 def is_packed(path: Path) -> bool:
     """Whether a path is a packed folder, sound or damaged."""
     return (path / "packed.json").is_file()
-
-
-def sha256_of_file(path: Path) -> str:
-    """Compute the SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def write_packed(
@@ -80,13 +70,7 @@ def write_packed(
         "fingerprint": fingerprint_of(shape, images_sha256, labels_sha256, class_names),
         "files": files,
     }
-    write_durably(folder / "packed.json", _json_bytes(facts))
-
-
-def _json_bytes(facts: dict[str, Any]) -> bytes:
-    body = {key: value for key, value in facts.items() if key != "sha256"}
-    digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
-    return json.dumps({**body, "sha256": digest}, sort_keys=True, indent=1).encode()
+    write_durably(folder / "packed.json", hashed_json(facts))
 
 
 def read_facts(path: Path) -> dict[str, Any]:
@@ -94,7 +78,7 @@ def read_facts(path: Path) -> dict[str, Any]:
     content = (path / "packed.json").read_bytes()
     try:
         facts = json.loads(content)
-        sound = isinstance(facts, dict) and _json_bytes(facts) == content
+        sound = isinstance(facts, dict) and hashed_json(facts) == content
     except (ValueError, RecursionError):
         sound = False
     if not sound:

@@ -16,15 +16,15 @@ from sagan.data.dataset import ImageDataset, LeftOut
 from sagan.data.decode import Picture, Unreadable, is_grey, to_square
 from sagan.data.packed import Options, is_packed, open_packed, write_packed
 from sagan.data.sources.labels import check_class_names, number_names
-from sagan.data.sources.source import Source, listed, shown
+from sagan.data.sources.source import Source
 from sagan.data.threads import read_all
-from sagan.files import TEMPORARY, sync_folder
+from sagan.files import DOOMED, TEMPORARY, remove_folder, sync_folder
 from sagan.progress import Bar
+from sagan.text import listed, shown
 
 _CHUNK = 4096  # images, when colour is taken out
-_BUFFER_BYTES = 2**22  # few writes, as each waits for the interpreter's lock
+_BUFFER_BYTES = 2**22  # each write waits for the decoding threads to let go of the lock
 _JPEG_RATIO = 4  # a large JPEG is decoded at 4 or more times the resolution
-_DOOMED = ".removed-"
 
 
 def pack(
@@ -59,8 +59,8 @@ def pack_once(
             try:
                 return open_packed(folder)
             except (ValueError, OSError):
-                _remove(folder)
-        for name in (TEMPORARY, _DOOMED):  # of a killed process; the name has no wildcards
+                remove_folder(folder)
+        for name in (TEMPORARY, DOOMED):  # what a killed process left; the name has no wildcards
             for leftover in folder.parent.glob(f"{name}{folder.name}-*"):
                 shutil.rmtree(leftover, ignore_errors=True)
         return pack(source, folder, options, strict=strict, progress=progress)
@@ -73,12 +73,6 @@ def _move(temporary: Path, folder: Path) -> None:
         if not is_packed(folder):  # otherwise another process was faster
             raise
     sync_folder(folder.parent)
-
-
-def _remove(folder: Path) -> None:
-    doomed = folder.with_name(f"{_DOOMED}{folder.name}-{uuid.uuid4().hex[:8]}")
-    os.rename(folder, doomed)
-    shutil.rmtree(doomed, ignore_errors=True)
 
 
 @contextmanager

@@ -15,9 +15,8 @@ from sagan.data.decode import Unreadable
 from sagan.data.sources.bundled import BUNDLED
 from sagan.data.sources.open_source import open_source
 from sagan.data.threads import read_all
-from sagan.files import is_run_folder, refuse_model_file
+from sagan.runs.place import RUN_OR_CHECKPOINT, locate
 from sagan.sampling import evenly_by_class
-from sagan.sharing.facts import is_shared
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +37,7 @@ class Candidate:
 
 def is_generator(path: Path) -> bool:
     """Whether a path is a run, a checkpoint or an exported generator, rather than images."""
-    return is_run_folder(path) or (path / "manifest.json").is_file() or is_shared(path)
+    return locate(path).kind in (*RUN_OR_CHECKPOINT, "shared folder", "hub")
 
 
 def open_generated(
@@ -80,7 +79,7 @@ def open_generated(
             "weights": opened.facts.weights,
             "standing_batches": standing_batches,
         },
-        run=None if is_shared(path) else path if is_run_folder(path) else path.parent.parent,
+        run=locate(path).run,
     )
 
 
@@ -97,9 +96,10 @@ def open_stored(
 
     None takes the first image's smaller side. If fewer are asked for, the seed chooses them.
     """
-    if str(path) not in BUNDLED and not path.exists():
+    place = locate(path)
+    if place.kind == "nothing" and str(path) not in BUNDLED:
         raise ValueError(f"{path} does not exist: name a run, or a folder, zip or array of images")
-    refuse_model_file(path)
+    place.require("file", "folder", "nothing")
     side = _first_side(str(path)) if resolution is None else resolution
     images = load_dataset(str(path), resolution=side, cache=cache, progress=progress)
 

@@ -10,12 +10,12 @@ from sagan.config import RunConfig
 from sagan.exchange.hub_folder import open_generator_folder, open_generator_repository
 from sagan.exchange.onnx import OnnxGenerator, open_onnx
 from sagan.exchange.safetensors_file import open_weights
-from sagan.files import MODEL_ENDINGS
 from sagan.models import Generator
 from sagan.models import fold as folded
 from sagan.runs import open_run
-from sagan.sharing.facts import Facts, is_shared
-from sagan.sharing.hub import is_hub_name, parse
+from sagan.runs.place import locate
+from sagan.sharing.facts import Facts
+from sagan.sharing.hub import parse
 
 
 class Opened(NamedTuple):
@@ -85,19 +85,17 @@ def open_generator(
     fold: bool = False,
 ) -> Opened:
     """Open a generator as `load` does, with its metadata."""
-    place = Path(path)
-    if is_hub_name(path):
+    place = locate(path)
+    if place.kind == "hub":
         network = open_generator_repository(parse(path))
-    elif is_shared(path):
-        network = open_generator_folder(place)
-    elif place.is_dir() or place.suffix.lower() not in MODEL_ENDINGS:
+    elif place.kind == "shared folder":
+        network = open_generator_folder(place.path)
+    elif place.kind != "model file":
         network = open_run.load_run_generator(path, weights=weights, device=device, fold=fold)
         assert network.facts is not None
         return Opened(network, network.facts)
-    elif not place.is_file():
-        raise ValueError(f"{path} does not exist: name a run folder, or a file of sagan export")
-    elif place.suffix.lower() == ".onnx":
-        return _open_onnx(place, weights, device)
+    elif place.path.suffix.lower() == ".onnx":
+        return _open_onnx(place.path, weights, device)
     else:
         network = open_weights(path)
     assert network.facts is not None

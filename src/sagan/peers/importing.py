@@ -4,7 +4,6 @@ Raw weights and spectral vectors are the files' own, so training continues from 
 start afresh.
 """
 
-import hashlib
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,7 @@ from torch import Tensor
 from sagan.config import DataConfig, NetworkConfig, RunConfig, TrainingConfig
 from sagan.config.channels import RESNET_D, RESNET_G
 from sagan.config.presets import preset
-from sagan.files import TEMPORARY, sync_folder
+from sagan.files import TEMPORARY, sha256_of_file, sync_folder
 from sagan.models import build_discriminator, build_generator
 from sagan.peers.recognise import PEERS, Found, Role, read_networks
 from sagan.peers.tensors import State
@@ -70,7 +69,7 @@ def import_run(
     if discriminator is not None:
         tensors["discriminator"] = _checked(discriminator, config.network)
         tensors |= {"g_optimizer": {}, "d_optimizer": {}}
-    names = {Path(file).name: _sha256(file) for file in files}
+    names = {Path(file).name: sha256_of_file(file) for file in files}
     _write(out, config, tensors, {"peer": generator.peer, "files": names})
     return Imported(
         run=Run(out),
@@ -208,8 +207,3 @@ def _write(
         shutil.rmtree(run.path, ignore_errors=True)
         raise
     sync_folder(out.parent)
-
-
-def _sha256(path: str | os.PathLike[str]) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

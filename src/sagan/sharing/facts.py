@@ -7,14 +7,12 @@ them, and everything else under `sagan`. Needs no torch.
 import dataclasses
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sagan.config import RunConfig, run_config_from_dict, to_dict
-from sagan.sharing.hub import is_hub_name
 from sagan.version import __version__
 
 CONFIG_FILE = "config.json"
@@ -176,8 +174,3 @@ def is_shared_folder(path: Path) -> bool:
             return "network" not in parse_config(file.read(MAX_CONFIG_BYTES), path)
     except (OSError, ValueError):
         return False
-
-
-def is_shared(path: str | os.PathLike[str]) -> bool:
-    """Whether this is an exported model's folder or a hub address."""
-    return is_hub_name(path) or (Path(path).is_dir() and is_shared_folder(Path(path)))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from sagan.text import one_line
 from sagan.version import __version__
 
 PREFIX = "hub:"
@@ -41,11 +42,6 @@ class Address:
     def name(self) -> str:
         """The repository's name without its owner."""
         return self.repository.partition("/")[2]
-
-
-def is_hub_name(path: str | os.PathLike[str]) -> bool:
-    """Whether this is a hub address rather than a path."""
-    return Path(path).as_posix().startswith(PREFIX)
 
 
 def parse(text: str | os.PathLike[str]) -> Address:
@@ -202,18 +198,14 @@ def _reason(
         action = "written" if writing else "read"
         return f"cannot be {action} with your account (the hub answers {status}): {_LOG_IN}"
     if status is not None:
-        return f"cannot be accessed now: the hub answers {status} ({_line(error)})"
+        return f"cannot be accessed now: the hub answers {status} ({one_line(error, 200)})"
     library = type(error).__module__.partition(".")[0]
     if library.startswith("httpx") or kinds & {"ConnectionError", "TimeoutError"}:
         return _offline_reason()
     if isinstance(error, OSError) and error.errno is None:
-        return f"was cut short in transfer: {_line(error)}"
+        return f"was cut short on its way: {one_line(error, 200)}"
     return None
 
 
 def _status(error: Exception) -> int | None:
     return getattr(getattr(error, "response", None), "status_code", None)
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,21 +1,10 @@
 """Training: losses, the averaged generator, one step, the loop, and the engine under it.
 
-Names are imported on first use, so losses and EMA in someone else's loop load no engine.
+Each name is imported on first use: the losses and averages need no engine.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
-
-_MODULES = {
-    "EMA": "ema",
-    "TrainResult": "loop",
-    "discriminator_loss": "losses",
-    "generator_loss": "losses",
-    "gradient_penalty": "losses",
-    "init_from": "finetune",
-    "train": "loop",
-}
-__all__ = list(_MODULES)
 
 if TYPE_CHECKING:
     from sagan.training.ema import EMA as EMA
@@ -25,9 +14,22 @@ if TYPE_CHECKING:
     from sagan.training.losses import discriminator_loss as discriminator_loss
     from sagan.training.losses import generator_loss as generator_loss
     from sagan.training.losses import gradient_penalty as gradient_penalty
-else:
+
+_NAMES = {  # where each name comes from, as above
+    "sagan.training.ema": "EMA",
+    "sagan.training.finetune": "init_from",
+    "sagan.training.loop": "TrainResult train",
+    "sagan.training.losses": "discriminator_loss generator_loss gradient_penalty",
+}
+_MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}
+
+__all__ = [*_MODULES]
+
+
+if not TYPE_CHECKING:  # else type checkers would accept any name
 
     def __getattr__(name: str) -> Any:
         if name not in _MODULES:
-            raise AttributeError(f"module 'sagan.training' has no attribute {name!r}")
-        return getattr(importlib.import_module(f"sagan.training.{_MODULES[name]}"), name)
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(importlib.import_module(_MODULES[name]), name)
+        return value

@@ -15,6 +15,7 @@ from sagan.config import RunConfig
 from sagan.data import ImageDataset
 from sagan.randomness import derive_seed, generator_for
 from sagan.sampling import evenly_by_class
+from sagan.text import one_line
 from sagan.training.engine import Engine
 
 if TYPE_CHECKING:
@@ -47,8 +48,7 @@ class Scorer:
         try:
             facts = _facts(self._measure(generator, engine))
         except Exception as error:  # no failing score is worth stopping training for
-            said = " ".join(str(error).split())
-            facts = {"value": None, "error": f"{type(error).__name__}: {said}"}
+            facts = {"value": None, "error": f"{type(error).__name__}: {one_line(error)}"}
         seconds = round(time.monotonic() - began, 3)
         return {"metric": self.metric, "better": self.better, **facts, "seconds": seconds}
 

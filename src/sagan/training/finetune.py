@@ -20,6 +20,7 @@ from sagan.nn.spectral import SpectralNorm, power_iteration
 from sagan.runs.checkpoint import Checkpoint
 from sagan.runs.log import append_records
 from sagan.runs.run import Run, find_checkpoint
+from sagan.text import listed
 from sagan.training.finetune_classes import Classes, State, reclassed, reclassed_moments
 
 _FILES = ("generator", "ema", "discriminator", "g_optimizer", "d_optimizer")
@@ -269,11 +270,4 @@ def _describe_classes(classes: Classes, names: Sequence[str]) -> list[str]:
 
 
 def _few(names: Sequence[str]) -> str:
-    """The first names, and how many there are.
-
-    Example:
-        >>> _few([str(i) for i in range(100)])
-        '0, 1, 2, 3, 4, 5, 6, 7, ... (100)'
-    """
-    more = ["..."] if len(names) > _MOST_NAMES else []
-    return f"{', '.join([*names[:_MOST_NAMES], *more])} ({len(names)})"
+    return f"{listed(names, _MOST_NAMES)} ({len(names)})"

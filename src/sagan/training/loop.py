@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -45,9 +46,10 @@ _STOP_ASKED_EVERY_STEPS = 10  # with several processes, where asking costs a mes
 class TrainResult:
     """How a call of `train` ended."""
 
-    images: int  # real images shown to the discriminator since the run began
+    path: Path  # the run's folder
+    images: int  # shown to the discriminator since the run began
     exit_code: int  # 0 when done, 130 after Ctrl-C, 143 after SIGTERM
-    rank: int  # of this process; only rank 0 writes
+    rank: int  # of this process; only rank 0 has written
 
 
 def train(
@@ -75,6 +77,7 @@ def train(
             rolls back from; earlier checkpoints stand.
         OSError: a checkpoint could not be read or written.
     """
+    run.check_continues(config)
     runtime = runtime or Runtime()
     if runtime.tensorboard:
         require_tensorboard()
@@ -93,7 +96,6 @@ def train(
 
 
 def _prepare_folder(run: Run, config: RunConfig, dataset: ImageDataset) -> list[str]:
-    run.check_continues(config)
     run.write_config(config)
     run.write_excluded(dataset.excluded)
     run.samples_path.mkdir(exist_ok=True)
@@ -186,7 +188,7 @@ class _Trainer:
                 self.journal.draw(now=True)
                 break
         self.engine.barrier()
-        return TrainResult(self.images, exit_code, self.engine.rank)
+        return TrainResult(self.run.path, self.images, exit_code, self.engine.rank)
 
     def _asked_to_stop(self, stop: StopSignals) -> int:
         """The exit code that a signal to any process asks for; 0 without one, or when done."""

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from sagan.data.decode import Unreadable, scale, value_range
 from sagan.data.sources.folder import file_stamp
 from sagan.data.sources.labels import label_name, number_names
-from sagan.data.sources.source import Item, Source, listed, stamp_of
+from sagan.data.sources.source import Item, Source, stamp_of
+from sagan.text import listed
 
 _IMAGE_KEYS = ("images", "x", "x_train", "data", "arr_0")
 _LABEL_KEYS = ("labels", "y", "y_train", "label")

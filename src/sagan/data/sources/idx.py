@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from sagan.data.sources.arrays import array_source
 from sagan.data.sources.folder import file_stamp
 from sagan.data.sources.labels import is_ignored
-from sagan.data.sources.source import Source, listed, stamp_of
+from sagan.data.sources.source import Source, stamp_of
+from sagan.text import listed
 
 _UINT8 = 8
 _TYPES = (_UINT8, 9, 11, 12, 13, 14)  # int8, int16, int32, float32, float64: no images are of these

@@ -13,7 +13,8 @@ import numpy as np
 
 from sagan.data.dataset import LeftOut
 from sagan.data.decode import ENDINGS, is_picture
-from sagan.data.sources.source import Item, Source, listed, shown
+from sagan.data.sources.source import Item, Source
+from sagan.text import listed, shown
 
 _LABELS_FILE = "dataset.json"
 _IGNORED = ("__MACOSX", "Thumbs.db", "desktop.ini")  # and names that begin with a dot

@@ -14,8 +14,9 @@ from sagan.data.sources.arrays import array_source, open_npy, open_npz
 from sagan.data.sources.bundled import BUNDLED, load_bundled
 from sagan.data.sources.folder import open_folder, read_file
 from sagan.data.sources.idx import image_files, is_idx, open_idx, open_idx_folder
-from sagan.data.sources.source import Source, shown
+from sagan.data.sources.source import Source
 from sagan.data.sources.tables import open_hub, open_parquet
+from sagan.text import shown
 
 HUB = "hub:"
 _OWN_PX = {"digits": 8, "photographs": 64}  # for the doctor

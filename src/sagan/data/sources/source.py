@@ -1,7 +1,7 @@
 """What a source is: items in a fixed order, each with a name, a class and its content."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from sagan.config import READING_RULES
 from sagan.data.dataset import LeftOut
-
-_NAMED = 5  # examples in a message
 
 Content = bytes | NDArray[np.uint8]
 
@@ -38,27 +36,6 @@ class Source:
     rules: int = READING_RULES  # by which it was opened and is to be read
     test: "Source | None" = None  # pictures that are kept for testing
     may_lack_classes: bool = False  # some of class_names have no picture, as on a testing side
-
-
-def shown(name: str) -> str:
-    """Make a name printable on one line.
-
-    Example:
-        >>> print(shown("a\\nb"))
-        a\\nb
-    """
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)
-
-
-def listed(names: Sequence[str]) -> str:
-    """List a few names, and how many more there are.
-
-    Example:
-        >>> listed(list("abcdefg"))
-        'a, b, c, d, e and 2 more'
-    """
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(shown(name) for name in names[:_NAMED]) + more
 
 
 def stamp_of(facts: Iterable[tuple[Any, ...]]) -> str:

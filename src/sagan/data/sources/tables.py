@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from sagan.data.decode import Unreadable
 from sagan.data.sources.folder import file_stamp
 from sagan.data.sources.labels import label_name
-from sagan.data.sources.source import Item, Source, listed, stamp_of
+from sagan.data.sources.source import Item, Source, stamp_of
 from sagan.sharing import hub
+from sagan.text import listed, one_line
 
 STREAM_FROM_BYTES = 2**31  # larger data sets are read over the network as they are packed
 _INSTALL = "pip install 'sagan[data]'"
@@ -41,7 +42,7 @@ def open_parquet(paths: list[Path]) -> Source:
         files = [parquet.ParquetFile(path) for path in paths]
         schemas = [file.schema_arrow for file in files]
     except Exception as error:  # pyarrow's own kinds of error
-        raise ValueError(f"a Parquet file is damaged: {_line(error)}") from None
+        raise ValueError(f"a Parquet file is damaged: {one_line(error, 300)}") from None
     schema = schemas[0]
     if any(other.names != schema.names for other in schemas[1:]):
         raise ValueError("the Parquet files have different columns")
@@ -133,11 +134,7 @@ def _ask(name: str, question: Callable[[], Any]) -> Any:
             "LocalEntryNotFoundError",
         }:
             raise ValueError(_unreachable(name)) from None
-        raise ValueError(f"hub:{name} cannot be opened: {_line(error)}") from None
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
+        raise ValueError(f"hub:{name} cannot be opened: {one_line(error, 300)}") from None
 
 
 def _features_of(metadata: Mapping[bytes, bytes]) -> dict[str, tuple[str, ...]]:

@@ -3,7 +3,6 @@
 Dimensions: b images, c channels, h w image sides, d features, k classes.
 """
 
-import hashlib
 import os
 import shutil
 import urllib.request
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from sagan.files import TEMPORARY
+from sagan.files import TEMPORARY, sha256_of_file
 from sagan.metrics.features.extractors import Extracted
 from sagan.metrics.features.inception import FEATURES, InceptionV3
 from sagan.pth import read_pth
@@ -156,7 +155,7 @@ def load_inception(
             )
     network.load_state_dict({key: weights[key] for key in expected}, assign=True)
     network = network.float().to(device).eval().requires_grad_(False)
-    return InceptionFeatures(network, protocol, _sha256(path))
+    return InceptionFeatures(network, protocol, sha256_of_file(path))
 
 
 def _read(path: Path) -> dict[str, Tensor]:
@@ -179,7 +178,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 def download_weights(cache: Path) -> Path:
     """Download the standard weights unless they are there, and check their SHA-256."""
     path = cache / WEIGHTS_NAME
-    if path.is_file() and _sha256(path) == WEIGHTS_SHA256:
+    if path.is_file() and sha256_of_file(path) == WEIGHTS_SHA256:
         return path
     cache.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{TEMPORARY}{path.name}")
@@ -189,14 +188,9 @@ def download_weights(cache: Path) -> Path:
             open(temporary, "wb") as file,
         ):
             shutil.copyfileobj(reply, file)
-        if _sha256(temporary) != WEIGHTS_SHA256:
+        if sha256_of_file(temporary) != WEIGHTS_SHA256:
             raise ValueError(f"{WEIGHTS_URL} did not return {WEIGHTS_NAME}; try again")
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
     return path
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -307,7 +307,7 @@ def test_leftovers_of_a_killed_save_are_no_checkpoints_and_are_removed(run: Run)
 def test_a_path_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"nowhere does not exist: name a run folder"):
         find_checkpoint(tmp_path / "nowhere")
-    with pytest.raises(ValueError, match=r"is no run folder: it has no config.json"):
+    with pytest.raises(ValueError, match=r"is not a run folder: it has no config.json"):
         find_checkpoint(tmp_path)
     run = Run(tmp_path / "new")
     assert not run.exists()
@@ -329,7 +329,7 @@ def test_a_run_whose_configuration_cannot_be_read_is_refused(run: Run, content: 
 def test_a_pointer_to_nothing_is_refused(run: Run, pointer: str, content: str) -> None:
     save(run, 1)
     (run.path / pointer).write_text(content)
-    with pytest.raises(CheckpointError, match=r"is no checkpoint: manifest.json"):
+    with pytest.raises(CheckpointError, match=r"is not a checkpoint: manifest.json"):
         run.checkpoint()
 
 

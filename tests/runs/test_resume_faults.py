@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from command_line import SMALL, sagan
 
-from sagan.runs.checkpoint import _manifest_bytes
+from sagan.files import hashed_json
 from sagan.runs.log import read_records
 from sagan.runs.run import Run
 
@@ -126,7 +126,7 @@ def test_sums_that_are_no_numbers_keep_no_run_from_resuming(run):
     file = run.checkpoint_paths()[-1] / "manifest.json"
     manifest = json.loads(file.read_text())
     manifest["log_sums"] = {"d_loss": float("nan"), "g_loss": float("inf")}
-    file.write_bytes(_manifest_bytes(manifest))
+    file.write_bytes(hashed_json(manifest))
     assert go_on(run) == 0
     assert run.checkpoint().step == 4
 
