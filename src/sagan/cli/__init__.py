@@ -11,9 +11,10 @@ from typing import Any, NoReturn
 
 from cyclopts import App, CycloptsError, Parameter, Token, ValidationError, convert
 
+from sagan.cli import structure
 from sagan.cli.bench import bench
 from sagan.cli.common import refuse_shared
-from sagan.cli.data import check, pack
+from sagan.cli.data import check, make, pack
 from sagan.cli.evaluate import evaluate
 from sagan.cli.explain import explain
 from sagan.cli.explore import explore
@@ -48,10 +49,19 @@ app.command(explore, validator=refuse_shared)
 app.command(bench)
 app.command(import_, name="import")
 app.command(export, validator=refuse_shared)
-_data = App(name="data", help="Check a data source, or pack it.", help_format="plaintext")
+_data = App(name="data", help="Check a data source, pack it, or make one.", help_format="plaintext")
 _data.command(check)
 _data.command(pack)
+_data.command(make)
 app.command(_data)
+_structure = App(
+    name="structure",
+    help="Score how well images keep a procedural set's rule.",
+    help_format="plaintext",
+)
+_structure.command(structure.score)
+_structure.command(structure.selftest)
+app.command(_structure)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

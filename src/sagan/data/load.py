@@ -12,9 +12,10 @@ from sagan.data.dataset import ImageDataset, Split
 from sagan.data.decode import parse_background, quiet_pillow
 from sagan.data.packed import Options, cache_root, is_packed, open_packed
 from sagan.data.packing import cache_name, pack, pack_once
+from sagan.data.procedural.render import DEFAULT_PX, PROCEDURAL, procedural_source
 from sagan.data.sources.bundled import BUNDLED, load_bundled
 from sagan.data.sources.open_source import HUB, open_source
-from sagan.data.sources.source import shown
+from sagan.data.sources.source import Source, shown
 
 _MOST_PX = 4096
 _NATIVE_PX = (8, 16, 32, 64)  # sides that own pictures are trained at unless told
@@ -37,12 +38,14 @@ def load_dataset(
     Args:
         source: `digits` (scikit-learn's 1797 handwritten digits, 8x8, 10 classes, a third held out
             as test) or `photographs` (square crops of scikit-learn's two photographs, 2 classes);
-            a folder, zip or tar of pictures, flat or with a sub-folder per class; an `.npz`, `.npy`
-            or Parquet file; `hub:NAME[:SPLIT]`; or a packed folder.
+            `twins`, `quadrupeds` (3 classes) or `barcode`, rendered at 16, 32 or 64 px: 20,000
+            images, and 4,000 others as test; a folder, zip or tar of pictures, flat or with a
+            sub-folder per class; an `.npz`, `.npy` or Parquet file; `hub:NAME[:SPLIT]`; or a
+            packed folder.
         resolution: side in pixels that the images are resized to (LANCZOS).
         channels: 1, 3 or 4; 0 takes the source's own: 1 where all pictures are grey, otherwise 3.
         split: `train` or `test`; photographs are cropped from the left part for training and from
-            the right fifth for test. Only the bundled sets have a test split.
+            the right fifth for test. Only named sets have a test split.
         background: colour laid under transparent pictures, a CSS name or `#rrggbb`.
         strict: refuse a source with anything unreadable instead of leaving that out.
         cache: where packed folders are kept; by default `$SAGAN_CACHE`, or `sagan` in the
@@ -66,12 +69,16 @@ def load_dataset(
         raise ValueError(f"unknown split {split!r}: train or test")
     if source in BUNDLED:
         return load_bundled(source, resolution, channels, split)
-    if split == "test":
-        raise ValueError(f"{shown(source)} has no test split; digits and photographs have one")
+    procedural = source in PROCEDURAL
+    if split == "test" and not procedural:
+        raise ValueError(f"{shown(source)} has no test split; only named sets have one")
     path = Path(source)
-    if not source.startswith(HUB) and "\0" not in source and is_packed(path):
+    if not procedural and not source.startswith(HUB) and "\0" not in source and is_packed(path):
         return _of_packed_folder(path, options, strict)
-    opened = open_source(source)
+    if procedural:
+        opened = procedural_source(source, resolution=resolution, split=split)
+    else:
+        opened = open_source(source)
     label = source.removeprefix(HUB) if source.startswith(HUB) else path.resolve().name
     root = cache or cache_root()
     folder = root / cache_name(opened, label, options)
@@ -105,6 +112,8 @@ def native_resolution(source: str) -> int:
         >>> native_resolution("photographs")
         64
     """
+    if source in PROCEDURAL:
+        return DEFAULT_PX
     if not source.startswith(HUB) and "\0" not in source and is_packed(Path(source)):
         return int(open_packed(Path(source)).images.shape[2])
     if source in BUNDLED:
@@ -147,13 +156,25 @@ def pack_dataset(
         OSError: it could not be written.
     """
     options = check_options(resolution, channels, background)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"{out} is there already; name a folder that is not")
-    opened = open_source(source)
+    _refuse_filled(out)
+    opened = open_source(source, resolution=resolution)
     try:
         return pack(opened, out, options, strict=strict, progress=progress)
     except ValueError as error:
         raise ValueError(f"{shown(source)}: {error}") from None
+
+
+def pack_source(
+    source: Source, out: Path, *, resolution: int, progress: bool = False
+) -> ImageDataset:
+    """Pack a source that is open already, as `pack_dataset` does."""
+    _refuse_filled(out)
+    return pack(source, out, check_options(resolution, 0, "white"), progress=progress)
+
+
+def _refuse_filled(out: Path) -> None:
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"{out} is there already; name a folder that is not")
 
 
 def check_options(resolution: int, channels: int, background: str) -> Options:

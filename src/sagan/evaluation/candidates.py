@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from sagan.config import NetworkConfig, RunConfig
 from sagan.data import ImageDataset, load_dataset
 from sagan.data.decode import Unreadable
-from sagan.data.sources.bundled import BUNDLED
-from sagan.data.sources.open_source import open_source
+from sagan.data.sources.open_source import NAMED, open_source
 from sagan.data.threads import read_all
 from sagan.files import is_run_folder, refuse_model_file
 from sagan.metrics import RealImages, Reference, Score, split_off_test, with_test_split
@@ -132,7 +131,7 @@ def open_images(
     Raises:
         ValueError: there are none, or they cannot be read.
     """
-    if str(path) not in BUNDLED and not path.exists():
+    if str(path) not in NAMED and not path.exists():
         raise ValueError(f"{path} does not exist: name a run, or a folder, zip or array of images")
     refuse_model_file(path)
     side = _first_side(str(path)) if resolution is None else resolution
@@ -186,7 +185,7 @@ def open_real(
         )
 
     train = opened("train")
-    if source not in BUNDLED:
+    if source not in NAMED:
         return split_off_test(train.images, train.labels, train.class_names, seed=seed)
     test = opened("test")
     return with_test_split(train.images, train.labels, test.images, test.labels, train.class_names)

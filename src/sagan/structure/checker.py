@@ -33,4 +33,5 @@ class Checker:
 
 def abstained(parts: Parts) -> NDArray[np.bool_]:
     """Which pictures could not be read, `i`."""
-    return np.isnan(parts).any(axis=(1, 2))
+    unread: NDArray[np.bool_] = np.isnan(parts).any(axis=(1, 2))
+    return unread

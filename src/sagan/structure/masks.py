@@ -31,7 +31,8 @@ def hue_of(colours: Floats) -> Floats:
         (green - blue) / chroma,
         np.where(most == green, 2 + (blue - red) / chroma, 4 + (red - green) / chroma),
     )
-    return hue * 60 % 360
+    degrees: Floats = hue * 60 % 360
+    return degrees
 
 
 def hue_distance(one: Floats, other: Floats) -> Floats:

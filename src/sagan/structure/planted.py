@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from sagan.data.procedural.barcode import BITS, Barcode
 from sagan.data.procedural.draws import Draws
-from sagan.data.procedural.quadrupeds import MOST_LEGS, Quadrupeds
+from sagan.data.procedural.quadrupeds import MOST_LEGS, Quadrupeds, kept_inside
 from sagan.data.procedural.render import PROCEDURAL
 from sagan.data.procedural.twins import Twins
 
@@ -45,11 +45,12 @@ def three_legs(scenes: Quadrupeds, draws: Draws) -> Quadrupeds:
 
 
 def five_legs(scenes: Quadrupeds, draws: Draws) -> Quadrupeds:
-    """Add one leg behind the others, a gap away, and centre them again: the body is longer."""
+    """Add one leg a gap beyond the foremost, and centre them again: the body is longer."""
     gap = draws.between(0.105, 0.13)
     hips = scenes.hips.copy()
     hips[:, 4] = hips[:, 3] + gap
-    return replace(scenes, legs=np.full(len(hips), 5), hips=hips - gap[:, None] / 2)
+    longer = replace(scenes, legs=np.full(len(hips), 5), hips=hips - gap[:, None] / 2)
+    return kept_inside(longer)
 
 
 def one_wrong_bit(scenes: Barcode, draws: Draws) -> Barcode:

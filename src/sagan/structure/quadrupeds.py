@@ -1,13 +1,12 @@
-"""The checker of `quadrupeds`: legs left and right of the picture's middle, counted below the belly.
+"""The checker of `quadrupeds`: legs below the belly, left and right of the picture's middle.
 
-Which parts to recombine was the question. The animal's front and rear do not do: two front legs of
-one and two rear legs of another are always four, in any data in which each half is right. And halves
-of *pixels* do not do either: coats and backlines that do not meet would fail nearly every
-recombined picture, so that any generator whose animals hang together would score its full pass rate.
-So it is legs that are recombined, by where they stand in the picture: those left of its middle of one
-picture, those right of it of another. Animals stand anywhere, so the left half has none to four, and
-only a right half that fits makes four. Halves of real pictures meet by chance in about a quarter of
-the cases, so real data reach a lift of about three quarters.
+Which parts are recombined? Not the animal's front and rear: two front legs of one and two rear legs
+of another are always four. Not halves of pixels either: coats and backlines that do not meet would
+fail nearly every recombined picture, so that any generator whose animals hang together would have
+its full pass rate as lift. So it is legs by where they stand: those left of the picture's middle of
+one, those right of it of another. Animals stand anywhere, so the left half has none to four, and
+only a right half that fits makes four. Halves of real pictures meet by chance in a quarter of the
+cases, so real data reach a lift of about three quarters.
 
 Dimensions: i images, h w their sides, 3 RGB.
 """
@@ -83,12 +82,14 @@ def _legs(share: Floats, animal: Masks) -> Floats | None:
     zone = share[round(start) : max(round(end), round(start) + 1)]
     profile = np.pad(zone.mean(axis=0), 1)
     peaks, _ = find_peaks(profile, height=_LEAST_PEAK, prominence=_PROMINENCE)
-    return peaks.astype(float) - 1
+    columns: Floats = peaks.astype(float) - 1
+    return columns
 
 
 def quadrupeds_pass(parts: Parts) -> NDArray[np.bool_]:
     """Whether there are four legs in all."""
-    return parts[..., 0].sum(axis=1) == LEGS
+    four: NDArray[np.bool_] = parts[..., 0].sum(axis=1) == LEGS
+    return four
 
 
 def quadrupeds_rules(parts: Parts) -> dict[str, float]:

@@ -95,7 +95,7 @@ def draw_quadrupeds(seed: int, indices: NDArray[np.integer]) -> Quadrupeds:
     coat, background = _colours(draws)
     scenes = Quadrupeds(
         kind=kind,
-        facing=draws.whole(2) * 2.0 - 1,
+        facing=np.where(draws.whole(2), 1.0, -1.0),
         size=draws.between(0.85, 1.12),
         x=np.zeros(len(kind)),
         y=np.zeros(len(kind)),
@@ -114,6 +114,14 @@ def draw_quadrupeds(seed: int, indices: NDArray[np.integer]) -> Quadrupeds:
         x=draws.between(_BORDER - left, 1 - _BORDER - right),
         y=draws.between(_BORDER - top, 1 - _BORDER - bottom),
     )
+
+
+def kept_inside(scenes: Quadrupeds) -> Quadrupeds:
+    """Move animals that have grown back into the picture."""
+    left, _, right, _ = _extent(scenes)
+    right_of = np.maximum(_BORDER - left, 0)
+    left_of = np.maximum(right - (1 - _BORDER), 0)
+    return replace(scenes, x=scenes.x + right_of - left_of)
 
 
 def _colours(draws: Draws) -> tuple[Floats, Floats]:

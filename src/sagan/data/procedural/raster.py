@@ -23,12 +23,14 @@ def hsv_to_rgb(hue_deg: Floats, saturation: Floats, value: Floats) -> Floats:
     # red, green and blue fall off with the distance of the hue from 0, 120 and 240 degrees
     sector = (hue_deg[..., None] / 60 + np.array([5.0, 3.0, 1.0])) % 6
     fall = np.clip(np.minimum(sector, 4 - sector), 0, 1)
-    return value[..., None] * (1 - saturation[..., None] * fall)
+    colours: Floats = value[..., None] * (1 - saturation[..., None] * fall)
+    return colours
 
 
 def centres(px: int) -> Pixels:
     """Positions of pixel centres along a side."""
-    return ((np.arange(px) + 0.5) / px).astype(np.float32)
+    at: Pixels = ((np.arange(px) + 0.5) / px).astype(np.float32)
+    return at
 
 
 def shaded_background(colour: Floats, slope: Floats, px: int) -> Pixels:
@@ -36,7 +38,8 @@ def shaded_background(colour: Floats, slope: Floats, px: int) -> Pixels:
     along = centres(px) - np.float32(0.5)
     slope = slope.astype(np.float32)
     shade = slope[:, 0, None, None] * along + slope[:, 1, None, None] * along[:, None]
-    return colour.astype(np.float32)[:, None, None] + shade[..., None]
+    shaded: Pixels = colour.astype(np.float32)[:, None, None] + shade[..., None]
+    return shaded
 
 
 def coverage(distance: Pixels, px: int) -> Pixels:
@@ -53,7 +56,8 @@ def disc_distance(x: Floats, y: Floats, radius: Floats, px: int) -> Pixels:
     dx = at - x.astype(np.float32)[:, None]
     dy = at - y.astype(np.float32)[:, None]
     square = (dx * dx)[:, None, :] + (dy * dy)[:, :, None]
-    return np.sqrt(square) - radius.astype(np.float32)[:, None, None]
+    distance: Pixels = np.sqrt(square) - radius.astype(np.float32)[:, None, None]
+    return distance
 
 
 def capsule_distance(ends: Floats, radius: Floats, px: int) -> Pixels:
@@ -70,7 +74,8 @@ def capsule_distance(ends: Floats, radius: Floats, px: int) -> Pixels:
     from_x = dx[:, None, :] - nearest * along_x[:, None, None]
     from_y = dy[:, :, None] - nearest * along_y[:, None, None]
     square = from_x * from_x + from_y * from_y
-    return np.sqrt(square) - radius.astype(np.float32)[:, None, None]
+    distance: Pixels = np.sqrt(square) - radius.astype(np.float32)[:, None, None]
+    return distance
 
 
 def span_coverage(start: Floats, end: Floats, px: int) -> Pixels:
@@ -78,7 +83,8 @@ def span_coverage(start: Floats, end: Floats, px: int) -> Pixels:
     edges = np.arange(px, dtype=np.float32)
     low = np.maximum(edges, (start * px).astype(np.float32)[..., None])
     high = np.minimum(edges + 1, (end * px).astype(np.float32)[..., None])
-    return np.maximum(high - low, 0)
+    share: Pixels = np.maximum(high - low, 0)
+    return share
 
 
 def to_bytes(images: Pixels) -> NDArray[np.uint8]:

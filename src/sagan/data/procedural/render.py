@@ -79,7 +79,11 @@ def render(
 
 
 def procedural_source(
-    name: str, *, resolution: int = DEFAULT_PX, num: int | None = None, seed: int | None = None,
+    name: str,
+    *,
+    resolution: int = DEFAULT_PX,
+    num: int | None = None,
+    seed: int | None = None,
     split: Split = "train",
 ) -> Source:
     """The set as a source of pictures: images 0 to `num` of a seed, by default those of the split.
@@ -116,4 +120,3 @@ def _checked(name: str, resolution: int, seed: int) -> Procedural:
     if seed < 0:
         raise ValueError(f"the seed must be 0 or more, not {seed}")
     return PROCEDURAL[name]
-

@@ -7,6 +7,7 @@ from pathlib import Path
 from sagan.data.dataset import ImageDataset
 from sagan.data.decode import is_picture
 from sagan.data.packed import is_packed, open_packed
+from sagan.data.procedural.render import DEFAULT_PX, PROCEDURAL, procedural_source
 from sagan.data.sources.archive import open_tar, open_zip
 from sagan.data.sources.arrays import array_source, open_npy, open_npz
 from sagan.data.sources.bundled import BUNDLED, load_bundled
@@ -15,16 +16,18 @@ from sagan.data.sources.source import Source, shown
 from sagan.data.sources.tables import open_hub, open_parquet
 
 HUB = "hub:"
+NAMED = (*BUNDLED, *PROCEDURAL)  # those have a test split
 _OWN_PX = {"digits": 8, "photographs": 64}  # for the doctor
 _EXPECTED = "a folder of pictures, a zip or tar of one, or an .npz, .npy or Parquet file"
 
 
-def open_source(source: str) -> Source:
+def open_source(source: str, *, resolution: int = DEFAULT_PX) -> Source:
     """Open any source of pictures.
 
     Args:
-        source: a bundled name, a folder, an archive, an array or Parquet file, `hub:NAME[:SPLIT]`,
+        source: a name, a folder, an archive, an array or Parquet file, `hub:NAME[:SPLIT]`,
             or a packed folder.
+        resolution: in pixels, that a procedural set is drawn at; any other has its own.
 
     Raises:
         ValueError: there is none, or it cannot be used; one line says why and what would do.
@@ -34,7 +37,7 @@ def open_source(source: str) -> Source:
         ('0', '1', '2', '3', '4', '5', '6', '7', '8', '9')
     """
     try:
-        return _open(source)
+        return _open(source, resolution)
     except ValueError as error:
         if str(error).startswith(("unknown data source", HUB)):
             raise
@@ -43,9 +46,11 @@ def open_source(source: str) -> Source:
         raise ValueError(f"{shown(source)} cannot be read: {error.strerror or error}") from None
 
 
-def _open(source: str) -> Source:
+def _open(source: str, resolution: int) -> Source:
     if source in BUNDLED:
         return _source_of(load_bundled(source, _OWN_PX[source], 0, "train"), "bundled")
+    if source in PROCEDURAL:
+        return procedural_source(source, resolution=resolution)
     if source.startswith(HUB):
         return open_hub(source.removeprefix(HUB))
     path = existing_path(source)
@@ -84,13 +89,13 @@ def _open_file(path: Path) -> Source:
 
 
 def is_known_source(source: str) -> bool:
-    """Whether there is something by this name: bundled, on the disk, or said to be on the hub.
+    """Whether there is something by this name: of ours, on the disk, or said to be on the hub.
 
     Example:
         >>> is_known_source("digits"), is_known_source("no such folder")
         (True, False)
     """
-    return source in BUNDLED or source.startswith(HUB) or _is_on_disk(source)
+    return source in NAMED or source.startswith(HUB) or _is_on_disk(source)
 
 
 def _is_on_disk(source: str) -> bool:
@@ -105,7 +110,7 @@ def existing_path(source: str) -> Path:
     """
     if not _is_on_disk(source):
         raise ValueError(
-            f"unknown data source {source!r}; choose from {', '.join(BUNDLED)}, or name "
+            f"unknown data source {source!r}; choose from {', '.join(NAMED)}, or name "
             f"{_EXPECTED} that exists, or hub:NAME"
         )
     return Path(source)
