@@ -12,7 +12,7 @@ from sagan.data.dataset import ImageDataset, Split
 from sagan.data.decode import parse_background, quiet_pillow
 from sagan.data.packed import Options, cache_root, is_packed, open_packed
 from sagan.data.packing import cache_name, pack, pack_once
-from sagan.data.procedural.render import DEFAULT_PX, PROCEDURAL, procedural_source
+from sagan.data.procedural.sets import DEFAULT_PX, PROCEDURAL, procedural_source
 from sagan.data.sources.bundled import BUNDLED, load_bundled
 from sagan.data.sources.open_source import HUB, open_source
 from sagan.data.sources.source import Source, shown

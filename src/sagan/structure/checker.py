@@ -33,5 +33,4 @@ class Checker:
 
 def abstained(parts: Parts) -> NDArray[np.bool_]:
     """Which pictures could not be read, `i`."""
-    unread: NDArray[np.bool_] = np.isnan(parts).any(axis=(1, 2))
-    return unread
+    return np.asarray(np.isnan(parts).any(axis=(1, 2)))

@@ -5,7 +5,7 @@ Dimensions: i images, h w their sides, 3 RGB in [0, 1].
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy import ndimage  # type: ignore[import-untyped]
 
 Floats = NDArray[np.float64]
 Masks = NDArray[np.bool_]

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy import ndimage  # type: ignore[import-untyped]
 
 from sagan.data.procedural.barcode import BITS, Barcode
 from sagan.data.procedural.draws import Draws
 from sagan.data.procedural.quadrupeds import MOST_LEGS, Quadrupeds, kept_inside
-from sagan.data.procedural.render import PROCEDURAL
+from sagan.data.procedural.sets import PROCEDURAL
 from sagan.data.procedural.twins import Twins
 
 WRONG_BY_DEG = (30.0, 180.0)  # a wrong twin's hue is off by so much, either way
@@ -111,7 +111,7 @@ def perturbed(
         waves = ndimage.gaussian_filter(
             rng.standard_normal(grid.shape), (0, _WAVE * side, _WAVE * side), mode="wrap"
         )
-        waves *= px / waves.std(axis=(1, 2), keepdims=True)
+        waves *= px / np.sqrt((waves**2).mean(axis=(1, 2), keepdims=True))
         for channel, plane in enumerate(image.astype(np.float64)):
             blurred = ndimage.gaussian_filter(plane, px, mode="nearest")
             warped = ndimage.map_coordinates(blurred, grid + waves, order=1, mode="nearest")

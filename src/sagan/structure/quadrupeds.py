@@ -13,7 +13,7 @@ Dimensions: i images, h w their sides, 3 RGB.
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import find_peaks
+from scipy.signal import find_peaks  # type: ignore[import-untyped]
 
 from sagan.data.procedural.quadrupeds import LEGS
 from sagan.structure.checker import Checker, Parts

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from sagan.data.procedural.render import RESOLUTIONS_PX
+from sagan.data.procedural.sets import RESOLUTIONS_PX
 from sagan.structure.barcode import BARCODE
 from sagan.structure.checker import Checker, Parts
 from sagan.structure.quadrupeds import QUADRUPEDS

@@ -174,7 +174,8 @@ def recombine(parts: Parts) -> NDArray[np.float64]:
 def _passes(checker: Checker, recombined: NDArray[np.float64]) -> NDArray[np.float64]:
     """Pass rate of each group, `g`."""
     flat = recombined.reshape(-1, *recombined.shape[2:])
-    return checker.passes(flat).reshape(recombined.shape[:2]).mean(axis=1)
+    rates: NDArray[np.float64] = checker.passes(flat).reshape(recombined.shape[:2]).mean(axis=1)
+    return rates
 
 
 def _interval(lifts: NDArray[np.float64], rng: np.random.Generator) -> tuple[float, float]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sagan.data.procedural.render import RESOLUTIONS_PX
+from sagan.data.procedural.sets import RESOLUTIONS_PX
 from sagan.progress import Bar
 from sagan.structure.checker import abstained
 from sagan.structure.planted import LEVELS, VIOLATIONS, paint, perturbed

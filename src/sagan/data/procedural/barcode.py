@@ -47,7 +47,7 @@ def draw_barcode(seed: int, indices: NDArray[np.integer]) -> Barcode:
     width = draws.between(0.17, 0.22, 2)
     from_edge = draws.between(_BORDER, 0.1, 2)
     top = draws.between(_BORDER, (1 - _BORDER - BITS * pitch)[:, None], 2)
-    background = draws.between(0.42, 0.58)[:, None] + draws.between(-0.08, 0.08, 3)
+    background = draws.between(0.46, 0.54)[:, None] + draws.between(-0.08, 0.08, 3)
     return Barcode(
         bits=np.stack([code, code], axis=1),
         left=np.stack([from_edge[:, 0], 1 - from_edge[:, 1] - width[:, 1]], axis=1),

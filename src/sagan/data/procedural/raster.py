@@ -47,7 +47,8 @@ def coverage(distance: Pixels, px: int) -> Pixels:
 
     Exact for a straight edge along the pixels, and within .06 for any other.
     """
-    return np.clip(np.float32(0.5) - distance * np.float32(px), 0, 1)
+    share: Pixels = np.clip(np.float32(0.5) - distance * np.float32(px), 0, 1)
+    return share
 
 
 def disc_distance(x: Floats, y: Floats, radius: Floats, px: int) -> Pixels:

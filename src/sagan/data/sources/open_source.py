@@ -7,7 +7,7 @@ from pathlib import Path
 from sagan.data.dataset import ImageDataset
 from sagan.data.decode import is_picture
 from sagan.data.packed import is_packed, open_packed
-from sagan.data.procedural.render import DEFAULT_PX, PROCEDURAL, procedural_source
+from sagan.data.procedural.sets import DEFAULT_PX, PROCEDURAL, procedural_source
 from sagan.data.sources.archive import open_tar, open_zip
 from sagan.data.sources.arrays import array_source, open_npy, open_npz
 from sagan.data.sources.bundled import BUNDLED, load_bundled
