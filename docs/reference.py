@@ -42,6 +42,7 @@ SECTIONS = {
         "RunConfig",
     ],
     "Metrics": ["evaluate", "metrics.Score", "metrics.load_inception"],
+    "Structure": ["structure.score_structure", "structure.StructureScore"],
     "Formulas of the metrics, for features of your own": [
         "metrics.formulas.frechet.frechet_distance_of",
         "metrics.formulas.kernel.kernel_distance",

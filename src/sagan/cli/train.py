@@ -88,8 +88,8 @@ def train(
     run
         The run's folder; by default runs/DATA-PRESET.
     data
-        Source of the images: digits (default), photographs, a folder, a zip or tar, an .npz, .npy
-        or Parquet file, hub:NAME[:SPLIT], or a packed folder.
+        Source of the images: digits (default), photographs, twins, quadrupeds, barcode, a folder, a
+        zip or tar, an .npz, .npy or Parquet file, hub:NAME[:SPLIT], or a packed folder.
     background
         Colour laid under transparent pictures: a name or #rrggbb; white by default.
     strict

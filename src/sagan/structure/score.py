@@ -35,6 +35,14 @@ class StructureScore:
         lift_interval: its bootstrap interval at 95 %.
         rules: the numbers behind the rule, each as (in the images, after recombining).
         seed: of groups and bootstrap.
+
+    Example:
+        >>> from sagan.data.procedural import render
+        >>> score = score_structure("barcode", render("barcode", range(350), resolution=32)[0])
+        >>> score.abstain_rate, score.pass_rate, score.rules["bit_agreement"][0]
+        (0.0, 1.0, 1.0)
+        >>> score.lift_interval[0] < score.lift < score.lift_interval[1]
+        True
     """
 
     name: str
@@ -66,8 +74,9 @@ def score_structure(
     Structure lift is the pass rate minus the pass rate after recombining: the checker's reading of
     one part is kept, and that of each other part is taken from another image. It is zero where
     parts are independent, and where all images are the same, since recombining changes nothing
-    then. Real data reach 1 less the chance that parts meet: .99 for `twins`, .98 for `barcode`,
-    and .75 for `quadrupeds`, whose parts are the legs left and right of the picture's middle.
+    then. Real data reach 1 less the chance that parts meet: .99 for `twins`, .98 for `barcode`, and
+    .74 for `quadrupeds`, whose parts are the legs left and right of the picture's middle. It is no
+    published measure; docs/structure.md argues for it.
 
     Args:
         name: twins, quadrupeds or barcode.
@@ -83,8 +92,6 @@ def score_structure(
     Raises:
         ValueError: there is no such set, images are of another kind, too few, or the checker
             abstains from more than 20 % of them: then what it can read says little of the rest.
-
-    Source: this program's own; `docs/structure.md`.
 
     Example:
         >>> from sagan.data.procedural import render
