@@ -50,6 +50,7 @@ SECTIONS = {
         "evaluate_run",
         "evaluation.Evaluation",
     ],
+    "Structure": ["structure.score_structure", "structure.StructureScore"],
     "Formulas of the metrics, for features of your own": [
         "metrics.formulas.frechet.frechet_distance_of",
         "metrics.formulas.kernel.kernel_distance",

@@ -33,6 +33,7 @@ FLOORS = {
     "peers": 4,
     "exchange": 4,
     "evaluation": 5,
+    "structure": 5,
     "bench": 5,
     "cli": 6,
     "__main__": 7,

@@ -12,8 +12,9 @@ from typing import Any, NoReturn
 
 from cyclopts import App, CycloptsError, Parameter, Token, ValidationError, convert
 
+from sagan.cli import structure
 from sagan.cli.bench import bench
-from sagan.cli.data import check, pack
+from sagan.cli.data import check, make, pack
 from sagan.cli.evaluate import evaluate
 from sagan.cli.explain import explain
 from sagan.cli.explore import explore
@@ -56,10 +57,19 @@ app.command(explore, validator=_require_run)
 app.command(bench)
 app.command(import_, name="import")
 app.command(export, validator=_require_run)
-_data = App(name="data", help="Check or pack a data source.", help_format="plaintext")
+_data = App(name="data", help="Check, pack or make a data source.", help_format="plaintext")
 _data.command(check)
 _data.command(pack)
+_data.command(make)
 app.command(_data)
+_structure = App(
+    name="structure",
+    help="Score how well images keep a procedural set's rule.",
+    help_format="plaintext",
+)
+_structure.command(structure.score)
+_structure.command(structure.selftest)
+app.command(_structure)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -13,8 +13,10 @@ from sagan.data.dataset import ImageDataset, Split
 from sagan.data.decode import parse_background, quiet_pillow
 from sagan.data.packed import Options, cache_root, is_packed, open_packed
 from sagan.data.packing import cache_name, pack, pack_once, refuse_excluded
+from sagan.data.procedural.sets import DEFAULT_PX, PROCEDURAL
 from sagan.data.sources.bundled import BUNDLED, load_bundled
 from sagan.data.sources.open_source import HUB, open_source
+from sagan.data.sources.source import Source
 from sagan.text import shown
 
 _MOST_PX = 4096
@@ -39,11 +41,12 @@ def load_dataset(
     Args:
         source: `digits` (scikit-learn's 1797 handwritten digits, 8x8, 10 classes, a third held out
             as test) or `photographs` (square crops of scikit-learn's two photographs, 2 classes);
-            a folder, zip or tar of pictures, flat or with a sub-folder per class; an `.npz`, `.npy`
+            `twins`, `quadrupeds` (3 classes) or `barcode`, rendered at 16, 32 or 64 px: 20,000
+            images, and 4,000 others as test; a folder, zip or tar of pictures, flat or with a sub-folder per class; an `.npz`, `.npy`
             or Parquet file; IDX files, as MNIST's; `hub:NAME[:SPLIT]`; or a packed folder.
         resolution: side in pixels that the images are resized to (LANCZOS).
         channels: 1, 3 or 4; 0 keeps the source's own: 1 if all pictures are grey, otherwise 3.
-        split: `train` or `test`. The bundled sets have a test split (photographs are cropped from
+        split: `train` or `test`. The named sets have a test split (photographs are cropped from
             the left part for training and from the right fifth for test), and so have sources with
             folders `train` and `val`, `valid`, `validation` or `test`, and MNIST's files.
         background: colour under transparent pictures, a CSS name or `#rrggbb`.
@@ -71,11 +74,12 @@ def load_dataset(
     if source in BUNDLED:
         return load_bundled(source, resolution, channels, split)
     path = Path(source)
-    if not source.startswith(HUB) and "\0" not in source and is_packed(path):
+    named = source in PROCEDURAL or source.startswith(HUB)
+    if not named and "\0" not in source and is_packed(path):
         if split == "test":
             raise ValueError(_no_test_split(source))
         return _of_packed_folder(path, options, strict)
-    opened = open_source(source, rules)
+    opened = open_source(source, rules, resolution=resolution)
     if split == "test":
         if opened.test is None:
             raise ValueError(_no_test_split(source))
@@ -104,7 +108,7 @@ def has_test_split(source: str, rules: int = READING_RULES) -> bool:
 
 def _no_test_split(source: str) -> str:
     return (
-        f"{shown(source)} has no test split: digits and photographs have one, and sources with "
+        f"{shown(source)} has no test split: named sets have one, and sources with "
         "folders train/ and val/ or test/"
     )
 
@@ -119,6 +123,8 @@ def native_resolution(source: str) -> int:
         >>> native_resolution("photographs")
         64
     """
+    if source in PROCEDURAL:
+        return DEFAULT_PX
     if not source.startswith(HUB) and "\0" not in source and is_packed(Path(source)):
         return int(open_packed(Path(source)).images.shape[2])
     if source in BUNDLED:
@@ -155,13 +161,25 @@ def pack_dataset(
     Options are those of `load_dataset`.
     """
     options = check_options(resolution, channels, background)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"{out} already exists; name a new folder")
-    opened = open_source(source)
+    _check_new(out)
+    opened = open_source(source, resolution=resolution)
     try:
         return pack(opened, out, options, strict=strict, progress=progress)
     except ValueError as error:
         raise ValueError(f"{shown(source)}: {error}") from None
+
+
+def pack_source(
+    source: Source, out: Path, *, resolution: int, progress: bool = False
+) -> ImageDataset:
+    """Pack an opened source into a new or empty folder."""
+    _check_new(out)
+    return pack(source, out, check_options(resolution, 0, "white"), progress=progress)
+
+
+def _check_new(out: Path) -> None:
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"{out} already exists; name a new folder")
 
 
 def check_options(

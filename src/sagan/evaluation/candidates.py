@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from sagan.config import READING_RULES
 from sagan.data import load_dataset
 from sagan.data.decode import Unreadable
-from sagan.data.sources.bundled import BUNDLED
-from sagan.data.sources.open_source import open_source
+from sagan.data.sources.open_source import NAMED, open_source
 from sagan.data.threads import read_all
 from sagan.runs.place import RUN_OR_CHECKPOINT, locate
 from sagan.sampling import evenly_by_class
@@ -97,7 +96,7 @@ def open_stored(
     None takes the first image's smaller side. If fewer are asked for, the seed chooses them.
     """
     place = locate(path)
-    if place.kind == "nothing" and str(path) not in BUNDLED:
+    if place.kind == "nothing" and str(path) not in NAMED:
         raise ValueError(f"{path} does not exist: name a run, or a folder, zip or array of images")
     place.require("file", "folder", "nothing")
     side = _first_side(str(path)) if resolution is None else resolution

@@ -9,6 +9,7 @@ from sagan.config import READING_RULES
 from sagan.data.dataset import ImageDataset
 from sagan.data.decode import is_picture
 from sagan.data.packed import is_packed, open_packed
+from sagan.data.procedural.sets import DEFAULT_PX, PROCEDURAL, procedural_source
 from sagan.data.sources.archive import open_tar, open_zip
 from sagan.data.sources.arrays import array_source, open_npy, open_npz
 from sagan.data.sources.bundled import BUNDLED, load_bundled
@@ -19,19 +20,22 @@ from sagan.data.sources.tables import open_hub, open_parquet
 from sagan.text import shown
 
 HUB = "hub:"
+NAMED = (*BUNDLED, *PROCEDURAL)  # those have a test split
 _OWN_PX = {"digits": 8, "photographs": 64}  # for the doctor
 _EXPECTED = "a folder of pictures, a zip or tar of one, or an .npz, .npy, IDX or Parquet file"
 
 
-def open_source(source: str, rules: int = READING_RULES) -> Source:
+def open_source(source: str, rules: int = READING_RULES, *, resolution: int = DEFAULT_PX) -> Source:
     """Open any source of pictures; a ValueError of one line says why one cannot be used.
+
+    The resolution is for procedural sets, which are drawn at it.
 
     Example:
         >>> open_source("digits").class_names
         ('0', '1', '2', '3', '4', '5', '6', '7', '8', '9')
     """
     try:
-        opened = _open(source, rules)
+        opened = _open(source, rules, resolution)
         test = opened.test and replace(opened.test, rules=rules)
         return replace(opened, rules=rules, test=test)
     except ValueError as error:
@@ -42,9 +46,11 @@ def open_source(source: str, rules: int = READING_RULES) -> Source:
         raise ValueError(f"{shown(source)} cannot be read: {error.strerror or error}") from None
 
 
-def _open(source: str, rules: int) -> Source:
+def _open(source: str, rules: int, resolution: int) -> Source:
     if source in BUNDLED:
         return _source_of(load_bundled(source, _OWN_PX[source], 0, "train"), "bundled")
+    if source in PROCEDURAL:
+        return procedural_source(source, resolution=resolution)
     if source.startswith(HUB):
         return open_hub(source.removeprefix(HUB))
     path = existing_path(source)
@@ -93,7 +99,7 @@ def is_known_source(source: str) -> bool:
         >>> is_known_source("digits"), is_known_source("no such folder")
         (True, False)
     """
-    return source in BUNDLED or source.startswith(HUB) or _is_on_disk(source)
+    return source in NAMED or source.startswith(HUB) or _is_on_disk(source)
 
 
 def _is_on_disk(source: str) -> bool:
@@ -104,7 +110,7 @@ def existing_path(source: str) -> Path:
     """Return the path of a source that is on the disk."""
     if not _is_on_disk(source):
         raise ValueError(
-            f"unknown data source {source!r}; choose from {', '.join(BUNDLED)}, or name "
+            f"unknown data source {source!r}; choose from {', '.join(NAMED)}, or name "
             f"{_EXPECTED} that exists, or hub:NAME"
         )
     return Path(source)
