@@ -42,8 +42,9 @@ def load_dataset(
         source: `digits` (scikit-learn's 1797 handwritten digits, 8x8, 10 classes, a third held out
             as test) or `photographs` (square crops of scikit-learn's two photographs, 2 classes);
             `twins`, `quadrupeds` (3 classes) or `barcode`, rendered at 16, 32 or 64 px: 20,000
-            images, and 4,000 others as test; a folder, zip or tar of pictures, flat or with a sub-folder per class; an `.npz`, `.npy`
-            or Parquet file; IDX files, as MNIST's; `hub:NAME[:SPLIT]`; or a packed folder.
+            images, and 4,000 others as test; a folder, zip or tar of pictures, flat or with a
+            sub-folder per class; an `.npz`, `.npy` or Parquet file; IDX files, as MNIST's;
+            `hub:NAME[:SPLIT]`; or a packed folder.
         resolution: side in pixels that the images are resized to (LANCZOS).
         channels: 1, 3 or 4; 0 keeps the source's own: 1 if all pictures are grey, otherwise 3.
         split: `train` or `test`. The named sets have a test split (photographs are cropped from

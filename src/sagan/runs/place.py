@@ -19,7 +19,6 @@ Kind = Literal[
     "nothing",
 ]
 RUN_OR_CHECKPOINT: tuple[Kind, ...] = ("run", "checkpoint")
-GENERATOR: tuple[Kind, ...] = (*RUN_OR_CHECKPOINT, "model file", "shared folder", "hub")
 
 
 class Place(NamedTuple):
