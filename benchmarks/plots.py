@@ -13,7 +13,7 @@ _COLOURS = {"literal": "#9a6324", "sagan": "#0066aa", "sagan folded": "#3cb44b"}
 
 
 def newest(results: Path, case: str, threads: int = 2) -> dict[str, Any] | None:
-    """The latest result of a case with so many threads, or None."""
+    """The latest result of a case with this number of threads, or None."""
     found = sorted(results.glob(f"{case}-2*-{threads}t.json"))  # dates sort as text
     if not found:
         return None
@@ -22,11 +22,7 @@ def newest(results: Path, case: str, threads: int = 2) -> dict[str, Any] | None:
 
 
 def draw(results: Path, out: Path) -> list[Path]:
-    """Draw attention against the map's size, and steps against batch and resolution.
-
-    Returns:
-        The pictures, of the cases that there are results of.
-    """
+    """Plot attention by map size, and steps by batch and resolution, if there are results."""
     drawn = []
     for case, draw_case in (("attention", _draw_attention), ("step", _draw_steps)):
         result = newest(results, case)
@@ -37,7 +33,7 @@ def draw(results: Path, out: Path) -> list[Path]:
 
 
 def _draw_attention(result: dict[str, Any], path: Path) -> None:
-    """Time and memory of one image's attention against the number of queries, C = 64."""
+    """Plot time and memory of one image's attention by number of queries, C = 64."""
     figure, (times, memories) = _figure(result, "Self-attention, forward and backward, 64 channels")
     for form, line in (("article", "-"), ("paper", "--")):
         chosen = [
@@ -67,7 +63,7 @@ def _draw_attention(result: dict[str, Any], path: Path) -> None:
 
 
 def _draw_steps(result: dict[str, Any], path: Path) -> None:
-    """Images a second and memory of the article's network against batch and resolution."""
+    """Plot images a second and memory of the article's network by batch and resolution."""
     figure, axes = _figure(result, "A training step of the article's network", columns=4)
     article = [c for c in result["comparisons"] if c["parameters"]["preset"] == "article"]
     by_batch = [c for c in article if c["parameters"]["side"] == 64]
@@ -108,7 +104,7 @@ def _candidate(comparison: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Draw what is in one folder into another."""
+    """Plot the results in one folder into another."""
     results, out = map(Path, arguments)
     for path in draw(results, out):
         print(path)

@@ -30,6 +30,7 @@ SECTIONS = {
         "DiscriminatorBlock",
     ],
     "Training": [
+        "train_run",
         "load_dataset",
         "data.ImageDataset",
         "to_float",
@@ -41,7 +42,15 @@ SECTIONS = {
         "TrainingConfig",
         "RunConfig",
     ],
-    "Metrics": ["evaluate", "metrics.Score", "metrics.load_inception"],
+    "Explain": ["explain_run", "explain.Explanation", "explain.Verdict", "explain.intervene"],
+    "Metrics": [
+        "evaluate",
+        "metrics.Score",
+        "metrics.load_inception",
+        "evaluate_run",
+        "evaluation.Evaluation",
+    ],
+    "Structure": ["structure.score_structure", "structure.StructureScore"],
     "Formulas of the metrics, for features of your own": [
         "metrics.formulas.frechet.frechet_distance_of",
         "metrics.formulas.kernel.kernel_distance",
@@ -97,12 +106,28 @@ def parameters_of(thing: Documented) -> list[griffe.Parameter]:
     ]
 
 
+def options_of(thing: Documented) -> list[griffe.Attribute]:
+    """The keyword arguments that a function takes as `**options: Unpack[SomeTypedDict]`."""
+    for parameter in thing.parameters if isinstance(thing, griffe.Function) else ():
+        if parameter.kind is griffe.ParameterKind.var_keyword:
+            named = re.fullmatch(r"Unpack\[(\w+)\]", str(parameter.annotation))
+            assert named
+            typed = thing.modules_collection[thing.module.resolve(named[1])]
+            assert isinstance(typed, griffe.Class)
+            parts = [typed.module[str(base)] for base in typed.bases]
+            return [option for part in parts for option in part.attributes.values()]
+    return []
+
+
 def signature(name: str, thing: Documented) -> str:
     """How a name is called: on one line, or with a line for each argument."""
     arguments = []
     keyword_only = False
     for parameter in parameters_of(thing):
         if parameter.name == "self":
+            continue
+        if parameter.kind is griffe.ParameterKind.var_keyword:
+            arguments += (f"{a.name}: {spelt(a.annotation, a)} = ..." for a in options_of(thing))
             continue
         if parameter.kind is griffe.ParameterKind.keyword_only and not keyword_only:
             arguments.append("*")
@@ -119,7 +144,7 @@ def signature(name: str, thing: Documented) -> str:
     return "\n".join([f"{name}(", *(f"    {argument}," for argument in arguments), end])
 
 
-def spelt(code: str | griffe.Expr | None, thing: Documented) -> str:
+def spelt(code: str | griffe.Expr | None, thing: griffe.Object) -> str:
     """An annotation or a default with double quotes, and with the values of names that hide them.
 
     Those are sets of choices (`Loss`) and numbers (`NEIGHBOURS`).
@@ -146,6 +171,9 @@ def body(thing: Documented) -> Iterator[str]:
                 yield text
             case griffe.DocstringSectionKind.parameters, parameters:
                 yield "\n".join(item(f"`{p.name}`", p.description) for p in parameters)
+                if options := options_of(thing):
+                    yield "The options:"
+                    yield "\n".join(item(f"`{o.name}`", summary(o)) for o in options)
             case griffe.DocstringSectionKind.returns, _:  # read as types up to the first colon
                 text = re.search(r"^Returns:\n((?: +.*\n?)+)", docstring, flags=re.MULTILINE)
                 assert text

@@ -1,4 +1,6 @@
-"""A run with attention in G and D at several sizes, made without training; tests explore it."""
+"""Networks with attention in G and D at several sizes, and a run of them, made without training."""
+
+from dataclasses import replace
 
 import torch
 
@@ -16,12 +18,21 @@ NETWORK = NetworkConfig(
     g_attention=(8, 16),
     d_attention=(8,),  # the paper's form: keys are pooled
 )
+GREY_NETWORK = replace(NETWORK, channels=1)
 CLASSES = ("cat", "dog </script>", "eel")
 STEPS = (10, 20)
 
 
+def build_pair(network, gamma):
+    """Build G and D in eval mode, with the same gamma in each attention layer."""
+    pair = build_generator(network).eval(), build_discriminator(network).eval()
+    for layer in [layer for part in pair for layer in part.attention.values()]:
+        torch.nn.init.constant_(layer.gamma, gamma)
+    return pair
+
+
 def make_run(path):
-    """Write the run: two checkpoints, of which the later one attends more sharply."""
+    """Write a run with two checkpoints, of which the later one attends more sharply."""
     config = RunConfig(network=NETWORK, data=DataConfig(class_names=CLASSES))
     run = Run(path)
     run.write_config(config)

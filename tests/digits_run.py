@@ -1,4 +1,4 @@
-"""What the tests of training share: a configuration on the digits, and what a run left behind."""
+"""Shared by tests of training: a configuration on the digits, and what a run leaves behind."""
 
 import dataclasses
 import hashlib
@@ -7,11 +7,11 @@ from sagan.config import DataConfig, RunConfig
 from sagan.runs.log import read_records
 from sagan.runs.run import Run
 
-CLOCK = {"time", "elapsed", "images_per_sec"}  # the fields of log records that it decides
+CLOCK = {"time", "elapsed", "images_per_sec"}  # fields of log records that depend on it
 
 
 def configure(network, training, **changes):
-    """Join a network and its training, with some of the latter changed, for the digits."""
+    """A run configuration on the digits, with changes to its training."""
     return RunConfig(
         network=network,
         training=dataclasses.replace(training, **changes),
@@ -20,7 +20,7 @@ def configure(network, training, **changes):
 
 
 def fingerprint(path):
-    """The SHA-256 of every file of the newest checkpoint."""
+    """The SHA-256 of every tensor file of the newest checkpoint."""
     folder = Run(path).pointed_to("latest")
     return {
         file.name: hashlib.sha256(file.read_bytes()).hexdigest()
@@ -29,6 +29,6 @@ def fingerprint(path):
 
 
 def stable_log(path):
-    """The log without what depends on the clock or on where a run was cut."""
+    """The log without what depends on the clock or on where a run was interrupted."""
     records = [r for r in read_records(Run(path).log_path) if r["kind"] != "start"]
     return [{k: v for k, v in r.items() if k not in CLOCK} for r in records]

@@ -1,4 +1,4 @@
-"""A hub on this machine that speaks what huggingface_hub asks of one to read, make and commit."""
+"""A local hub that answers what huggingface_hub asks to read, create and commit."""
 
 import base64
 import hashlib
@@ -17,8 +17,8 @@ TOKEN = "hf_test"
 class Hub:
     """Repositories and how they answer.
 
-    `repositories`: by name, by revision, files by name; `answers`: by name, an HTTP status and an
-    error code instead; `cut`: files of which the last bytes are not sent.
+    `repositories`: files by name, by revision, by repository; `answers`: by repository, an HTTP
+    status and error code to send instead; `cut`: files whose last bytes are not sent.
     """
 
     def __init__(self):
@@ -176,7 +176,7 @@ def commit_of(files):
 
 @contextmanager
 def serve_hub(monkeypatch, cache):
-    """Run a hub, and have huggingface_hub ask it and keep its copies in a folder of their own."""
+    """Run a hub that huggingface_hub asks, with a cache of its own."""
     hub = Hub()
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Answer", (_Answer,), {"hub": hub}))
     server.daemon_threads = True

@@ -3,10 +3,13 @@
 import io
 import struct
 import zlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from sagan.data.sources.source import Source
 
 SIDE = 24
 
@@ -35,6 +38,19 @@ def grey() -> Image.Image:
 
 def rgba() -> Image.Image:
     return Image.fromarray(gradient(4))
+
+
+def put(root: Path, files: dict[str, bytes]) -> Path:
+    """Write files, by relative name, into a folder."""
+    for name, content in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content)
+    return root
+
+
+def classes(source: Source) -> dict[str, str | None]:
+    """The class of each item, in order."""
+    return {item.name: item.class_name for item in source.items()}
 
 
 def exif(orientation: int) -> bytes:
@@ -111,11 +127,16 @@ READABLE: dict[str, tuple[bytes, str]] = {  # content; what the red channel is
     "photo.png.jpg": (encoded(rgb()), "ramp"),  # wrong extension
     "no extension": (encoded(rgb()), "ramp"),
     "odd \N{SNOWMAN}\nname.png": (encoded(rgb()), "ramp"),
+    "icon.ico": (encoded(rgb(), "ICO", sizes=[(16, 16), (SIDE, SIDE)]), "ramp"),
+    "no-end.jpg": (encoded(rgb(), "JPEG", quality=95)[:-2], "about"),
+    "half-end.jpg": (encoded(rgb(), "JPEG", quality=95, progressive=True)[:-1], "about"),
     **{f"exif-{k}.png": (exif(k), "ramp") for k in range(1, 9)},
 }
 UNREADABLE: dict[str, tuple[bytes, str]] = {  # content; what the reason says
     "truncated.png": (encoded(noise())[:-600], "damaged"),
     "truncated.jpg": (encoded(noise(), "JPEG")[:-300], "damaged"),
+    "cut-4.jpg": (encoded(noise(), "JPEG")[:-4], "damaged"),
+    "cut-header.jpg": (encoded(noise(), "JPEG")[:100], "damaged"),
     "flipped.png": (flipped(encoded(noise())), "damaged"),
     "zero.png": (b"", "empty file"),
     "text.jpg": (b"this is no picture\n", "not a picture"),

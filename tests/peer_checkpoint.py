@@ -1,4 +1,4 @@
-"""Other implementations' checkpoints, as their training saves them, of the recorded networks."""
+"""The recorded networks' checkpoints, as the peers' training saves them."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ from peer_weights import weights
 
 EXPECTED = {
     file.stem: json.loads(file.read_text())
-    for file in sorted((Path(__file__).parent / "exchange/expected").glob("*.json"))
+    for file in sorted((Path(__file__).parent / "peers/expected").glob("*.json"))
 }
 WRAPPED = {
     "heykeetae": lambda state: state,

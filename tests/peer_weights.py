@@ -1,9 +1,9 @@
 """Weights by rule for another implementation's network, from the names and shapes of its state.
 
-Its own code, run once, and our tests make the same weights from the same rule, so that only names,
-shapes and outputs need keeping. No batch norm, table, attention gain or spectral vector is left at
-a value that would hide how it is used: the vectors are two power steps from a random start, far
-enough from settled that one step more, or the wrong matrix, shows in the output.
+Its own code, run once, and our tests make the same weights, so that only names, shapes and outputs
+are stored. No batch norm, table, attention gain or spectral vector has a value that would hide how
+it is used: the vectors are two power steps from a random start, so unconverged that one step more,
+or the wrong matrix, shows in the output.
 """
 
 import zlib
@@ -62,7 +62,7 @@ def _value(key, shape):
         return value * 0.4
     if key.endswith(".embed.weight") and ".b" in key:  # mimicry: gain itself, then bias
         return value * 0.4 + torch.cat([torch.ones(shape[1] // 2), torch.zeros(shape[1] // 2)])
-    strength = 8.0 if "query" in key or "key" in key else 1.5  # where it is not normalised away
+    strength = 8.0 if "query" in key or "key" in key else 1.5  # unless normalised away
     return value * strength / np.sqrt(np.prod(shape[1:]))
 
 
@@ -91,7 +91,7 @@ def inputs(latent_dim, classes, channels, side):
 
 
 def digest(tensor):
-    """What is kept of an output: its shape, numbers spread over it, and sums that see all of it."""
+    """Summarise an output: its shape, 48 numbers spread over it, and means over all of it."""
     flat = tensor.detach().double().flatten()
     places = [i * len(flat) // 48 for i in range(48)] if len(flat) > 48 else range(len(flat))
     signs = noise("signs", flat.shape)

@@ -2,6 +2,7 @@
 
 import ast
 import doctest
+import importlib
 import inspect
 import os
 import pkgutil
@@ -89,6 +90,21 @@ def test_no_name_imports_what_it_does_not_need():
         print(*sorted(set("{HEAVY}".split()) & set(sys.modules)))
     """)
     assert out.split() == []
+
+
+@pytest.mark.parametrize("name", ["sagan", "sagan.training", "sagan.explain"])
+def test_lazy_faces_import_at_run_time_what_type_checkers_read(name):
+    face = importlib.import_module(name)
+    (block,) = (
+        node.body
+        for node in ast.parse(Path(face.__file__).read_text()).body
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    )
+    read = {alias.asname: statement.module for statement in block for alias in statement.names}
+    assert read == face._MODULES
+    assert {*face.__all__} - {"__version__"} == read.keys()
+    for exported in face.__all__:
+        assert getattr(face, exported) is not None
 
 
 def test_tab_completion_shows_the_public_names():

@@ -19,6 +19,7 @@ FLOORS = {
     "progress": 0,
     "pth": 0,
     "randomness": 0,
+    "text": 0,
     "config": 0,
     "sampling": 1,
     "nn": 1,
@@ -32,6 +33,7 @@ FLOORS = {
     "peers": 4,
     "exchange": 4,
     "evaluation": 5,
+    "structure": 5,
     "bench": 5,
     "cli": 6,
     "__main__": 7,
@@ -136,7 +138,9 @@ def test_metrics_never_import_models():
 NO_TORCH = (
     [f"sagan.config.{path.stem}" for path in (SOURCE / "config").glob("*.py")]
     + ["sagan.sharing.facts", "sagan.sharing.hub", "sagan.sharing.card"]
-    + ["sagan", "sagan.cli", "sagan.errors", "sagan.files", "sagan.progress", "sagan.version"]
+    + ["sagan.runs.place", "sagan.training.options"]
+    + ["sagan", "sagan.cli", "sagan.errors", "sagan.files", "sagan.progress", "sagan.text"]
+    + ["sagan.version"]
 )
 
 

@@ -77,3 +77,9 @@ def test_a_run_of_before_is_scored_and_exported(version, capsys):
     assert sagan("export", version / "digits", "--out", "again.safetensors") == 0
     assert sagan("sample", "again.safetensors", "--num", 4, "--out", "now.png") == 0
     assert abs(pixels("now.png") - pixels(version / "digits.png")).max() <= ROUNDING
+
+
+def test_a_run_of_before_is_scored_by_the_pictures_it_was_begun_with(version, capsys):
+    args = "--metrics", "fd:pixel", "--num", 24
+    assert sagan("evaluate", version / "squares", *args) == 0
+    assert '"n_real": 24' in capsys.readouterr().out

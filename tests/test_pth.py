@@ -1,11 +1,11 @@
 """Reading .pth files: weights and plain values, both formats, and nothing that runs."""
 
-import os
 import pickle
 import zipfile
 
 import pytest
 import torch
+from canary import Canary
 
 from sagan.pth import read_pth
 
@@ -20,16 +20,6 @@ def test_reads_what_torch_saved(tmp_path, zipped):
     assert torch.equal(found["a.weight"], WEIGHTS["a.weight"])
     assert found["step"] == 7
     assert torch.equal(found["nested"]["b"], torch.ones(2))
-
-
-class Canary:
-    """Makes a file when it is unpickled."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return (os.mkdir, (str(self.path),))
 
 
 @pytest.mark.parametrize("form", ["zip", "stream", "bare"])

@@ -74,7 +74,7 @@ def test_load_refuses_what_is_not_there(tmp_path, run):
     with pytest.raises(ValueError, match="ema or raw"):
         sagan.load(run[0], weights="best")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="no run folder"):
+    with pytest.raises(ValueError, match="not a run folder"):
         sagan.load(tmp_path / "empty")
     Run(tmp_path / "fresh").write_config(RunConfig(network=NETWORK))
     with pytest.raises(ValueError, match="no checkpoint yet"):

@@ -13,8 +13,11 @@ from PIL import Image
 from torch import Tensor
 
 import sagan
+from sagan.evaluation import Evaluation
+from sagan.explain import Explanation, Verdict
 from sagan.metrics import Score
 from sagan.nn import AttentionMap, AttentionNumbers
+from sagan.training import TrainResult
 
 
 def opens_and_samples(path: str, latents: Tensor, labels: Tensor) -> None:
@@ -59,12 +62,25 @@ def trains(images: Tensor, latents: Tensor) -> None:
     assert_type(sagan.gradient_penalty(discriminator, images, images, None, mix), Tensor)
 
 
+def trains_a_run() -> None:
+    result = sagan.train_run("runs/mine", data="digits", images=640, augment_p="adaptive")
+    assert_type(result, TrainResult)
+    assert_type(result.images, int)
+
+
 def scores(images: NDArray[np.uint8], batches: list[Tensor]) -> None:
     digits = sagan.load_dataset("digits", resolution=8)
     assert_type(digits.images, NDArray[np.uint8])
     assert_type(sagan.evaluate(images, digits.images), dict[str, Score])
     found = sagan.evaluate(batches, torch.tensor(images), metrics="fd:pixel", labels=[0, 1])
     assert_type(found["fd:pixel"].value, float)
+    assert_type(sagan.evaluate_run("runs/demo", data="digits"), Evaluation)
+
+
+def explains(path: str) -> None:
+    explanation = sagan.explain_run(path, "why", classes=[3], region=(0, 0, 4, 4))
+    assert_type(explanation, Explanation)
+    assert_type(explanation.verdicts, list[Verdict])
 
 
 def is_refused(logits: Tensor, images: Tensor) -> None:
@@ -73,4 +89,6 @@ def is_refused(logits: Tensor, images: Tensor) -> None:
     sagan.SelfAttention(64, form="papre")  # type: ignore[arg-type]
     sagan.SelfAttention(64)(images, images)  # type: ignore[call-arg]
     sagan.EMA(torch.zeros(1), decay=0.9)  # type: ignore[type-var]
+    sagan.train_run(imags=640)  # type: ignore[call-arg]
+    sagan.train_run(images="640")  # type: ignore[arg-type]
     sagan.preset("paper", resolution="32")  # type: ignore[arg-type]

@@ -5,100 +5,75 @@
     images = sagan.sample(generator, 16, classes=[3], seed=0)  # uint8 n c h w
 
 Importing the package imports nothing heavy; each name brings what it needs on first use.
-docs/reference.md has them all.
+docs/reference.md lists them all.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from sagan.version import __version__
-
-__all__ = [
-    "EMA",
-    "ConditionalBatchNorm",
-    "DiscriminatorBlock",
-    "GeneratorBlock",
-    "NetworkConfig",
-    "RunConfig",
-    "SelfAttention",
-    "SpectralNorm",
-    "TrainingConfig",
-    "__version__",
-    "attention_numbers",
-    "build_discriminator",
-    "build_generator",
-    "discriminator_loss",
-    "evaluate",
-    "generator_loss",
-    "gradient_penalty",
-    "image_grid",
-    "load",
-    "load_dataset",
-    "load_discriminator",
-    "power_iteration",
-    "preset",
-    "record_attention",
-    "sample",
-    "to_float",
-    "to_uint8",
-]
+from sagan.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from sagan.config import NetworkConfig, RunConfig, TrainingConfig
-    from sagan.config.presets import preset
-    from sagan.data import load_dataset
-    from sagan.exchange.open_exported import load
-    from sagan.images import image_grid, to_float, to_uint8
-    from sagan.metrics import evaluate
-    from sagan.models import build_discriminator, build_generator
-    from sagan.nn import (
-        ConditionalBatchNorm,
-        DiscriminatorBlock,
-        GeneratorBlock,
-        SelfAttention,
-        SpectralNorm,
-        attention_numbers,
-        power_iteration,
-        record_attention,
-    )
-    from sagan.runs.open_run import load_discriminator
-    from sagan.sampling import sample
-    from sagan.training import EMA, discriminator_loss, generator_loss, gradient_penalty
-else:  # hidden from type checkers, to whom any name would do otherwise
-    _MODULES = {
-        "EMA": "sagan.training",
-        "ConditionalBatchNorm": "sagan.nn",
-        "DiscriminatorBlock": "sagan.nn",
-        "GeneratorBlock": "sagan.nn",
-        "NetworkConfig": "sagan.config",
-        "RunConfig": "sagan.config",
-        "SelfAttention": "sagan.nn",
-        "SpectralNorm": "sagan.nn",
-        "TrainingConfig": "sagan.config",
-        "attention_numbers": "sagan.nn",
-        "build_discriminator": "sagan.models",
-        "build_generator": "sagan.models",
-        "discriminator_loss": "sagan.training",
-        "evaluate": "sagan.metrics",
-        "generator_loss": "sagan.training",
-        "gradient_penalty": "sagan.training",
-        "image_grid": "sagan.images",
-        "load": "sagan.exchange.open_exported",
-        "load_dataset": "sagan.data",
-        "load_discriminator": "sagan.runs.open_run",
-        "power_iteration": "sagan.nn",
-        "preset": "sagan.config.presets",
-        "record_attention": "sagan.nn",
-        "sample": "sagan.sampling",
-        "to_float": "sagan.images",
-        "to_uint8": "sagan.images",
-    }
+    from sagan.config import NetworkConfig as NetworkConfig
+    from sagan.config import RunConfig as RunConfig
+    from sagan.config import TrainingConfig as TrainingConfig
+    from sagan.config.presets import preset as preset
+    from sagan.data import load_dataset as load_dataset
+    from sagan.evaluation.evaluate_run import evaluate_run as evaluate_run
+    from sagan.exchange.open_exported import load as load
+    from sagan.explain import explain_run as explain_run
+    from sagan.images import image_grid as image_grid
+    from sagan.images import to_float as to_float
+    from sagan.images import to_uint8 as to_uint8
+    from sagan.metrics import evaluate as evaluate
+    from sagan.models import build_discriminator as build_discriminator
+    from sagan.models import build_generator as build_generator
+    from sagan.nn import ConditionalBatchNorm as ConditionalBatchNorm
+    from sagan.nn import DiscriminatorBlock as DiscriminatorBlock
+    from sagan.nn import GeneratorBlock as GeneratorBlock
+    from sagan.nn import SelfAttention as SelfAttention
+    from sagan.nn import SpectralNorm as SpectralNorm
+    from sagan.nn import attention_numbers as attention_numbers
+    from sagan.nn import power_iteration as power_iteration
+    from sagan.nn import record_attention as record_attention
+    from sagan.runs.open_run import load_discriminator as load_discriminator
+    from sagan.sampling import sample as sample
+    from sagan.training import EMA as EMA
+    from sagan.training import discriminator_loss as discriminator_loss
+    from sagan.training import generator_loss as generator_loss
+    from sagan.training import gradient_penalty as gradient_penalty
+    from sagan.training.start import train_run as train_run
+
+_NAMES = {  # where each name comes from, as above
+    "sagan.config": "NetworkConfig RunConfig TrainingConfig",
+    "sagan.config.presets": "preset",
+    "sagan.data": "load_dataset",
+    "sagan.evaluation.evaluate_run": "evaluate_run",
+    "sagan.exchange.open_exported": "load",
+    "sagan.explain": "explain_run",
+    "sagan.images": "image_grid to_float to_uint8",
+    "sagan.metrics": "evaluate",
+    "sagan.models": "build_discriminator build_generator",
+    "sagan.nn": """
+        ConditionalBatchNorm DiscriminatorBlock GeneratorBlock SelfAttention
+        SpectralNorm attention_numbers power_iteration record_attention
+    """,
+    "sagan.runs.open_run": "load_discriminator",
+    "sagan.sampling": "sample",
+    "sagan.training": "EMA discriminator_loss generator_loss gradient_penalty",
+    "sagan.training.start": "train_run",
+}
+_MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}
+
+__all__ = ["__version__", *_MODULES]
+
+
+if not TYPE_CHECKING:  # else type checkers would accept any name
 
     def __getattr__(name: str) -> Any:
         if name not in _MODULES:
-            raise AttributeError(f"module 'sagan' has no attribute {name!r}")
-        value = getattr(importlib.import_module(_MODULES[name]), name)
-        globals()[name] = value
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(importlib.import_module(_MODULES[name]), name)
         return value
 
 

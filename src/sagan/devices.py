@@ -1,4 +1,4 @@
-"""Which device to compute on: apart from the engine, which takes seconds to import."""
+"""Choose a device, without the engine, which takes seconds to import."""
 
 import os
 
@@ -6,11 +6,7 @@ import torch
 
 
 def pick_device(name: str) -> str:
-    """Turn `auto` into the best device there is, and refuse one that is not there.
-
-    Raises:
-        ValueError: the named device is not available.
-    """
+    """Turn `auto` into the best available device; a device that is missing raises ValueError."""
     available = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
@@ -20,13 +16,13 @@ def pick_device(name: str) -> str:
         return next(device for device, there in available.items() if there)
     if not available[name]:
         raise ValueError(
-            f"device {name} is not available here; leave --device out to choose by itself"
+            f"device {name} is not available here; leave --device out to choose automatically"
         )
     return name
 
 
 def usable_cores() -> int:
-    """How many of the machine's cores this process may use."""
+    """The number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

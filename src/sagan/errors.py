@@ -1,20 +1,20 @@
-"""Errors that a command expects and says in one line. No torch here."""
+"""Errors that a command expects and prints as one line. No torch here."""
 
 
 class CheckpointError(Exception):
-    """A checkpoint is damaged, or is not one; the message names the file."""
+    """A checkpoint is damaged or is not one; the message names the file."""
 
 
 class ExportError(Exception):
-    """What was exported is not what it should be; nothing was written."""
+    """The exported model is not what it should be; nothing was written."""
 
 
 class TrainingFailure(Exception):
-    """Training cannot go on; the message says why and what would help."""
+    """Training cannot continue; the message says why and what would help."""
 
 
 def gave_up(failure: TrainingFailure, *, images: int, retries: int) -> TrainingFailure:
-    """Say where a failure was, how often the run went back, and what to try."""
+    """The failure, with where it was, how often the run went back, and what to try."""
     again = f", after {retries} {'retry' if retries == 1 else 'retries'}" if retries else ""
     advice = "" if retries else ", or let it go back by itself with --rollback 3"
     return TrainingFailure(

@@ -1,16 +1,22 @@
 """Files that are there whole or not at all: written, synced, then renamed into place."""
 
+import hashlib
+import json
 import os
+import shutil
+import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-TEMPORARY = ".partial-"  # begins the name of what is still being written
-MODEL_ENDINGS = (".onnx", ".safetensors")  # of what `sagan export` writes
+TEMPORARY = ".partial-"  # prefix of a name that is still being written
+DOOMED = ".removed-"  # prefix of a folder that is being removed
+MODEL_ENDINGS = (".onnx", ".safetensors")  # of the files that `sagan export` writes
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file's content so that a reader, or a crash, finds the old or the new one whole."""
+    """Replace a file so that a reader, or a crash, sees either content whole."""
     temporary = path.with_name(f"{TEMPORARY}{path.name}")
     write_durably(temporary, content)
     os.replace(temporary, path)
@@ -18,10 +24,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Replace several files of a folder: all are on the disk before the first takes its name.
-
-    Other files in it stay. Where writing fails, nothing in it has changed.
-    """
+    """Replace several files of a folder, all or none if writing fails; its other files stay."""
     made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     temporary = {name: folder / f"{TEMPORARY}{name}" for name in contents}
@@ -35,6 +38,7 @@ def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
             with suppress(OSError):  # someone else wrote into it
                 folder.rmdir()
         raise
+    # All are on the disk before the first takes its final name.
     for name, path in temporary.items():
         os.replace(path, folder / name)
     sync_folder(folder)
@@ -49,7 +53,7 @@ def write_durably(path: Path, content: bytes) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Wait until a folder's names are on the disk."""
+    """Wait until a folder's entries are on the disk."""
     if os.name == "nt":  # folders cannot be synced there
         return
     descriptor = os.open(path, os.O_RDONLY)
@@ -59,30 +63,27 @@ def sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
-def is_run_folder(path: Path) -> bool:
-    """Whether a run lies there, by its configuration; nothing is read."""
-    return (path / "config.json").is_file()
+def remove_folder(path: Path) -> None:
+    """Remove a folder; it is renamed first, so that a half-removed one is never taken for whole."""
+    doomed = path.with_name(f"{DOOMED}{path.name}-{uuid.uuid4().hex[:8]}")
+    os.rename(path, doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
 
 
-def refuse_model_file(path: Path) -> None:
-    """Say of a model file, where something else is needed, what opens it.
+def sha256_of_file(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's content."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
-    Raises:
-        ValueError: it is one, by its name.
+
+def hashed_json(values: Mapping[str, Any]) -> bytes:
+    """JSON that holds its own SHA-256: of the values, sorted, without the key `sha256`.
+
+    Example:
+        >>> content = hashed_json({"step": 7})
+        >>> hashed_json(json.loads(content)) == content  # as it was written
+        True
     """
-    if path.suffix.lower() in MODEL_ENDINGS and path.is_file():
-        raise ValueError(
-            f"{path} is a model file, as sagan export writes: only sagan sample and sagan.load "
-            "open it"
-        )
-
-
-def refuse_file(path: Path) -> None:
-    """Refuse any file where a run folder is needed.
-
-    Raises:
-        ValueError: there is a file.
-    """
-    refuse_model_file(path)
-    if path.exists() and not path.is_dir():
-        raise ValueError(f"{path} is a file, not a run folder")
+    body = {key: value for key, value in values.items() if key != "sha256"}
+    digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+    return json.dumps({**body, "sha256": digest}, sort_keys=True, indent=1).encode()

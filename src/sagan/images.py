@@ -1,4 +1,4 @@
-"""Images between [-1, 1] inside and uint8 [0, 255] outside, and laid out in grids.
+"""Convert images between [-1, 1] inside and uint8 [0, 255] outside; lay them out in grids.
 
 Dimensions: b batch, c channels, h w the image's sides.
 """
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-_MIN_GRID_PX = 640  # grids narrower than this are enlarged to be looked at
+_MIN_GRID_PX = 640  # narrower grids are enlarged for viewing
 
 
 def to_uint8(images: Tensor) -> Tensor:
     """Turn images in [-1, 1] into uint8 in [0, 255], rounding.
 
     Args:
-        images: float, of any shape; what is outside of [-1, 1] is cut off.
+        images: float, of any shape; values outside [-1, 1] are clipped.
 
     Example:
         >>> to_uint8(torch.tensor([-1.0, 0.0, 1.0])).tolist()
@@ -31,7 +31,7 @@ def to_float(images: Tensor) -> Tensor:
     """Turn uint8 images in [0, 255] into float32 in [-1, 1]; `to_uint8` undoes it exactly.
 
     Args:
-        images: of any shape.
+        images: uint8, of any shape.
 
     Example:
         >>> to_float(torch.tensor([0, 255], dtype=torch.uint8)).tolist()
@@ -41,12 +41,12 @@ def to_float(images: Tensor) -> Tensor:
 
 
 def image_grid(images: Tensor, columns: int, *, scale: int = 0, gutter: int = 2) -> Image.Image:
-    """Lay uint8 images out in rows with a gutter, enlarged by whole pixels.
+    """Lay out uint8 images in rows with a gutter, enlarged by an integer factor.
 
     Args:
         images: uint8 `b c h w`.
-        columns: images a row.
-        scale: enlargement; 0 picks one that makes the grid at least 640 px wide.
+        columns: images per row.
+        scale: enlargement; 0 makes the grid at least 640 px wide.
         gutter: width in source pixels between images.
 
     Returns:
@@ -70,5 +70,5 @@ def image_grid(images: Tensor, columns: int, *, scale: int = 0, gutter: int = 2)
 
 
 def array_to_image(array: NDArray[np.uint8]) -> Image.Image:
-    """Make a Pillow image of uint8 `h w c`."""
+    """Make a Pillow image from uint8 `h w c`."""
     return Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)

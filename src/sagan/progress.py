@@ -1,4 +1,4 @@
-"""Progress on the terminal: a bar, or a line now and then. Everything goes to stderr."""
+"""Progress on stderr: a bar on a terminal, otherwise a line now and then."""
 
 import sys
 import time
@@ -9,64 +9,66 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TextColumn,
     TimeRemainingColumn,
 )
 
 _PLAIN_EVERY_SEC = 15.0
-_RATE_MARKS = 20  # log records over which the rate is taken
+_RATE_MARKS = 20  # log records over which the rate is averaged
+
+
+def _start_bar(*columns: ProgressColumn, enabled: bool, transient: bool = False) -> Progress | None:
+    """A running bar; None if disabled or not on a terminal."""
+    console = Console(stderr=True)
+    if not (enabled and console.is_terminal):
+        return None
+    bar = Progress(*columns, console=console, transient=transient)
+    bar.start()
+    return bar
 
 
 class Meter:
-    """Show how far training is: images done, rate, time left, and a few numbers.
-
-    A bar on a terminal, otherwise a line now and then. Everything goes to stderr.
-
-    Args:
-        total: images to train for.
-        done: images already done.
-        enabled: show anything at all.
-    """
+    """Show how far training is, in images: done, rate, time left, and a note."""
 
     def __init__(self, total: int, done: int, *, enabled: bool = True) -> None:
         self._total = total
         self._last_line = time.monotonic()
         self._marks = deque([(time.monotonic(), done)], maxlen=_RATE_MARKS)
-        console = Console(stderr=True)
         self._enabled = enabled
-        self._bar = None
-        if enabled and console.is_terminal:
-            self._bar = Progress(
-                TextColumn("training"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("images · {task.fields[rate]:.0f}/s ·"),
-                TimeRemainingColumn(),
-                TextColumn("left · {task.fields[note]}"),
-                console=console,
-            )
+        self._bar = _start_bar(
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("images · {task.fields[rate]:.0f}/s ·"),
+            TimeRemainingColumn(),
+            TextColumn("left · {task.fields[note]}"),
+            enabled=enabled,
+        )
+        if self._bar is not None:
             self._task = self._bar.add_task("", total=total, completed=done, rate=0.0, note="")
-            self._bar.start()
 
     @property
     def rate(self) -> float:
-        """Images a second over the last while."""
-        (start_sec, start), (end_sec, end) = self._marks[0], self._marks[-1]
-        return (end - start) / (end_sec - start_sec) if end_sec > start_sec else 0.0
+        """Images per second over the last few calls of `advance`."""
+        return self._rate_since(0)
 
     @property
     def last_rate(self) -> float:
-        """Images a second since the last time but one that it was advanced."""
-        (start_sec, start), (end_sec, end) = self._marks[-2], self._marks[-1]
+        """Images per second between the last two calls of `advance`."""
+        return self._rate_since(-2)
+
+    def _rate_since(self, mark: int) -> float:
+        (start_sec, start), (end_sec, end) = self._marks[mark], self._marks[-1]
         return (end - start) / (end_sec - start_sec) if end_sec > start_sec else 0.0
 
     def restart(self, done: int) -> None:
-        """Go back to so many images, and take the rate from here on."""
+        """Reset to `done` images, and measure the rate from here on."""
         self._marks.clear()
         self._marks.append((time.monotonic(), done))
 
     def advance(self, done: int, note: str) -> None:
-        """Show that so many images are done."""
+        """Show that `done` images are done."""
         self._marks.append((time.monotonic(), done))
         if self._bar is not None:
             self._bar.update(self._task, completed=done, rate=self.rate, note=note)
@@ -79,25 +81,20 @@ class Meter:
             )
 
     def say(self, line: str) -> None:
-        """Print a line beside the bar."""
+        """Print a line above the bar."""
         if self._bar is not None:
             self._bar.console.print(line, highlight=False, markup=False)
         elif self._enabled:
             print(line, file=sys.stderr, flush=True)
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
+        """Restore the terminal."""
         if self._bar is not None:
             self._bar.stop()
 
 
 class Bar:
-    """Show how far one pass over many things is, on stderr: a bar, or a line now and then.
-
-    Args:
-        title: of what is done.
-        total: how many things; None where unknown.
-        enabled: show anything at all.
+    """Show how far one pass over `total` things is; None if their number is unknown.
 
     Example:
         >>> with Bar("packing", 3, enabled=False) as bar:
@@ -111,12 +108,16 @@ class Bar:
         self._bar: Progress | None = None
 
     def __enter__(self) -> "Bar":
-        console = Console(stderr=True)
-        if self._enabled and console.is_terminal:
-            columns = (TextColumn(self._title), BarColumn(), MofNCompleteColumn())
-            self._bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
+        self._bar = _start_bar(
+            TextColumn(self._title),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            enabled=self._enabled,
+            transient=True,
+        )
+        if self._bar is not None:
             self._task = self._bar.add_task("", total=self._total)
-            self._bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -124,7 +125,7 @@ class Bar:
             self._bar.stop()
 
     def advance(self) -> None:
-        """One more is done."""
+        """Count one more as done."""
         self._done += 1
         if self._bar is not None:
             self._bar.advance(self._task)

@@ -1,7 +1,7 @@
-"""Reading other programs' `.pth` files: tensors and plain values, never code.
+"""Reads other programs' `.pth` files: tensors and plain values, never code.
 
-The only file that calls `torch.load`, and only with `weights_only=True`. Memory is bounded by the
-size of the file.
+Only this file calls `torch.load`, always with `weights_only=True`. Memory is bounded by the size of
+the file.
 """
 
 import os
@@ -15,13 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_MOST_PICKLE_BYTES = 64 << 20  # names and shapes; the largest peers' have some 100 KB
-_MOST_ENTRIES = 100_000
-_ROOM_BYTES = 1 << 20  # that small tensors in a small file may take beyond its size
+_MAX_PICKLE_BYTES = 64 << 20  # names and shapes; the largest peers' have some 100 KB
+_MAX_ENTRIES = 100_000
+_SLACK_BYTES = 1 << 20  # that small tensors in a small file may take beyond its size
 
 
-class _LeftOut:
-    """Takes the place of a NumPy number, whatever it was: training scripts save scores as such."""
+class _Ignored:
+    """Stands in for NumPy numbers: training scripts save scores as such."""
 
     def __init__(self, *_: object) -> None:
         pass
@@ -31,32 +31,16 @@ class _LeftOut:
 
 
 _NUMBERS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
-    (_LeftOut, name)
+    (_Ignored, name)
     for name in ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype")
 ]
 
 
 def read_pth(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a `.pth` file's dictionary: tensors on the CPU, numbers, texts and nests of them.
+    """Read a `.pth` file's dictionary: CPU tensors, numbers, strings and containers of them.
 
-    Both of PyTorch's formats are read, the zip of today and the stream of before 2020. NumPy
-    numbers among the values are left out, unread.
-
-    Raises:
-        ValueError: the file is not one, is damaged, holds anything but weights and plain values, or
-            claims more memory than its own size; one line says which.
-        OSError: it cannot be opened.
-
-    Source:
-        `torch.load(weights_only=True)`, whose unpickler builds tensors and containers only.
-
-    Example:
-        >>> import tempfile
-        >>> file = Path(tempfile.mkdtemp()) / "no.pth"
-        >>> _ = file.write_bytes(b"not a checkpoint")
-        >>> read_pth(file)
-        Traceback (most recent call last):
-        ValueError: ...no.pth is not a PyTorch checkpoint, or it is damaged
+    Reads PyTorch's zip format and the stream used before 2020. NumPy numbers are ignored. Raises a
+    one-line ValueError for anything else, for damage, and for more memory than the file's size.
     """
     path = Path(path)
     with open(path, "rb") as file:
@@ -66,17 +50,17 @@ def read_pth(path: str | os.PathLike[str]) -> dict[str, Any]:
         file.seek(0)
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # old storages are deprecated, and fine
+                warnings.simplefilter("ignore")  # deprecated storages are fine
                 with torch.serialization.safe_globals(_NUMBERS):
                     content = torch.load(file, map_location="cpu", weights_only=True)
         except MemoryError:
             raise
-        except Exception as error:  # whatever the bytes provoke
+        except Exception as error:  # whatever a bad file provokes
             raise ValueError(f"{path} {_reason(str(error))}") from None
     if not isinstance(content, Mapping) or not all(isinstance(key, str) for key in content):
         raise ValueError(f"{path} holds a {type(content).__name__}, not a dictionary of weights")
     claimed = sum(tensor.numel() * tensor.element_size() for tensor in _tensors(content))
-    if claimed > 2 * size + _ROOM_BYTES:  # twice: one tensor may stand under two names
+    if claimed > 2 * size + _SLACK_BYTES:  # twice: a tensor may have two names
         raise ValueError(f"{path} claims {claimed:,} bytes of weights in a file of {size:,}")
     return dict(content)
 
@@ -87,10 +71,10 @@ def _check_zip(path: Path, size: int) -> None:
             entries = archive.infolist()
     except zipfile.BadZipFile:
         raise ValueError(f"{path} is not a PyTorch checkpoint, or it is damaged") from None
-    if len(entries) > _MOST_ENTRIES or sum(entry.file_size for entry in entries) > size:
-        raise ValueError(f"{path} claims more than its {size:,} bytes: it is no checkpoint")
-    if any(e.file_size > _MOST_PICKLE_BYTES for e in entries if e.filename.endswith(".pkl")):
-        raise ValueError(f"{path} holds an object of over {_MOST_PICKLE_BYTES >> 20} MB")
+    if len(entries) > _MAX_ENTRIES or sum(entry.file_size for entry in entries) > size:
+        raise ValueError(f"{path} claims more than its {size:,} bytes: not a checkpoint")
+    if any(e.file_size > _MAX_PICKLE_BYTES for e in entries if e.filename.endswith(".pkl")):
+        raise ValueError(f"{path} holds an object of over {_MAX_PICKLE_BYTES >> 20} MB")
 
 
 def _reason(message: str) -> str:
@@ -101,7 +85,7 @@ def _reason(message: str) -> str:
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
-    """Every tensor in nested containers, however deep they are, and if they contain themselves."""
+    """Yield every tensor in nested containers, however deep, even if they contain themselves."""
     left, seen = [value], set()
     while left:
         value = left.pop()

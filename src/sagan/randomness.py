@@ -1,7 +1,7 @@
-"""Random numbers keyed by what they are for, so that nothing depends on what was drawn before.
+"""Random numbers keyed by their purpose, so that nothing depends on what was drawn before.
 
-There is no hidden generator to save: a run that resumes at step s asks for the numbers of step s.
-The numbers are drawn on the CPU and are the same on every device and for any number of processes.
+No generator state needs saving: a run that resumes at step s asks for the numbers of step s.
+Numbers are drawn on the CPU: they are the same on every device and for any number of processes.
 """
 
 import hashlib
@@ -26,39 +26,24 @@ def derive_seed(seed: int, purpose: str, *indices: int) -> int:
 
 
 def generator_for(seed: int, purpose: str, *indices: int) -> torch.Generator:
-    """Make the CPU generator of one key."""
+    """A CPU generator for one key."""
     return torch.Generator().manual_seed(derive_seed(seed, purpose, *indices))
 
 
 @contextmanager
 def seeded(seed: int, purpose: str) -> Iterator[None]:
-    """Run a block (weight initialisation) whose draws come from the global generator, keyed.
-
-    The global generator is left as it was found.
-    """
+    """Key the global generator inside the block (weight initialisation); restore it after."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derive_seed(seed, purpose))
         yield
 
 
 def sample_latents(seeds: Iterable[int], latent_dim: int, *, truncation: float = 0.0) -> Tensor:
-    """Draw one latent vector per seed: the same seed gives the same vector in any batch.
+    """Draw one standard normal latent per seed, float32 `b z`; a seed's latent is always the same.
 
-    Args:
-        seeds: one integer a sample.
-        latent_dim: length of a vector.
-        truncation: resample entries until |z| <= truncation; 0 does not truncate.
-
-    Returns:
-        float32 `b latent_dim`, standard normal.
-
-    Raises:
-        ValueError: truncation is negative, not finite, or so small that resampling would not end.
-
-    Example:
-        >>> torch.equal(sample_latents([7, 8], 4)[1], sample_latents([8], 4)[0])
-        True
+    Entries are resampled until |z| <= truncation; 0 does not truncate.
     """
+    # Below 0.01 resampling would hardly ever end.
     if not (truncation == 0 or 0.01 <= truncation < float("inf")):
         raise ValueError(f"truncation must be 0 (none) or at least 0.01, not {truncation}")
     rows = []
@@ -72,7 +57,7 @@ def sample_latents(seeds: Iterable[int], latent_dim: int, *, truncation: float =
 
 
 class DataOrder:
-    """An endless order of a data set's indices: a fresh keyed permutation each epoch.
+    """An endless order of a data set's indices: a new keyed permutation each epoch.
 
     Example:
         >>> order = DataOrder(5, seed=0)
@@ -88,7 +73,7 @@ class DataOrder:
         self._permutation = torch.empty(0, dtype=torch.int64)
 
     def indices(self, start: int, count: int) -> Tensor:
-        """Give `count` indices from position `start` of the endless order."""
+        """`count` indices from position `start` of the endless order."""
         parts = [torch.empty(0, dtype=torch.int64)]
         while count > 0:
             epoch, offset = divmod(start, self.length)

@@ -1,4 +1,4 @@
-"""From a checkpoint and seeds to images.
+"""Sample images from a generator and seeds.
 
 Dimensions: b batch, c channels, h w the image's sides, z latent length, k classes.
 """
@@ -16,11 +16,11 @@ from sagan.randomness import sample_latents
 
 
 class Sampler(Protocol):
-    """What makes images of latents and labels: a network of ours, or a file in another's format."""
+    """Makes images from latents and labels: a network of ours, or an exported file."""
 
     @property
     def config(self) -> NetworkConfig:
-        """Of the network."""
+        """The network's configuration."""
 
     def __call__(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Generate images."""
@@ -35,21 +35,21 @@ def sample(
     truncation: float = 0.0,
     batch_size: int = 64,
 ) -> Tensor:
-    """Make images. Image i comes from seed `seed + i` and its class alone.
+    """Make images. Image i depends only on seed `seed + i` and its class.
 
     Args:
-        generator: from `load`, or in training: it runs in eval mode here, and is left as it was.
-        num: how many in all, spread evenly over the classes, in their order.
-        classes: class numbers; None takes all of them.
-        seed: of the first image.
+        generator: from `load`, or in training: it runs in eval mode and is left as it was.
+        num: total number of images, spread evenly over the classes, in their order.
+        classes: class numbers; None takes all classes.
+        seed: seed of the first image.
         truncation: resample latent entries until |z| <= truncation; 0 does not truncate.
-        batch_size: images made at once; it does not change them but for rounding.
+        batch_size: images per batch; it changes them by rounding at most.
 
     Returns:
         uint8 `num c h w`, on the CPU.
 
     Raises:
-        ValueError: a class that the generator does not have, or a count below 1.
+        ValueError: the generator lacks a class, or the count is below 1.
 
     Example:
         >>> from sagan.config import NetworkConfig
@@ -68,7 +68,7 @@ def sample(
 
 @contextmanager
 def _in_eval_mode(generator: object) -> Iterator[None]:
-    """Use the running statistics inside, not the batch's, and leave every module as it was."""
+    """Use running statistics, not the batch's, inside; restore every module's mode after."""
     modules = list(generator.modules()) if isinstance(generator, nn.Module) else []
     modes = [module.training for module in modules]
     for module in modules:
@@ -83,10 +83,7 @@ def _in_eval_mode(generator: object) -> Iterator[None]:
 def spread_labels(
     num: int, config: NetworkConfig, classes: Sequence[int] | None = None
 ) -> Tensor | None:
-    """Spread a number of images evenly over classes, in their order; None when unconditional.
-
-    Raises:
-        ValueError: a class that is not there, or a count below 1.
+    """Labels that spread `num` images evenly over classes, in their order; None if unconditional.
 
     Example:
         >>> spread_labels(5, NetworkConfig(classes=10), [7, 2]).tolist()
@@ -125,15 +122,26 @@ def generate(
         yield to_uint8(generator(z.to(device), y)).cpu()
 
 
+def evenly_by_class(
+    generator: Callable[..., Tensor],
+    network: NetworkConfig,
+    num: int,
+    *,
+    seed: int,
+    batch_size: int = 64,
+) -> tuple[Iterator[Tensor], Tensor | None]:
+    """Stream uint8 images over all classes, with their labels; image i has seed `seed + i`."""
+    labels = spread_labels(num, network)
+    latents = sample_latents(range(seed, seed + num), network.latent_dim)
+    return generate(generator, latents, labels, batch_size=batch_size), labels
+
+
 def interpolation_latents(
     seeds: tuple[int, int], frames: int, config: NetworkConfig, *, truncation: float = 0.0
 ) -> Tensor:
-    """Walk from one seed's latent to another's on the sphere: `frames z`, ends included.
+    """Latents `frames z` from one seed's to another's on the sphere, ends included.
 
-    It is the ends that are truncated.
-
-    Raises:
-        ValueError: fewer than 2 frames.
+    Truncation applies to the ends.
     """
     if frames < 2:
         raise ValueError(f"an interpolation needs at least 2 frames, not {frames}")
@@ -142,7 +150,7 @@ def interpolation_latents(
 
 
 def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    """Go from one vector to another on the sphere; t is 0 at the one and 1 at the other.
+    """Interpolate spherically from a (t = 0) to b (t = 1).
 
     Example:
         >>> a, b = torch.tensor([2.0, 0.0]), torch.tensor([0.0, 2.0])
@@ -156,11 +164,7 @@ def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
 
 
 def interpolation_labels(ends: tuple[int, int], frames: int, config: NetworkConfig) -> Tensor:
-    """Walk from one class to another as class weights `frames k`, ends included.
-
-    Raises:
-        ValueError: a class that is not there, or fewer than 2 frames.
-    """
+    """Class weights `frames k` from one class to another, ends included."""
     if frames < 2:
         raise ValueError(f"an interpolation needs at least 2 frames, not {frames}")
     labels = spread_labels(2, config, ends)

@@ -1,4 +1,4 @@
-"""Training steps on the device: what is skipped says why, and the table says what was measured."""
+"""Training steps on the device: skips state a reason, and the table what was measured."""
 
 import pytest
 import torch
@@ -68,7 +68,7 @@ def test_attention_kernels_are_named():
 def test_past_its_time_and_out_of_memory_a_step_is_skipped(monkeypatch):
     monkeypatch.setattr(device_module, "_BUDGET_SEC", 1)
     step = device_module._step
-    with pytest.raises(Skip, match="the bound of 1 s was reached"):
+    with pytest.raises(Skip, match="the time limit of 1 s was reached"):
         step(*small(), deadline=0.0)
 
     def fails(*_):

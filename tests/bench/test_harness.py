@@ -1,4 +1,4 @@
-"""The benchmarks: what is timed, in which order, and what is reported of it."""
+"""The benchmarks: what is timed, in which order, and what is reported."""
 
 import itertools
 import json
@@ -15,7 +15,7 @@ from sagan.bench.memory import peak_bytes
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Time that passes only where a candidate says so; a matrix product runs at 100 FLOP/s."""
+    """A clock that only candidates advance; a matrix product runs at 100 FLOP/s."""
     now = [0.0]
     monkeypatch.setattr(harness.time, "perf_counter", lambda: now[0])
     monkeypatch.setattr(harness.time, "process_time", lambda: now[0] / 2)

@@ -1,4 +1,4 @@
-"""The literal baseline is the article's network, and its step the same step, done the long way."""
+"""The literal baseline is the article's network, and takes the same step the long way."""
 
 import copy
 from dataclasses import replace
@@ -82,7 +82,7 @@ def test_the_literal_form_of_a_resnet_gives_the_same_outputs(build):
 
 
 def test_a_literal_step_moves_the_discriminator_as_ours_does():
-    """Where no spectral norm makes the number of power steps matter."""
+    """Spectral norms have converged, so that the number of power steps does not matter."""
     training = TrainingConfig(batch_size=4, d_lr=1e-2, g_lr=1e-2, beta2=0.9)
     runtime = Runtime(device="cpu")
     engine = Engine(runtime, "float32")

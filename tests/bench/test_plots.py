@@ -1,4 +1,4 @@
-"""The plots, drawn from the results that are kept, and the results themselves."""
+"""The stored results, and the plots drawn from them."""
 
 import json
 from pathlib import Path

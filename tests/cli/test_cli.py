@@ -84,9 +84,9 @@ def test_bad_training_options_are_one_line_and_write_nothing(tmp_path, capfd, op
         (["sample", "RUN", "--num", "1", "--out", "o", "--interpolate", "3,4"], "at least 2"),
         (["sample", "RUN", "--num", "4"], "--out"),
         (["sample", "nowhere", "--num", "4", "--out", "o"], "does not exist"),
-        (["sample", ".", "--num", "4", "--out", "o"], "is no run folder"),
+        (["sample", ".", "--num", "4", "--out", "o"], "is not a run folder"),
         (["evaluate", "nowhere"], "does not exist"),
-        (["evaluate", "RUN", "--metrics", "fid9"], "choose from fid, intra-fid, is, fd"),
+        (["evaluate", "RUN", "--metrics", "fid9"], "choose from fid, intra-fid, is, cas"),
         (["evaluate", "RUN", "--data", "photographs"], "are not the run's"),
         (["nonsense"], "nonsense"),
     ],
@@ -272,7 +272,7 @@ def test_a_stopped_program_saves_and_goes_on_to_the_same_end(tmp_path, number):
     program.send_signal(number)
     _, err = program.communicate(timeout=120)
     assert program.returncode == 128 + number, err
-    assert "saved; the same command goes on" in err
+    assert "saved; the same command resumes" in err
     assert "Traceback" not in err
     assert sagan(*command[3:]) == 0
     assert sagan("train", tmp_path / "unbroken", *command[5:]) == 0

@@ -11,6 +11,8 @@ from command_line import sagan
 from image_corpus import READABLE, UNREADABLE, encoded, noise, rgb
 from PIL import Image
 
+from sagan.evaluation.candidates import open_real
+
 SMALL = ["--g-width", "4", "--d-width", "8", "--device", "cpu", "--batch-size", "8"]
 
 
@@ -43,7 +45,7 @@ def test_a_mixed_folder_trains_after_one_command_and_samples_by_class_name(mixed
     assert sagan("train", run, *SMALL, *options) == 0
     err = capfd.readouterr().err
     assert f"left out: {len(UNREADABLE)}" in err
-    assert "and 1 more" in err
+    assert f"and {len(UNREADABLE) - 10} more" in err
     config = json.loads((run / "config.json").read_text())
     assert config["data"]["class_names"] == ["drawings", "photos", "scans"]
     assert config["network"]["channels"] == 3
@@ -168,11 +170,11 @@ def test_pack_makes_a_source_that_trains(mixed, tmp_path, capfd):
     ("arguments", "said"),
     [
         (["check", "nowhere"], "unknown data source"),
-        (["check", "EMPTY"], "there is no picture in it"),
-        (["check", "digits", "--out", "sheet.jpg"], "no .png file"),
+        (["check", "EMPTY"], "it holds no pictures"),
+        (["check", "digits", "--out", "sheet.jpg"], "not a .png file"),
         (["check", "digits", "--resolution", "0"], "from 1 to 4096"),
         (["check", "digits", "--channels", "2"], "choose from 1, 3, 4"),
-        (["pack", "digits", "--resolution", "8", "--out", "EMPTY/.."], "is there already"),
+        (["pack", "digits", "--resolution", "8", "--out", "EMPTY/.."], "already exists"),
         (["pack", "digits", "--out", "new"], "--resolution"),
         (["pack", "hub:cats", "--resolution", "8", "--out", "new"], "HF_HUB_OFFLINE is set"),
         (["nonsense"], "nonsense"),
@@ -231,3 +233,25 @@ def test_check_estimates_memory_and_time(capfd):
     assert "preset paper at 32 px, batch 256: about" in capfd.readouterr().out
     assert sagan("data", "check", "digits", "--preset", "nonsense") == 2
     assert "choose from digits, article" in capfd.readouterr().err
+
+
+def test_a_source_with_train_and_val_is_trained_and_scored_by_its_own_split(tmp_path, capfd):
+    root = tmp_path / "split"
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 12), ("val", 5)):
+        for name in ("cat", "dog"):
+            (root / part / name).mkdir(parents=True)
+            for i in range(count):
+                pixels = rng.integers(0, 256, (8, 8, 3), np.uint8)
+                Image.fromarray(pixels).save(root / part / name / f"{i}.png")
+    run = tmp_path / "run"
+    assert sagan("train", run, *SMALL, "--data", root, "--resolution", "8", "--images", "16") == 0
+    data = json.loads((run / "config.json").read_text())["data"]
+    assert data["class_names"] == ["cat", "dog"]
+    assert data["rules"] == 2
+    real = open_real(str(root), resolution=8, channels=3)
+    assert real.split_by_seed is None
+    assert (len(real), real.held_out.sum()) == (34, 10)
+    capfd.readouterr()
+    assert sagan("evaluate", run, "--metrics", "fd:pixel", "--num", "24") == 0
+    assert json.loads(capfd.readouterr().out)["fd:pixel"]["n_real"] == 24

@@ -36,6 +36,10 @@ def test_what_is_no_picture_does_not_count(tmp_path):
 def test_arrays_and_packed_folders_tell_theirs(tmp_path):
     np.savez(tmp_path / "a.npz", images=np.zeros((9, 28, 28), np.uint8), labels=np.arange(9) % 3)
     assert native_resolution(str(tmp_path / "a.npz")) == 32
+    array = np.zeros((2, 9, 9), np.float32)
+    array[0] = np.nan
+    np.save(tmp_path / "nan.npy", array)
+    assert native_resolution(str(tmp_path / "nan.npy")) == 16
     folder, out = pictures(tmp_path / "p", (9, 9)), tmp_path / "packed"
     assert sagan("data", "pack", folder, "--resolution", 128, "--out", out) == 0
     assert native_resolution(str(out)) == 128

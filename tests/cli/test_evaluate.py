@@ -9,15 +9,16 @@ import pytest
 from command_line import sagan
 from PIL import Image
 
+from sagan import evaluate_run
 from sagan.data import load_dataset
-from sagan.metrics.features import classifier as own
+from sagan.metrics.features import classifier
 from sagan.runs.log import read_records
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch, tmp_path):
     monkeypatch.setenv("SAGAN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(own, "_STEPS", 20)
+    monkeypatch.setattr(classifier, "_STEPS", 20)
     monkeypatch.setattr("sagan.data.sources.bundled._CROPS", 12)
 
 
@@ -108,6 +109,22 @@ def test_a_run_gets_every_offline_metric_and_keeps_its_scores(run, capfd):
     assert list(read_records(run / "evaluations.jsonl"))[-1]["metric"] == "fd:pixel"
     again = json.loads(capfd.readouterr().out)["fd:pixel"]["value"]
     assert again != said["fd:pixel"]["value"]  # without standing statistics
+
+
+def test_from_python_a_run_scores_the_same_and_keeps_it(run, capfd):
+    assert sagan("evaluate", run, "--num", "60", "--metrics", "fd:pixel,cas", "--seed", "5") == 0
+    said = json.loads(capfd.readouterr().out)
+    before = list(read_records(run / "evaluations.jsonl"))
+    options = {"num": 60, "metrics": "fd:pixel,cas", "seed": 5}
+    evaluation = evaluate_run(str(run), **options)
+    for score in (said["fd:pixel"], said["cas"]):
+        assert evaluation.scores[score["metric"]].value == score["value"]
+    assert evaluation.facts.items() <= said.items()
+    after = list(read_records(run / "evaluations.jsonl"))
+    assert [record["metric"] for record in after[len(before) :]] == ["fd:pixel", "cas"]
+    assert evaluate_run(run, record=False, **options).run == run
+    assert list(read_records(run / "evaluations.jsonl")) == after
+    assert capfd.readouterr() == ("", "")
 
 
 def test_scores_do_not_depend_on_the_batch_size(run, capfd):

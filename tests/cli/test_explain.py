@@ -1,4 +1,4 @@
-"""`sagan explain`: what it writes, what it says, and what it says of bad input."""
+"""`sagan explain`: what it writes and prints, and how it refuses bad input."""
 
 import json
 
@@ -9,7 +9,7 @@ from command_line import sagan
 from PIL import Image
 
 from sagan.nn.attention import AttentionNumbers
-from sagan.runs.open_run import load
+from sagan.runs.open_run import load_run_generator
 from sagan.runs.run import Run, find_checkpoint
 
 SMALL = ["--g-width", "4", "--d-width", "8", "--batch-size", "32", "--device", "cpu"]
@@ -74,7 +74,7 @@ def test_the_log_and_the_figures_speak_of_the_same_numbers(run):
 
 
 def test_a_network_with_gamma_0_is_said_not_to_need_attention(run, tmp_path, capfd):
-    network = load(run, weights="raw")  # trained for two steps: gamma has hardly moved
+    network = load_run_generator(run, weights="raw")  # after two steps gamma has hardly moved
     assert all(abs(layer.gamma.item()) < 0.01 for layer in network.attention.values())
     assert sagan("explain", run, "--out", tmp_path, "--num", "1") == 0
     assert "Attention does not matter here: taking it away" in capfd.readouterr().err
@@ -162,9 +162,9 @@ def test_a_run_without_a_discriminator_is_explained_by_its_generator(run, pictur
         (["RUN", "--num", "0"], "at least 1"),
         (["RUN", "--seed", "-1"], "0 or more"),
         (["RUN", "--classes", "x"], "no class 'x'"),
-        (["RUN", "--image", "nowhere.png"], "nowhere.png is not there"),
-        (["RUN", "--image", "RUN"], "is no file"),
-        (["RUN", "--image", "RUN/config.json"], "config.json is no readable picture"),
+        (["RUN", "--image", "nowhere.png"], "nowhere.png does not exist"),
+        (["RUN", "--image", "RUN"], "is not a file"),
+        (["RUN", "--image", "RUN/config.json"], "config.json is not a readable picture"),
         (["RUN", "--image", "PICTURE", "--classes", "3,8"], "has one class"),
         (["RUN", "--region", "0,0,9,4"], "which is 8x8 pixels"),
         (["RUN", "--region", "0,0,99999999999999999999,4"], "which is 8x8 pixels"),

@@ -16,7 +16,7 @@ from sagan.runs.run import Run
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A run with averaged weights alone, as one that is passed on."""
+    """A run with averaged weights only, as a shared one."""
     network = NetworkConfig(resolution=8, classes=2, g_width=4)
     config = RunConfig(network=network, data=DataConfig(class_names=("cat", "dog")))
     run = Run(tmp_path_factory.mktemp("export") / "run")
@@ -60,7 +60,7 @@ def test_files_are_written_with_cards_and_parity_is_told(written, kind):
         (parity,) = parity
         worst = max(float(number) for number in re.findall(r"(\S+) at batch", parity))
         assert 0 < worst < 1e-5
-        assert parity.endswith("(at most 0.0001 is let through)")
+        assert parity.endswith("(limit 0.0001)")
 
 
 @pytest.mark.parametrize("kind", ["onnx", "safetensors"])
@@ -89,19 +89,19 @@ def test_interpolation_between_latents_works_with_a_file(files, tmp_path):
         (["export", "RUN", "--format", "onnx", "--out", "m.safetensors"], "must end in .onnx"),
         (["export", "RUN", "--format", "torch", "--out", "m.onnx"], "torch"),
         (["export", "RUN"], "--out"),
-        (["export", "RUN", "--out", "m.safetensors", "--attention"], "is of ONNX files"),
+        (["export", "RUN", "--out", "m.safetensors", "--attention"], "is for ONNX files"),
         (["export", "RUN", "--out", "m.onnx", "--card", "card"], "card must end in .md"),
         (["export", "nowhere", "--out", "o/m.onnx"], "does not exist"),
-        (["export", ".", "--out", "o/m.onnx"], "is no run folder"),
+        (["export", ".", "--out", "o/m.onnx"], "is not a run folder"),
         (["export", "EMPTY", "--out", "o/m.onnx"], "has no checkpoint yet"),
         (["sample", "m.onnx", "--num", "1", "--out", "o"], "does not exist"),
         (["sample", "ONNX", "--num", "1", "--out", "o", "--classes", "2"], "no class '2'"),
         (["sample", "ONNX", "--num", "1", "--out", "o", "--weights", "raw"], "averaged weights"),
         (
             ["sample", "ONNX", "--num", "3", "--out", "o", "--interpolate-classes", "0,1"],
-            "mix classes with the run",
+            "to mix classes, use the run",
         ),
-        (["sample", "TEXT", "--num", "1", "--out", "o"], "is no ONNX model"),
+        (["sample", "TEXT", "--num", "1", "--out", "o"], "is not an ONNX model"),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(

@@ -18,7 +18,7 @@ def run(tmp_path_factory):
     ("options", "said"),
     [
         (["--init", "nowhere"], "nowhere does not exist: name a run folder"),
-        (["--init", "."], "is no run folder"),
+        (["--init", "."], "is not a run folder"),
         (["--init", "hub:me/cats"], "hub:me/cats is a generator alone: a run's folder is needed"),
         (["--init", "RUN", "--g-width", "8"], "--g-width cannot be chosen with --init"),
         (["--init", "RUN", "--d-width", "8"], "--d-width cannot be chosen with --init"),
@@ -59,7 +59,7 @@ def test_the_recipe_and_the_data_are_the_old_runs_unless_told_otherwise(
     assert sagan("train", new) == 0
     assert sagan("train", new, "--init", tmp_path) == 2
     assert f"init.source: {run} -> {tmp_path}" in capfd.readouterr().err
-    stops = Studio(new).stops
+    stops = Studio(new).training_points
     assert [stop.path is None for stop in stops.values()] == [False, False]  # none is untrained
 
 
@@ -71,7 +71,7 @@ def test_a_run_on_other_settings_says_how_to_begin_from_it(run, capfd):
 def test_other_resolution_recipe_and_classes_are_taken(run, tmp_path, capfd):
     options = ["--resolution", "16", "--preset", "small", "--images", "32", "--unconditional"]
     assert sagan("train", tmp_path / "new", "--init", run, *options, "--device", "cpu") == 0
-    assert "the 10 there were are left out" in capfd.readouterr().err
+    assert "the 10 old ones are dropped" in capfd.readouterr().err
     config = Run(tmp_path / "new").config()
     assert (config.network.resolution, config.network.classes) == (16, 0)
     assert config.network.g_channels == (16, 16, 16)

@@ -117,7 +117,7 @@ def test_class_names_name_the_numbers(tmp_path: Path) -> None:
         ({"x": COLOUR, "y": [0] * 6, "classes": ["a", "b"]}, "no picture of the class b"),
         ({"x": COLOUR, "y": [0, 1] * 3, "classes": ["a", "a"]}, "occurs twice"),
         ({"x": COLOUR, "classes": ["a"]}, "class names but no labels"),
-        ({"p": COLOUR, "q": COLOUR}, "call it images; there are p, q"),
+        ({"p": COLOUR, "q": COLOUR}, "name it images; it has p, q"),
         ({"x": np.array([{"a": 1}], object)}, "Python objects, which could run code"),
     ],
 )

@@ -99,6 +99,9 @@ def test_an_orientation_that_does_not_exist_is_ignored_and_told(orientation: int
         ("float-1.tif", ("32-bit or float",)),
         ("animated.gif", ("animation", "palette")),
         ("exif-6.png", ("EXIF rotation",)),
+        ("icon.ico", ()),
+        ("no-end.jpg", ("no end marker",)),
+        ("half-end.jpg", ("no end marker",)),
     ],
 )
 def test_odd_kinds_are_told(name: str, odd: tuple[str, ...]) -> None:
@@ -217,6 +220,56 @@ def test_pillows_limit_on_pixels_is_an_error_and_not_a_warning(
         read_picture(encoded(rgb()))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", SIDE * SIDE)
     assert read_picture(encoded(rgb())).image.size == (SIDE, SIDE)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "MPO"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_jpeg_over_the_limit_is_decoded_at_an_eighth(
+    monkeypatch: pytest.MonkeyPatch, form: str, orientation: int
+) -> None:
+    data = Image.Exif()
+    data[0x0112] = orientation
+    large = rgb().resize((480, 240))
+    content = encoded(large, form, exif=data.tobytes())
+    whole = read_picture(content)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 480 * 240 - 1)
+    for least_px in (0, 200):
+        with quiet_pillow():
+            picture = read_picture(content, least_px=least_px)
+        assert sorted(picture.image.size) == [30, 60]
+        assert picture.size_px == whole.size_px == whole.image.size
+        assert "huge JPEG" in picture.odd
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 480 * 240 // 2 - 1)
+    with quiet_pillow(), pytest.raises(Unreadable, match="pixels"):  # twice the limit
+        read_picture(content)
+
+
+def test_a_progressive_jpeg_over_the_limit_is_unreadable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", SIDE * SIDE - 1)
+    with quiet_pillow(), pytest.raises(Unreadable, match="more than 575 pixels"):
+        read_picture(encoded(rgb(), "JPEG", progressive=True))
+
+
+@pytest.mark.parametrize("name", ["icon.ico", "no-end.jpg", "half-end.jpg"])
+def test_by_the_first_rules_they_are_unreadable_as_they_were(name: str) -> None:
+    with pytest.raises(Unreadable, match=r"not a picture|truncated"):
+        read_picture(READABLE[name][0], rules=1)
+    assert is_picture(READABLE[name][0], rules=1) is (name != "icon.ico")
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}])
+def test_only_a_jpeg_without_its_end_marker_is_read(options: dict[str, Any]) -> None:
+    content = encoded(noise(), "JPEG", quality=90, **options)
+    whole = np.asarray(read_picture(content).image)
+    for cut in range(1, len(content) - 200):
+        try:
+            picture = read_picture(content[:-cut])
+        except Unreadable:
+            assert cut > 2
+        else:
+            assert picture.odd == ("no end marker",)
+            change = np.abs(np.asarray(picture.image, int) - whole).max()
+            assert change == 0 or "progressive" in options  # cut between two scans
 
 
 @settings(max_examples=500)

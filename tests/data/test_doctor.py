@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from image_corpus import READABLE, SIDE, UNREADABLE, encoded, noise, rgb
+from image_corpus import READABLE, SIDE, UNREADABLE, encoded, noise, put, rgb
 from PIL import Image
 
 from sagan.data.decode import ODD_KINDS
@@ -17,13 +17,6 @@ from sagan.data.sources.open_source import open_source
 
 def report_on(path: Path, resolution: int = SIDE, *, strict: bool = False) -> Report:
     return examine(open_source(str(path)), Options(resolution), strict=strict)[0]
-
-
-def put(root: Path, files: dict[str, bytes]) -> Path:
-    for name, content in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(content)
-    return root
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +36,8 @@ def test_every_damaged_file_is_named_with_its_reason(corpus: Path) -> None:
         assert reason in said[f"all/{name}"]
         assert name in text
     assert "\nname" not in text  # the odd name does not break a line
+    assert report.without_end == ("all/half-end.jpg", "all/no-end.jpg")
+    assert "without their end marker:\n  all/half-end.jpg" in text
 
 
 def test_every_odd_kind_is_counted_with_what_is_done(corpus: Path) -> None:
@@ -53,6 +48,7 @@ def test_every_odd_kind_is_counted_with_what_is_done(corpus: Path) -> None:
     assert odd["transparency"]["count"] == 2
     assert odd["animation"]["count"] == 1
     assert odd["wrong extension"]["count"] == 1
+    assert odd["no end marker"]["count"] == 2
     assert odd["too small"]["count"] == len(READABLE)
     assert set(odd) <= set(ODD_KINDS)
 

@@ -83,7 +83,7 @@ def test_a_packed_folder_is_a_source_itself(folder: Path, tmp_path: Path) -> Non
         load_dataset(str(tmp_path / "p"), resolution=16)
     with pytest.raises(ValueError, match="3 channels, not 8 px with 1"):
         load_dataset(str(tmp_path / "p"), resolution=8, channels=1)
-    with pytest.raises(ValueError, match="is there already"):
+    with pytest.raises(ValueError, match="already exists"):
         pack_dataset(str(folder), tmp_path / "p", resolution=8)
 
 
@@ -331,7 +331,7 @@ def test_packed_json_says_what_it_was_made_from(folder: Path, tmp_path: Path) ->
         "resolution": 8,
         "channels": 0,
         "background": [255, 0, 0],
-        "rules": 1,
+        "rules": 2,
     }
     assert facts["source"]["kind"] == "folder"
     assert str(tmp_path) not in json.dumps(facts)

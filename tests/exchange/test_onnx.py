@@ -77,7 +77,7 @@ def made_run(path, kind):
 
 
 def without_path(config):
-    """A configuration as it is handed on."""
+    """The configuration as it is exported."""
     assert config.data.source == "/home/me/pets"
     data, init = config.data, config.init
     return dataclasses.replace(
@@ -155,7 +155,7 @@ def test_maps_are_made_for_so_many_images_at_once_as_memory_allows(exported, bat
     whole, whole_maps = generator(latents, labels), generator.attention(latents, labels)
     of_one = generator.attention(*inputs(generator.config, 1))
     most_bytes = 2 * max(weights.nbytes for weights in of_one.values())
-    monkeypatch.setattr(exchange_onnx, "_MOST_MAP_BYTES", most_bytes)
+    monkeypatch.setattr(exchange_onnx, "_MAX_MAP_BYTES", most_bytes)
     session, sizes = generator._session, []
 
     class Watched:
@@ -221,7 +221,7 @@ def test_what_cannot_be_generated_is_refused(exported):
             generator(latents, torch.tensor([0, wrong]))
     with pytest.raises(ValueError, match="are needed"):
         generator(latents)
-    with pytest.raises(ValueError, match="takes class numbers; mix classes with the run"):
+    with pytest.raises(ValueError, match="takes class numbers; to mix classes, use the run"):
         generator(latents, torch.ones(2, 3) / 3)
 
 
@@ -234,7 +234,7 @@ def plain():
 
 def test_maps_are_there_only_when_asked_for(plain):
     generator = OnnxGenerator(plain, "model.onnx")
-    with pytest.raises(ValueError, match="holds no attention maps: export with --attention"):
+    with pytest.raises(ValueError, match="has no attention maps: export with --attention"):
         generator.attention(torch.randn(1, 128))
     assert [o.name for o in onnx.load_from_string(plain).graph.output] == ["images"]
 
@@ -242,7 +242,7 @@ def test_maps_are_there_only_when_asked_for(plain):
 def test_what_no_file_can_hold_is_refused_before_the_work(tmp_path, monkeypatch):
     run = made_run(tmp_path / "pets", "unconditional")
     n_bytes = sum(t.nbytes for t in sagan.load(run.path).state_dict().values())
-    monkeypatch.setattr(exchange_onnx, "_MOST_FILE_BYTES", n_bytes - 1)
+    monkeypatch.setattr(exchange_onnx, "_MAX_FILE_BYTES", n_bytes - 1)
     with pytest.raises(ValueError, match="GiB, and an ONNX file holds at most 2"):
         export_onnx(run.path, tmp_path / "model.onnx")
     assert not (tmp_path / "model.onnx").exists()
@@ -267,7 +267,7 @@ def test_files_that_are_no_model_of_ours_are_told(tmp_path, plain):
     file = tmp_path / "model.onnx"
     for content in (b"", b"no model", plain[: len(plain) // 2]):
         file.write_bytes(content)
-        with pytest.raises(ValueError, match=r"model\.onnx is no ONNX model that can be run: "):
+        with pytest.raises(ValueError, match=r"model\.onnx is not an ONNX model that can be run: "):
             sagan.load(file)
     model = onnx.load_from_string(plain)
     del model.metadata_props[:]
@@ -276,14 +276,14 @@ def test_files_that_are_no_model_of_ours_are_told(tmp_path, plain):
         sagan.load(file)
     onnx.helper.set_model_props(model, {"sagan.config": '{"network": 3}'})
     file.write_bytes(model.SerializeToString())
-    with pytest.raises(ValueError, match="holds a configuration that cannot be read"):
+    with pytest.raises(ValueError, match="has a configuration that cannot be read"):
         sagan.load(file)
     with pytest.raises(ValueError, match="does not exist"):
         sagan.load(tmp_path / "nowhere.onnx")
     file.write_bytes(plain)
     with pytest.raises(ValueError, match="on the CPU, not on cuda"):
         sagan.load(file, device="cuda")
-    with pytest.raises(ValueError, match="holds the averaged weights only"):
+    with pytest.raises(ValueError, match="has the averaged weights only"):
         sagan.load(file, weights="raw")
 
 
@@ -324,7 +324,7 @@ def test_weights_files_that_are_none_of_ours_are_told(tmp_path):
     whole = file.read_bytes()
     for content in (b"", whole[:-1]):
         file.write_bytes(content)
-        with pytest.raises(ValueError, match="is no safetensors file"):
+        with pytest.raises(ValueError, match="is not a safetensors file"):
             sagan.load(file)
     safetensors.torch.save_file({"weight": torch.zeros(2)}, file)
     with pytest.raises(ValueError, match="was not written by sagan export"):

@@ -12,11 +12,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sagan.explain.bundle import ERROR_OF_PEAK, Layer, pack
+from sagan.explain.bundle import Layer, pack_bundle
 from sagan.explain.history import Course
-from sagan.explain.html_report import MOST_BYTES, history_lines, write_report
+from sagan.explain.html_report import MAX_BYTES, history_lines, write_report
 from sagan.explain.maps import QueryMaps
 from sagan.nn.attention import AttentionMap, attention_numbers
+
+ERROR_OF_PEAK = 0.5 / 255 + 1e-6  # half a step of a row's bytes
 
 
 def read(packed):
@@ -56,7 +58,8 @@ def test_what_is_read_back_is_what_was_packed(height, stride, sharpness, channel
     maps = attention(height, height // stride, sharpness=sharpness, seed=seed)
     draw = torch.Generator().manual_seed(seed)
     picture = torch.randint(256, (channels, 5, 7), generator=draw, dtype=torch.uint8)
-    got = read(pack({"picture": picture}, [Layer("G", "attention.0", maps)], {"caption": "x"}))
+    layers = [Layer("G", "attention.0", maps)]
+    got = read(pack_bundle({"picture": picture}, layers, {"caption": "x"}))
     assert got["caption"] == "x"
     assert (got["images"]["picture"]["pixels"] == picture.permute(1, 2, 0).numpy()).all()
     (layer,) = got["layers"]
@@ -70,16 +73,16 @@ def test_what_is_read_back_is_what_was_packed(height, stride, sharpness, channel
     assert layer["far_masses"].mean() == pytest.approx(numbers["far_mass"], rel=1e-4, abs=1e-6)
 
 
-@pytest.mark.parametrize(("most_bytes", "stride"), [(1e9, 1), (16 * 64, 2), (4 * 64, 4)])
-def test_a_large_map_keeps_rows_of_a_coarser_grid_of_queries(most_bytes, stride):
+@pytest.mark.parametrize(("max_bytes", "stride"), [(1e9, 1), (16 * 64, 2), (4 * 64, 4)])
+def test_a_large_map_keeps_rows_of_a_coarser_grid_of_queries(max_bytes, stride):
     maps = attention(8, 8)
-    packed = pack({}, [Layer("D", "attention.1", maps)], {}, most_bytes_a_map=most_bytes)
+    packed = pack_bundle({}, [Layer("D", "attention.1", maps)], {}, max_map_bytes=max_bytes)
     (layer,) = read(packed)["layers"]
     assert layer["query_stride"] == stride
     first = stride // 2
     rows = maps.weights[0].unflatten(0, (8, 8))[first::stride, first::stride].flatten(0, 1)
     np.testing.assert_allclose(layer["weights"], rows, atol=float(rows.max()) * ERROR_OF_PEAK)
-    # numbers of the layer are of all queries all the same
+    # the layer's own numbers still cover all queries
     assert layer["entropy"] == pytest.approx(attention_numbers(maps).entropy)
 
 
@@ -104,9 +107,9 @@ def read_report(path):
 def test_a_report_of_16_images_is_small_enough(tmp_path, side, height, stride, count):
     """With maps that hardly compress. At 128 px each map keeps every fourth row and column."""
     maps = attention(height, height // 2, sharpness=2.0)
-    budget = MOST_BYTES * count // 16  # of fewer images: their share of it, to be faster
+    budget = MAX_BYTES * count // 16  # fewer images, with their share of it: faster
     path = tmp_path / "r.html"
-    write_report(path, [example(side, (maps, maps))] * count, title="t", most_bytes=budget)
+    write_report(path, [example(side, (maps, maps))] * count, title="t", max_bytes=budget)
     assert path.stat().st_size <= budget
     bundles = read_report(path)
     assert len(bundles) == count
@@ -117,7 +120,7 @@ def test_more_images_than_fit_are_refused_with_a_number(tmp_path):
     maps = attention(4, 2)
     with pytest.raises(ValueError, match=r"9 images take [\d,]+ bytes"):
         write_report(
-            tmp_path / "r.html", [example(64, (maps, maps))] * 9, title="t", most_bytes=180_000
+            tmp_path / "r.html", [example(64, (maps, maps))] * 9, title="t", max_bytes=180_000
         )
     assert not (tmp_path / "r.html").exists()
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sagan.config import DataConfig, NetworkConfig, RunConfig
-from sagan.explain import generated_subjects, pca_directions, sefa_directions, walk
+from sagan.explain import generated_pictures, pca_directions, sefa_directions, walk
 from sagan.explain.directions import random_directions
 from sagan.explain.strips import direction_strips, interpolation_strips
 from sagan.images import to_uint8
@@ -26,7 +26,7 @@ def first_layer(generator):
 
 
 def planted(generator, gains):
-    """Make the first layer pass one latent entry after the other the more weakly."""
+    """Make the first layer pass some latent entries by their gains, and the rest weakly."""
     layer = first_layer(generator)
     torch.nn.init.orthogonal_(layer.layer.weight)
     scale = torch.ones(12) * 0.01
@@ -37,7 +37,7 @@ def planted(generator, gains):
 
 
 def test_sefa_directions_are_stretched_most_by_the_first_layer(generator):
-    """The first changes the layer's output most of all unit vectors, the next most beside it."""
+    """No unit vector changes the layer's output more than the first direction does."""
     found = sefa_directions(generator, 12)
     layer = first_layer(generator)
     zero = torch.zeros(1, 12)
@@ -62,7 +62,7 @@ def test_planted_directions_are_found_in_order(generator, find):
     first, second = find(generator, 2)
     assert first.vector.abs().argmax() == 7
     assert second.vector.abs().argmax() == 2
-    assert first.vector[7] > 0.9  # the sign is settled, too
+    assert first.vector[7] > 0.9  # the sign is fixed too
     assert second.vector[2] > 0.5  # ReLU mixes in what the first one gates
     assert first.share > second.share > 0
 
@@ -93,23 +93,23 @@ def test_strips_begin_and_end_where_they_say():
     names = DataConfig(class_names=("a", "b", "c"))
     config = RunConfig(network=RESNET, data=names)
     network = build_generator(RESNET).eval()
-    subject, other, _ = generated_subjects(network, config, 3, seed=4, classes=[2])
-    group = interpolation_strips(network, config, subject)
+    picture, other, _ = generated_pictures(network, config, 3, seed=4, classes=[2])
+    group = interpolation_strips(network, config, picture)
     seeds, classes = group.strips
     assert (seeds.title, classes.title) == ("seed 4\nto 5", "class c\nto a")
-    ends = [subject.pixels(), other.pixels()]
+    ends = [picture.pixels(), other.pixels()]
     assert (seeds.images[[0, -1]].int() - torch.stack(ends).int()).abs().max() <= 1
     with torch.no_grad():
-        to_a = to_uint8(network(subject.latents, torch.tensor([0])))[0]
-    assert (classes.images[0].int() - subject.pixels().int()).abs().max() <= 1
+        to_a = to_uint8(network(picture.latents, torch.tensor([0])))[0]
+    assert (classes.images[0].int() - picture.pixels().int()).abs().max() <= 1
     assert (classes.images[-1].int() - to_a.int()).abs().max() <= 1
-    walks = direction_strips(network, subject)
+    walks = direction_strips(network, picture)
     assert walks.columns == ["-3", "-2", "-1", "0", "+1", "+2", "+3"]
     assert [s.title.split("\n")[0] for s in walks.strips] == [
         *("SeFa 1", "SeFa 2", "SeFa 3", "PCA 1", "PCA 2", "PCA 3", "random")
     ]
     for strip in walks.strips:
-        assert (strip.images[3].int() - subject.pixels().int()).abs().max() <= 1
+        assert (strip.images[3].int() - picture.pixels().int()).abs().max() <= 1
         difference = (strip.images[-1].float() - strip.images[0].float()).abs().mean()
         assert f"by {difference:.0f} of 255" in strip.note
 
@@ -117,7 +117,7 @@ def test_strips_begin_and_end_where_they_say():
 def test_an_unconditional_run_has_no_class_to_go_to():
     config = RunConfig(network=DCGAN)
     network = build_generator(DCGAN).eval()
-    (subject,) = generated_subjects(network, config, 1)
-    assert [s.title for s in interpolation_strips(network, config, subject).strips] == [
+    (picture,) = generated_pictures(network, config, 1)
+    assert [s.title for s in interpolation_strips(network, config, picture).strips] == [
         "seed 0\nto 1"
     ]

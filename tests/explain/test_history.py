@@ -1,4 +1,4 @@
-"""Attention over training, from a log: of today, of before query dependence, and cut short."""
+"""Attention over training, from a log: current, older than query dependence, and cut short."""
 
 import json
 

@@ -2,14 +2,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sagan.data import ImageDataset, load_dataset
+from sagan.data import ImageDataset
 from sagan.metrics import CAS, classification_accuracy_score
-
-
-@pytest.fixture(scope="module")
-def splits() -> tuple[ImageDataset, ImageDataset]:
-    train = load_dataset("digits", resolution=8)
-    return train, load_dataset("digits", resolution=8, split="test")
 
 
 def score(train: ImageDataset, labels: NDArray[np.int64], test: ImageDataset) -> CAS:
@@ -17,8 +11,8 @@ def score(train: ImageDataset, labels: NDArray[np.int64], test: ImageDataset) ->
     return classification_accuracy_score(train.images, labels, test.images, test.labels)
 
 
-def test_real_digits_reach_the_ceiling(splits: tuple[ImageDataset, ImageDataset]) -> None:
-    train, test = splits
+def test_real_digits_reach_the_ceiling(digits: tuple[ImageDataset, ImageDataset]) -> None:
+    train, test = digits
     assert train.labels is not None
     assert test.labels is not None
     ceiling = score(train, train.labels, test)
@@ -29,16 +23,16 @@ def test_real_digits_reach_the_ceiling(splits: tuple[ImageDataset, ImageDataset]
     assert np.dot(ceiling.per_class, shares) == pytest.approx(ceiling.accuracy)
 
 
-def test_shuffled_labels_score_near_chance(splits: tuple[ImageDataset, ImageDataset]) -> None:
-    train, test = splits
+def test_shuffled_labels_score_near_chance(digits: tuple[ImageDataset, ImageDataset]) -> None:
+    train, test = digits
     shuffled = np.random.default_rng(0).permutation(train.labels)
     assert 0.03 < score(train, shuffled, test).accuracy < 0.2
 
 
 def test_swapped_classes_are_wrong_only_where_they_were_swapped(
-    splits: tuple[ImageDataset, ImageDataset],
+    digits: tuple[ImageDataset, ImageDataset],
 ) -> None:
-    train, test = splits
+    train, test = digits
     assert train.labels is not None
     swapped = train.labels.copy()
     swapped[train.labels == 3], swapped[train.labels == 5] = 5, 3
@@ -48,9 +42,9 @@ def test_swapped_classes_are_wrong_only_where_they_were_swapped(
 
 
 def test_a_class_that_is_never_generated_scores_nothing(
-    splits: tuple[ImageDataset, ImageDataset],
+    digits: tuple[ImageDataset, ImageDataset],
 ) -> None:
-    train, test = splits
+    train, test = digits
     assert train.labels is not None
     kept = train.labels != 7
     partial = ImageDataset(train.images[kept], train.labels[kept], train.class_names)
@@ -60,8 +54,8 @@ def test_a_class_that_is_never_generated_scores_nothing(
     assert len(result.per_class) == 10
 
 
-def test_images_of_another_shape_are_refused(splits: tuple[ImageDataset, ImageDataset]) -> None:
-    train, test = splits
+def test_images_of_another_shape_are_refused(digits: tuple[ImageDataset, ImageDataset]) -> None:
+    train, test = digits
     assert train.labels is not None
     assert test.labels is not None
     with pytest.raises(ValueError, match=r"images are \(1, 8, 8\), test images \(1, 4, 4\)"):
@@ -70,7 +64,7 @@ def test_images_of_another_shape_are_refused(splits: tuple[ImageDataset, ImageDa
         )
 
 
-def test_a_single_class_is_refused(splits: tuple[ImageDataset, ImageDataset]) -> None:
-    train, test = splits
+def test_a_single_class_is_refused(digits: tuple[ImageDataset, ImageDataset]) -> None:
+    train, test = digits
     with pytest.raises(ValueError, match="at least two classes"):
         score(train, np.zeros(len(train), np.int64), test)

@@ -68,17 +68,14 @@ def test_fewer_samples_than_features_are_exact():
 
 
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=8), st.integers(0, 5))
-def test_moments_do_not_depend_on_batches_their_order_or_the_number_of_processes(sizes, seed):
+def test_moments_do_not_depend_on_batches_or_their_order(sizes, seed):
     x = np.random.default_rng(seed).normal(1e4, 1, size=(sum(sizes) + 2, 3))  # far from zero
     parts = np.split(x, np.cumsum(sizes))
-    forth, back, merged = Moments(3), Moments(3), Moments(3)
+    forth, back = Moments(3), Moments(3)
     for part, other in zip(parts, reversed(parts), strict=True):
         forth.update(part)
         back.update(other)
-        process = Moments(3)
-        process.update(part)
-        merged.merge(process)
-    for moments in (forth, back, merged):
+    for moments in (forth, back):
         assert moments.n == len(x)
         np.testing.assert_allclose(moments.gaussian().mean, x.mean(0), rtol=1e-14)
         expected = np.cov(x, rowvar=False)

@@ -89,7 +89,7 @@ def count(parameters: Any) -> int:
 
 
 def unnormalised(network: nn.Module) -> set[str]:
-    """Name the layers with a weight matrix that no spectral norm stands around."""
+    """Name the layers with a weight matrix but no spectral norm."""
     kinds = nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.Embedding
     wrapped = {id(m.layer) for m in network.modules() if isinstance(m, SpectralNorm)}
     return {

@@ -56,7 +56,7 @@ def feature_map(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
 
 
 def quoted_code(block: SelfAttention, x: Tensor) -> tuple[Tensor, Tensor]:
-    """The article's code, written anew: every tensor `b c n`, softmax over keys by hand.
+    """The article's code, rewritten: every tensor `b c n`, softmax over keys by hand.
 
     For the paper's form with its three differences: normalised weights, pooled keys and values,
     and an output projection.

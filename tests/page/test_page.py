@@ -19,9 +19,9 @@ import sagan
 from sagan.explain.history import read_history
 from sagan.explain.html_report import write_report
 from sagan.explain.live.request import ImageRequest
-from sagan.explain.live.server import Desk, Gate, make_app, open_socket, serve
+from sagan.explain.live.server import Gate, RenderQueue, make_app, open_socket, serve
 from sagan.explain.live.studio import Studio
-from sagan.explain.maps import QueryMaps, explain_image
+from sagan.explain.maps import QueryMaps, explain_latents
 from sagan.explain.page import assemble
 from sagan.images import to_uint8
 from sagan.nn.attention import AttentionMap
@@ -62,10 +62,10 @@ def studio(tmp_path_factory):
 
 def serving(studio):
     """Serve a studio on a free port from a thread; yields its address."""
-    desk = Desk()
-    desk.open(studio)
+    queue = RenderQueue()
+    queue.open(studio)
     listening = open_socket("127.0.0.1", 0)
-    app = make_app(desk, assemble({"mode": "live"}, title="tiny"), Gate("127.0.0.1", TOKEN))
+    app = make_app(queue, assemble({"mode": "live"}, title="tiny"), Gate("127.0.0.1", TOKEN))
     stops, ready = [], threading.Event()
     thread = threading.Thread(
         target=serve,
@@ -93,7 +93,7 @@ def report(studio, tmp_path_factory, browser):
     examples = []
     for label in range(3):
         z, y = sample_latents([label], NETWORK.latent_dim), torch.tensor([label])
-        image, layers = explain_image(generator, discriminator, z, y)
+        image, layers = explain_latents(generator, discriminator, z, y)
         examples.append((f"class {label}", image, layers))
     path = tmp_path_factory.mktemp("report") / "index.html"
     history = read_history(run / "log.jsonl")

@@ -15,8 +15,8 @@ from sagan.config import NetworkConfig, Runtime, TrainingConfig
 from sagan.images import to_float
 from sagan.runs.log import read_records
 from sagan.runs.run import Run, find_checkpoint
-from sagan.training import loop as loop_module
 from sagan.training import train
+from sagan.training import trainer as trainer_module
 from sagan.training.augment import DRAWS, Augmentation, _whole, adapted, augment
 from sagan.training.batches import BatchSource, Share
 from sagan.training.engine import Engine
@@ -28,7 +28,7 @@ BRIGHTNESS, SATURATION, CONTRAST, SHIFT_Y, SHIFT_X, CUT_Y, CUT_X = range(3, 10)
 
 
 def numbers(batch=1, **columns):
-    """Random numbers that change nothing by themselves, but for those named."""
+    """Random numbers that change nothing, except those named."""
     draws = torch.full((batch, DRAWS), 0.5)  # no shift, no brightness, contrast and saturation 1
     draws[:, :3] = 0.0
     for name, value in columns.items():
@@ -461,7 +461,7 @@ def test_a_resumed_adaptive_run_equals_an_unbroken_one_bit_for_bit(
     stops = iter([3, 5, 13, 21])  # none of the 22 an update of p, which come every 4
     stop_at = [next(stops)]
     monkeypatch.setattr(
-        loop_module._Trainer, "_asked_to_stop", lambda self, _: self.state.step == stop_at[0]
+        trainer_module.Trainer, "_asked_to_stop", lambda self, _: self.state.step == stop_at[0]
     )
     for _ in range(5):
         run_to(tmp_path / "broken", digits, **options)

@@ -1,4 +1,4 @@
-"""Curves and TensorBoard: what a log becomes, and that pictures never stand in training's way."""
+"""Curves and TensorBoard: what becomes of a log, and that drawing never stops training."""
 
 import ast
 import sys
@@ -11,8 +11,8 @@ from sagan.config import NetworkConfig, RunConfig, Runtime, TrainingConfig
 from sagan.runs.log import read_records
 from sagan.runs.run import Run
 from sagan.training import curves as curves_module
-from sagan.training import loop as loop_module
 from sagan.training import train
+from sagan.training import trainer as trainer_module
 from sagan.training.curves import CurveDrawer, _panels, draw_curves
 
 CONFIG = RunConfig(
@@ -48,7 +48,7 @@ def titles(records):
 
 
 def test_each_kind_of_record_has_its_panel_and_what_is_not_there_has_none(tmp_path):
-    assert titles(log(5)) == ["loss", "mean logits", "images a second"]
+    assert titles(log(5)) == ["loss", "mean logits", "images per second"]
     with_scores = [*log(), score(10, 2.0), score(20, None)]
     assert titles(with_scores) == [
         "loss",
@@ -59,7 +59,7 @@ def test_each_kind_of_record_has_its_panel_and_what_is_not_there_has_none(tmp_pa
         "distance of attention, px",
         "fixed samples (real ones: spread 1)",
         "largest singular value",
-        "images a second",
+        "images per second",
     ]
     assert "augmentation's probability" not in titles(log(augment_p=0.5))
     changing = log()
@@ -160,7 +160,7 @@ def test_tensorboard_shows_the_log(tmp_path, digits, monkeypatch):
     runtime = Runtime(device="cpu", tensorboard=True)
     stop_at = [3]
     monkeypatch.setattr(
-        loop_module._Trainer, "_asked_to_stop", lambda self, _: self.state.step == stop_at[0]
+        trainer_module.Trainer, "_asked_to_stop", lambda self, _: self.state.step == stop_at[0]
     )
     for _ in range(2):  # stopped after 3 steps, then gone on with
         train(CONFIG, Run(tmp_path), digits, runtime=runtime, progress=False)
@@ -188,7 +188,7 @@ def test_without_tensorboard_there_is_one_clear_line_and_nothing_written(
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("name", ["curves", "board"])
+@pytest.mark.parametrize("name", ["curves", "tensorboard"])
 def test_what_draws_is_imported_only_when_drawing(name):
     tree = ast.parse((Path(curves_module.__file__).parent / f"{name}.py").read_text())
     at_once = [ast.unparse(n) for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)]

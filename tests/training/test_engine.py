@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,15 @@ def test_two_processes_fine_tune_with_frozen_blocks_as_one_does(tmp_path):
         assert done.stderr.count("of its weights kept") == 2
     for name in ("generator", "discriminator", "ema"):
         assert largest_difference(tmp_path / "two", tmp_path / "one", name) < 1e-5
+
+
+@pytest.mark.parametrize("processes", [2, 8])
+def test_processes_wait_for_hours_while_the_first_one_scores(monkeypatch, processes):
+    given = {}
+    monkeypatch.setattr("sagan.training.engine.Fabric", lambda **options: given.update(options))
+    monkeypatch.setattr("sagan.training.engine.usable_cores", lambda: processes)
+    Engine(Runtime(device="cpu", devices=processes), "float32")
+    assert given["strategy"]._timeout >= timedelta(hours=6)
 
 
 def test_a_missing_device_is_named():

@@ -1,24 +1,36 @@
-"""Growing inside one run: each size begins with the pictures of the size before, and resumes exactly."""
+"""Growing inside one run: each size begins with the images of the last, and resumes exactly."""
 
 import dataclasses
 
 import pytest
 import torch
+from digits_run import configure, fingerprint, stable_log
 
 import sagan
-from digits_run import configure, fingerprint, stable_log
-from sagan.config import GrowthStage, NetworkConfig, TrainingConfig
+from sagan.config import GrowthStage, NetworkConfig, TrainingConfig, run_config_from_dict, to_dict
 from sagan.config.growth import stages_of
 from sagan.config.resized import resized
 from sagan.data import load_dataset
+from sagan.errors import TrainingFailure
+from sagan.models import build_generator
+from sagan.runs.checkpoint import open_checkpoint
+from sagan.runs.log import read_records
 from sagan.runs.run import Run
-from sagan.training import loop as loop_module
 from sagan.training import train
+from sagan.training import trainer as trainer_module
 
 SMALL = NetworkConfig(
-    resolution=8, channels=1, classes=10, latent_dim=8, g_width=4, d_width=8, g_attention=(8,), d_attention=(8,)
+    resolution=8,
+    channels=1,
+    classes=10,
+    latent_dim=8,
+    g_width=4,
+    d_width=8,
+    g_attention=(8,),
+    d_attention=(8,),
 )
 STAGE = GrowthStage(resolution=8, images=96, batch_size=16, g_lr=1e-3, d_lr=2e-3)
+LAST_SMALL_STEP, LAST_STEP = 6, 11
 
 
 @pytest.fixture(scope="module")
@@ -28,75 +40,154 @@ def large_digits():
 
 def growing(**changes):
     training = TrainingConfig(
-        images=256, batch_size=32, g_lr=1e-3, d_lr=2e-3, log_every=32, snapshot_every=64, keep=20, ema_decay=0.9
+        images=256,
+        batch_size=32,
+        g_lr=1e-3,
+        d_lr=2e-3,
+        log_every=32,
+        snapshot_every=64,
+        keep=20,
+        ema_decay=0.9,
     )
-    config = configure(resized(SMALL, 16), training, **changes)
-    return dataclasses.replace(config, growth=(STAGE,))
+    return dataclasses.replace(configure(resized(SMALL, 16), training, **changes), growth=(STAGE,))
+
+
+def grow(path, data, **changes):
+    return train(growing(**changes), Run(path), data, progress=False)
+
+
+def sizes(path):
+    checkpoints = map(open_checkpoint, Run(path).checkpoint_paths())
+    return [checkpoint.config.network.resolution for checkpoint in checkpoints]
 
 
 def test_a_run_goes_through_its_sizes(tmp_path, large_digits):
-    result = train(growing(), Run(tmp_path), large_digits, progress=False)
-    assert result.images == 256
-    sizes = [c.config.network.resolution for c in map(sagan_checkpoint, Run(tmp_path).checkpoint_paths())]
-    assert sizes == [8, 8, 16, 16, 16]
-    assert sagan.load(tmp_path)(torch.randn(2, 8), torch.tensor([0, 1])).shape == (2, 1, 16, 16)
+    assert grow(tmp_path, large_digits).images == 256
+    assert sizes(tmp_path) == [8, 8, 16, 16, 16]
+    images = sagan.load(tmp_path)(torch.randn(2, 8), torch.tensor([0, 1]))
+    assert images.shape == (2, 1, 16, 16)
+    records = [r for r in read_records(Run(tmp_path).log_path) if r["kind"] == "train"]
+    assert [r["images"] for r in records] == [32, 64, 96, 128, 160, 192, 224, 256]
 
 
-def sagan_checkpoint(path):
-    from sagan.runs.checkpoint import open_checkpoint
+def test_a_size_begins_with_the_images_of_the_last(tmp_path, large_digits, monkeypatch):
+    begun = {}
+    step = trainer_module.Trainer._step
 
-    return open_checkpoint(path)
-
-
-def test_the_images_at_first_are_those_of_the_size_before(tmp_path, large_digits, monkeypatch):
-    before = {}
-
-    def seen(self):
-        if self.index == 1 and not before:
-            before["ema"] = self.state.ema.network
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(loop_module._Trainer, "_step", seen_at(before))
-    with pytest.raises(KeyboardInterrupt):
-        train(growing(), Run(tmp_path), large_digits, progress=False)
-    z, y = torch.randn(20, 8), torch.arange(10).repeat(2)
-    small, large = sagan.load(tmp_path), before["ema"].eval()
-    with torch.no_grad():
-        was, now = small(z, y), torch.nn.functional.avg_pool2d(large(z, y), 2)
-    assert (was - now).abs().mean() < 0.15 * was.std()
-
-
-def seen_at(before):
-    step = loop_module._Trainer._step
-
-    def stepping(self):
-        if self.index == 1:
-            before["ema"] = self.state.ema.network
+    def stops_when_grown(self):
+        if self.stage:
+            begun["large"] = self.state.ema.network.eval()
             raise KeyboardInterrupt
         step(self)
 
-    return stepping
+    monkeypatch.setattr(trainer_module.Trainer, "_step", stops_when_grown)
+    with pytest.raises(KeyboardInterrupt):
+        grow(tmp_path, large_digits)
+    z, y = torch.randn(40, 8), torch.arange(10).repeat(4)
+    was = sagan.load(tmp_path)(z, y)
+    fresh = build_generator(growing().network, seed=9).eval()
+
+    @torch.no_grad()
+    def likeness(network):
+        """The correlation of the images' differences from their mean image."""
+        now = torch.nn.functional.avg_pool2d(network(z, y), 2)
+        pair = torch.stack([(x - x.mean(0)).flatten() for x in (was, now)])
+        return torch.corrcoef(pair)[0, 1].item()
+
+    assert likeness(begun["large"]) > 0.6 > 0.3 > likeness(fresh)
 
 
-@pytest.mark.parametrize("cut", [[3], [6], [7], [2, 6, 9]])
-def test_interrupted_at_and_between_sizes_equals_unbroken(tmp_path, large_digits, monkeypatch, cut):
-    """Step 6 is the first size's last."""
-    train(growing(), Run(tmp_path / "whole"), large_digits, progress=False)
-    stops = iter(cut)
+@pytest.mark.parametrize("cuts", [[3], [LAST_SMALL_STEP], [7], [2, LAST_SMALL_STEP, 9]])
+def test_stopped_at_and_between_sizes_equals_unbroken(tmp_path, large_digits, monkeypatch, cuts):
+    grow(tmp_path / "unbroken", large_digits)
+    stops = iter(cuts)
     stop_at = [next(stops)]
     monkeypatch.setattr(
-        loop_module._Trainer, "_asked_to_stop", lambda self, _: 143 if self.state.step == stop_at[0] else 0
+        trainer_module.Trainer,
+        "_asked_to_stop",
+        lambda self, _: 143 * (self.state.step == stop_at[0]),
     )
-    for _ in range(len(cut) + 1):
-        train(growing(), Run(tmp_path / "cut"), large_digits, progress=False)
+    for _ in range(len(cuts) + 1):
+        grow(tmp_path / "broken", large_digits)
         stop_at[0] = next(stops, -1)
-    assert fingerprint(tmp_path / "cut") == fingerprint(tmp_path / "whole")
-    assert stable_log(tmp_path / "cut") == stable_log(tmp_path / "whole")
+    assert fingerprint(tmp_path / "broken") == fingerprint(tmp_path / "unbroken")
+    assert stable_log(tmp_path / "broken") == stable_log(tmp_path / "unbroken")
+
+
+def test_more_images_extend_the_last_size(tmp_path, large_digits):
+    grow(tmp_path / "once", large_digits, images=320)
+    grow(tmp_path / "twice", large_digits)
+    grow(tmp_path / "twice", large_digits, images=320)
+    assert fingerprint(tmp_path / "once") == fingerprint(tmp_path / "twice")
+
+
+def test_a_failure_at_a_size_goes_back_to_the_one_before(tmp_path, large_digits, monkeypatch):
+    """The first step of the large size fails once; the last checkpoint without alarms is small."""
+    step, failed = trainer_module.Trainer._step, []
+
+    def fails_once(self):
+        if self.stage and not failed:
+            failed.append(self.state.step)
+            raise TrainingFailure("a failure")
+        step(self)
+
+    monkeypatch.setattr(trainer_module.Trainer, "_step", fails_once)
+    drop = Run.drop_newer
+    monkeypatch.setattr(
+        Run, "newest_sound_checkpoint", without_the_last_small_one(Run.newest_sound_checkpoint)
+    )
+    monkeypatch.setattr(Run, "drop_newer", drop)
+    runtime = trainer_module.Runtime(rollback=1)
+    train(growing(), Run(tmp_path), large_digits, runtime=runtime, progress=False)
+    assert failed == [LAST_SMALL_STEP]
+    (back,) = [r for r in read_records(Run(tmp_path).log_path) if r["kind"] == "rollback"]
+    assert back["step"] == 4
+    assert sizes(tmp_path)[-1] == 16
+    assert open_checkpoint(Run(tmp_path).pointed_to("latest")).manifest["retry"] == 1
+
+
+def without_the_last_small_one(find):
+    """As if the checkpoint that ended the small size had been saved during an alarm."""
+
+    def found(self, *, without_alarms=False):
+        checkpoint, faults = find(self, without_alarms=without_alarms)
+        if without_alarms and checkpoint is not None and checkpoint.step == LAST_SMALL_STEP:
+            return open_checkpoint(self.path / "checkpoints/step-00000004"), faults
+        return checkpoint, faults
+
+    return found
 
 
 def test_steps_and_images_are_counted_on():
     first, last = stages_of(growing())
-    assert (first.last_step, last.first_step, last.first_images, last.last_step) == (6, 6, 96, 11)
+    assert (first.last_step, last.first_step, last.first_images) == (6, 6, 96)
+    assert last.last_step == LAST_STEP
+
+
+def test_growth_survives_the_way_through_json():
+    config = growing()
+    assert run_config_from_dict(to_dict(config)) == config
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"images": 0}, "images must be at least 1"),
+        ({"resolution": 16}, "grows from small to large, not through 16, 16 px"),
+        ({"resolution": 12}, "resolution 12 is unknown"),
+        ({"g_lr": -1.0}, "g_lr must be positive"),
+    ],
+)
+def test_bad_stages_are_refused(change, said):
+    with pytest.raises(ValueError, match=said):
+        dataclasses.replace(growing(), growth=(dataclasses.replace(STAGE, **change),))
+
+
+def test_a_stage_without_a_field_is_refused():
+    values = to_dict(growing())
+    del values["growth"][0]["images"]
+    with pytest.raises(ValueError, match=r"growth\[0\] lacks images"):
+        run_config_from_dict(values)
 
 
 def test_images_that_end_before_the_last_size_are_refused():

@@ -14,8 +14,8 @@ from sagan.config import NetworkConfig, Runtime, TrainingConfig
 from sagan.errors import TrainingFailure
 from sagan.runs.log import read_records
 from sagan.runs.run import Run, find_checkpoint
-from sagan.training import loop as loop_module
 from sagan.training import train
+from sagan.training import trainer as trainer_module
 
 CPU = Runtime(device="cpu")
 NETWORK = NetworkConfig(
@@ -74,7 +74,7 @@ def test_interrupted_and_resumed_equals_unbroken_bit_for_bit(
     stops = iter([3, 5, 8])  # after these steps, none of them a snapshot or a log step of its own
     stop_at = [next(stops)]
     monkeypatch.setattr(
-        loop_module._Trainer, "_asked_to_stop", lambda self, _: self.state.step == stop_at[0]
+        trainer_module.Trainer, "_asked_to_stop", lambda self, _: self.state.step == stop_at[0]
     )
     for _ in range(4):
         run_to(tmp_path / "broken", digits, **options)
@@ -85,17 +85,17 @@ def test_interrupted_and_resumed_equals_unbroken_bit_for_bit(
 
 def test_killed_without_warning_it_goes_on_from_the_last_snapshot(tmp_path, digits, monkeypatch):
     run_to(tmp_path / "unbroken", digits)
-    step = loop_module._Trainer._step
+    step = trainer_module.Trainer._step
 
     def dies(self):
         if self.state.step == 6:
             raise KeyboardInterrupt  # as abrupt as can be had in one process
         step(self)
 
-    monkeypatch.setattr(loop_module._Trainer, "_step", dies)
+    monkeypatch.setattr(trainer_module.Trainer, "_step", dies)
     with pytest.raises(KeyboardInterrupt):
         run_to(tmp_path / "broken", digits)
-    monkeypatch.setattr(loop_module._Trainer, "_step", step)
+    monkeypatch.setattr(trainer_module.Trainer, "_step", step)
     run_to(tmp_path / "broken", digits)
     assert fingerprint(tmp_path / "broken") == fingerprint(tmp_path / "unbroken")
     assert stable_log(tmp_path / "broken") == stable_log(tmp_path / "unbroken")
@@ -136,21 +136,21 @@ def test_a_damaged_newest_checkpoint_is_left_out_and_made_again(tmp_path, digits
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_and_says_so(tmp_path, digits, monkeypatch, number):
-    step = loop_module._Trainer._step
+    step = trainer_module.Trainer._step
 
     def interrupted(self):
         step(self)
         if self.state.step == 5:
             signal.raise_signal(number)
 
-    monkeypatch.setattr(loop_module._Trainer, "_step", interrupted)
+    monkeypatch.setattr(trainer_module.Trainer, "_step", interrupted)
     result = run_to(tmp_path, digits)
     assert result.exit_code == 128 + number
     assert find_checkpoint(tmp_path).step == 5
 
 
 def test_not_a_number_stops_the_run_and_is_never_saved(tmp_path, digits, monkeypatch):
-    step = loop_module._Trainer._step
+    step = trainer_module.Trainer._step
 
     def poisoned(self):
         step(self)
@@ -158,7 +158,7 @@ def test_not_a_number_stops_the_run_and_is_never_saved(tmp_path, digits, monkeyp
             with torch.no_grad():
                 next(self.state.generator.parameters()).fill_(float("nan"))
 
-    monkeypatch.setattr(loop_module._Trainer, "_step", poisoned)
+    monkeypatch.setattr(trainer_module.Trainer, "_step", poisoned)
     with pytest.raises(TrainingFailure, match="no longer finite"):
         run_to(tmp_path, digits)
     assert find_checkpoint(tmp_path).step == 4
@@ -215,14 +215,14 @@ def test_manifest_holds_the_configuration(tmp_path, digits):
 
 def test_several_d_steps_are_logged_as_their_mean(tmp_path, digits, monkeypatch):
     seen = []
-    d_step = loop_module.d_step
+    d_step = trainer_module.d_step
 
     def noted(*args):
         numbers = d_step(*args)
         seen.append({name: value.item() for name, value in numbers.items()})
         return numbers
 
-    monkeypatch.setattr(loop_module, "d_step", noted)
+    monkeypatch.setattr(trainer_module, "d_step", noted)
     run_to(tmp_path, digits, d_steps=3, images=96, log_every=48)
     records = [r for r in read_records(tmp_path / "log.jsonl") if r["kind"] == "train"]
     assert len(records) == 2

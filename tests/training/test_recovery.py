@@ -1,4 +1,4 @@
-"""Failures planted in a run: seen at once, never saved as good, gone back from so many times."""
+"""Planted failures: detected at once, never saved as good, rolled back from a few times."""
 
 import digits_run
 import pytest
@@ -11,9 +11,10 @@ from sagan.errors import TrainingFailure
 from sagan.runs.checkpoint import open_checkpoint
 from sagan.runs.log import read_records
 from sagan.runs.run import Run
-from sagan.training import loop as loop_module
 from sagan.training import train
+from sagan.training import trainer as trainer_module
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 NAN = float("nan")
 NETWORK = NetworkConfig(
     resolution=8, channels=1, classes=10, latent_dim=8, g_width=4, d_width=8, g_attention=(8,)
@@ -24,12 +25,6 @@ TRAINING = TrainingConfig(
 STEPS = 12  # a record every 2, a snapshot every 4
 
 
-@pytest.fixture(autouse=True)
-def undrawn(monkeypatch):
-    """Without pictures; there are tests of theirs."""
-    monkeypatch.setattr("sagan.training.curves.draw_curves", lambda *_: None)
-
-
 def run_to(path, digits, *, rollback=0, progress=False, **training):
     config = digits_run.configure(NETWORK, TRAINING, **training)
     runtime = Runtime(device="cpu", rollback=rollback)
@@ -38,7 +33,7 @@ def run_to(path, digits, *, rollback=0, progress=False, **training):
 
 def plant(monkeypatch, fault, *, at, retries=(0,)):
     """Do something to the trainer after a step, in the retries named."""
-    step = loop_module._Trainer._step
+    step = trainer_module.Trainer._step
 
     def faulty(self):
         step(self)
@@ -46,7 +41,7 @@ def plant(monkeypatch, fault, *, at, retries=(0,)):
             with torch.no_grad():
                 fault(self.state)
 
-    monkeypatch.setattr(loop_module._Trainer, "_step", faulty)
+    monkeypatch.setattr(trainer_module.Trainer, "_step", faulty)
 
 
 def weight_of_g(state):
@@ -180,7 +175,7 @@ def test_a_run_that_was_taken_back_resumes_exactly(tmp_path, digits, monkeypatch
     run_to(tmp_path / "unbroken", digits, rollback=1)
     stops = iter([(6, 1), (9, 1), None])
     at = [next(stops)]
-    step = loop_module._Trainer._step
+    step = trainer_module.Trainer._step
 
     def dies(self):
         if (self.state.step, self.state.retry) == at[0]:
@@ -188,10 +183,10 @@ def test_a_run_that_was_taken_back_resumes_exactly(tmp_path, digits, monkeypatch
         step(self)
 
     if stop == "killed":
-        monkeypatch.setattr(loop_module._Trainer, "_step", dies)
+        monkeypatch.setattr(trainer_module.Trainer, "_step", dies)
     else:
         monkeypatch.setattr(
-            loop_module._Trainer,
+            trainer_module.Trainer,
             "_asked_to_stop",
             lambda self, _: (self.state.step, self.state.retry) == at[0],
         )

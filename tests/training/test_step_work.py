@@ -1,4 +1,4 @@
-"""What a step must not do: wait for the host, leave the memory order, compute what nobody uses."""
+"""What a step must not do: wait on the host, change the memory order, compute what is unused."""
 
 import copy
 

@@ -1,6 +1,6 @@
-"""Benchmarks: the system beside the literal form of the code that the article quotes.
+"""Benchmarks: this package against the literal form of the code that the article quotes.
 
-`sagan bench` runs them; `docs/speed.md` shows what they measured, and how.
+`sagan bench` runs them; docs/speed.md has the results and the method.
 """
 
 from sagan.bench.harness import (

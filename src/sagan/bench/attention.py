@@ -11,7 +11,7 @@ from torch import Tensor
 from sagan.bench.harness import Candidate, Comparison, Scale
 from sagan.nn import attend, reference_attention
 
-# side of the map in pixels, its channels, batch, and whether keys are pooled (the paper's form)
+# side of the map in pixels, channels, batch, whether keys are pooled (the paper's form)
 _SIZES: dict[Scale, list[tuple[int, int, int, bool]]] = {
     "tiny": [(4, 8, 2, True)],
     "quick": [(16, 128, 16, False), (32, 64, 16, True), (64, 64, 4, True)],

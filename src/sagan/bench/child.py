@@ -1,4 +1,4 @@
-"""Programs that candidates run as processes of their own."""
+"""Candidates that run in a process of their own."""
 
 import os
 import subprocess
@@ -9,15 +9,9 @@ from collections.abc import Mapping, Sequence
 def output_of(
     command: Sequence[str], what: str, *, environment: Mapping[str, str] | None = None
 ) -> str:
-    """Run a program to its end and give its stdout.
+    """Run a program and return its stdout; a failure raises ChildProcessError with its last line.
 
-    Args:
-        command: the program and its arguments.
-        what: it is, for messages.
-        environment: variables to set beside those there are.
-
-    Raises:
-        ChildProcessError: it failed; the message is the last line of what it said.
+    `what` names it in the message; `environment` is added to this process's own.
     """
     variables = {**os.environ, **(environment or {})}
     done = subprocess.run(command, capture_output=True, text=True, env=variables)
@@ -29,15 +23,9 @@ def output_of(
 
 
 def peak_of_child(case: str, label: str, candidate: str, scale: str, threads: int) -> int | None:
-    """Run a candidate twice in a new process; give that process's peak resident size in bytes.
+    """Run a candidate twice in a new process and return its peak resident size in bytes.
 
-    Everything is in it, the interpreter and PyTorch too (some 300 MB).
-
-    Returns:
-        Bytes, or None where the system does not tell.
-
-    Raises:
-        ChildProcessError: it failed; the message is the last line of what it said.
+    Includes the interpreter and PyTorch (some 300 MB). None if the system does not report it.
     """
     command = [sys.executable, "-m", "sagan.bench.memory", case, label, candidate, scale]
     peak = output_of([*command, str(threads)], f"{case}, {label}: {candidate}").split()[-1]

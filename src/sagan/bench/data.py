@@ -1,6 +1,6 @@
-"""The data: batches out of the packed cache, making it, and opening a large one.
+"""Data: batches from the packed cache, packing it, and opening a large one.
 
-Everything is made from the bundled photographs, in a temporary folder that is removed at the end.
+All files are made from the bundled photographs, in a temporary folder.
 """
 
 import functools
@@ -33,7 +33,7 @@ Form = Literal["PNG", "JPEG"]
 
 
 def data_case(scale: Scale) -> list[Comparison]:
-    """Batches, packing and opening; the baseline is Pillow as people call it."""
+    """Batches, packing and opening; the baseline is Pillow as it is usually called."""
     count, many = _PICTURES[scale], _MANY[scale]
     return [
         Comparison(
@@ -69,7 +69,7 @@ _FORMS: tuple[tuple[Form, int], ...] = (("PNG", 64), ("JPEG", 256))
 
 @functools.cache
 def _pictures(form: Form, side: int, count: int) -> Path:
-    """A folder of pictures, no two alike: crops of photographs, side by side."""
+    """Make a folder of distinct pictures: crops of photographs, side by side."""
     folder = workplace() / f"{form}-{side}-{count}"
     folder.mkdir()
     crops = load_dataset("photographs", resolution=_RESOLUTION_PX).images.transpose(0, 2, 3, 1)
@@ -83,7 +83,7 @@ def _pictures(form: Form, side: int, count: int) -> Path:
 
 
 def _plain(path: Path) -> np.ndarray:
-    """What a loader without a cache does with a picture."""
+    """Read a picture as a loader without a cache does."""
     with Image.open(path) as image:
         size = (_RESOLUTION_PX, _RESOLUTION_PX)
         return np.asarray(image.convert("RGB").resize(size, Image.Resampling.LANCZOS))
@@ -146,7 +146,7 @@ def _opening(many: int) -> Callable[[], object]:
     if not folder.exists():
         folder.mkdir()
         (folder / "images.u8").touch()
-        os.truncate(folder / "images.u8", many * 3 * 32 * 32)  # a sparse file: no disk is used
+        os.truncate(folder / "images.u8", many * 3 * 32 * 32)  # sparse: takes no disk
         labels = np.arange(many) % 1000
         names = tuple(str(k) for k in range(labels.max() + 1))
         write_packed(folder, (many, 3, 32, 32), labels, names, excluded=[], about={})

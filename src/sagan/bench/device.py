@@ -1,7 +1,7 @@
-"""Training steps on the device there is: a GPU's rates, memory and kernels; a CPU runs it small.
+"""Training steps on this machine's device: rates, memory and kernels on a GPU, less on a CPU.
 
-For `best` at 32, 64 and 128 px in each precision, plain and compiled. On a GPU the whole takes
-under ten minutes: past a bound on its time what is left is skipped, which the result says.
+`best` at 32, 64 and 128 px in each precision, plain and compiled. Takes under ten minutes on a GPU:
+past a time limit the rest is skipped, which the result says.
 """
 
 import time
@@ -18,15 +18,16 @@ from sagan.config import NetworkConfig, Precision, Runtime, TrainingConfig
 from sagan.config.presets import preset
 from sagan.devices import pick_device
 from sagan.models.estimate import estimate
+from sagan.text import one_line
 from sagan.training.engine import usable_precision
 from sagan.training.memory import is_out_of_memory
 
-_BUDGET_SEC = 480  # after which nothing more is begun on a GPU
+_BUDGET_SEC = 480  # on a GPU; nothing is started after it
 _TOP_KERNELS = 10
 _CLASSES = 1000
 _TINY_WIDTH = 8
 
-# device, scale -> sides in pixels and batches, the largest last
+# device, scale -> (side in pixels, batch), the largest last
 _SIZES: dict[tuple[str, Scale], list[tuple[int, int]]] = {
     ("cuda", "tiny"): [(32, 4)],
     ("cuda", "quick"): [(128, 64)],
@@ -81,13 +82,13 @@ def _comparison(
 def _step(
     network: NetworkConfig, training: TrainingConfig, runtime: Runtime, deadline: float
 ) -> Callable[[], object]:
-    """A training step that has run once, compiled if so asked; or why there is none."""
+    """A training step that has run once, or `Skip` with the reason why it cannot."""
     if usable_precision(training.precision, runtime.device) != training.precision:
         raise Skip(f"this {runtime.device} cannot compute in {training.precision}")
     if runtime.compile and runtime.device == "cpu":
         raise Skip("compiling is measured on a GPU only: on a CPU it takes minutes")
     if time.monotonic() > deadline:
-        raise Skip(f"the bound of {_BUDGET_SEC} s was reached")
+        raise Skip(f"the time limit of {_BUDGET_SEC} s was reached")
     try:
         call = training_step(network, training, runtime)
         call()
@@ -96,17 +97,16 @@ def _step(
             raise Skip("out of memory") from None
         if not runtime.compile:
             raise
-        reason = " ".join(str(error).split())
-        raise Skip(f"torch.compile failed ({type(error).__name__}: {reason:.160})") from None
+        reason = f"{type(error).__name__}: {one_line(error, 160)}"
+        raise Skip(f"torch.compile failed ({reason})") from None
     return call
 
 
 def profiled(call: Callable[[], object]) -> dict[str, Any]:
     """Profile one call: which attention kernels ran, and the most expensive kernels of all.
 
-    Returns:
-        `attention`: names of PyTorch's fused attention operators, empty where plain or recomputed
-        products did the work; `kernels`: name, calls, milliseconds and share of all kernels' time.
+    `attention` has the names of PyTorch's fused attention operators, none if plain or recomputed
+    products did the work; `kernels` has name, calls, milliseconds and share of all kernels' time.
 
     Example:
         >>> matrix = torch.rand(64, 64)
@@ -139,7 +139,7 @@ def profiled(call: Callable[[], object]) -> dict[str, Any]:
 
 
 def summary(results: Sequence[dict[str, Any]]) -> str:
-    """All comparisons in one table, and the kernels of the last one that ran."""
+    """Format all comparisons as one table, and the kernels of the last one that ran."""
     lines = [f"{'':<36}{'':<10}{'images/s':>10}{'MFU':>7}{'peak GB':>9}  attention"]
     for result in results:
         attention = result.get("profile", {}).get("attention") or ["plain or recomputed products"]

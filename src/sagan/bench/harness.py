@@ -1,11 +1,10 @@
-"""Timing candidates side by side on a machine that others use too.
+"""Timing candidates side by side on a shared machine.
 
-The candidates of a comparison take turns, round by round and each round in another order, so that
-what slows the machine down slows them all; what is reported is each one's median, its quartiles,
-and the median over the rounds of its ratio to the first candidate, the baseline. Beside the time on
-the wall there is the process's own time on the processor, from which waiting for a core that others
-hold is left out. The rate of a matrix product is measured in the same rounds: no network runs
-faster than that.
+The candidates of a comparison take turns, each round in another order, so that what slows the
+machine slows them all. The result has each one's median and quartiles, and the median over the
+rounds of its ratio to the first candidate, the baseline. Processor time is reported beside wall
+time: it excludes waiting for a core that others hold. The rate of a matrix product, measured in the
+same rounds, is the upper bound for any network.
 """
 
 import atexit
@@ -29,54 +28,38 @@ from sagan.config import Precision
 from sagan.models.estimate import measure_flop_per_sec
 from sagan.version import __version__
 
-Scale = Literal["tiny", "quick", "full"]  # tiny: does it run at all? for tests
+Scale = Literal["tiny", "quick", "full"]  # tiny is for tests: does it run at all?
 
-_LEAST_SEC = {"tiny": 0.0, "quick": 0.05, "full": 0.2}  # of one turn; short calls are repeated
+_MIN_SEC = {"tiny": 0.0, "quick": 0.05, "full": 0.2}  # of one turn; short calls are repeated
 _MATRIX_SEC = 0.05
 
 
 class Skip(Exception):
-    """Raised by `prepare` where a candidate cannot run here; the message says why."""
+    """Raised by `prepare` if a candidate cannot run here; the message says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """One way to do a comparison's work.
+    """One way to do a comparison's work."""
 
-    Args:
-        name: unique within its comparison.
-        prepare: builds what is needed, and gives the call that is timed; it holds no more memory
-            between calls than the work itself needs.
-    """
-
-    name: str
+    name: str  # unique within its comparison
+    # returns the call to time, which must hold no more memory than the work itself needs
     prepare: Callable[[], Callable[[], object]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """The same work done by several candidates.
+    """The same work done by several candidates."""
 
-    Args:
-        label: unique within its case.
-        candidates: the first is the baseline of the ratios.
-        parameters: the sizes, for tables and plots.
-        items: images (or whatever is counted a second) of one call; 0 gives no rate.
-        flop: of one call, what the work takes at least; 0 gives no utilisation.
-        memory: measure each candidate's peak, in a process of its own.
-        device: `cpu` or `cuda`, where calls wait for it, and whose own memory is always measured.
-        precision: of the matrix product beside it.
-        look: looks at the baseline's call after the timing; what it gives is kept as `profile`.
-    """
-
-    label: str
-    candidates: Sequence[Candidate]
-    parameters: Mapping[str, int | float | str] = field(default_factory=dict)
-    items: int = 0
-    flop: int = 0
-    memory: bool = False
-    device: str = "cpu"
-    precision: Precision = "float32"
+    label: str  # unique within its case
+    candidates: Sequence[Candidate]  # the first is the baseline
+    parameters: Mapping[str, int | float | str] = field(default_factory=dict)  # for tables, plots
+    items: int = 0  # images or the like in one call; 0 reports no rate
+    flop: int = 0  # that one call needs at least; 0 reports no utilisation
+    memory: bool = False  # measure each candidate's peak, in a process of its own
+    device: str = "cpu"  # on `cuda`, calls synchronise, and GPU memory is always measured
+    precision: Precision = "float32"  # of the matrix product measured alongside
+    # looks at the baseline's call after the timing; its result is stored as `profile`
     look: Callable[[Callable[[], object]], Mapping[str, Any]] | None = None
 
 
@@ -84,21 +67,13 @@ Case = Callable[[Scale], list[Comparison]]  # cheap to call: the work is in `pre
 
 
 def compare(comparison: Comparison, *, rounds: int, scale: Scale) -> dict[str, Any]:
-    """Time a comparison's candidates in turns.
+    """Time a comparison's candidates in turns: `rounds` each, after a warm-up.
 
-    Of one that cannot run here the result has `skipped`, the reason; the first that can is then
-    the baseline.
-
-    Args:
-        comparison: what to time.
-        rounds: turns of each candidate, after one to warm up.
-        scale: sets how long a turn lasts at least.
-
-    Returns:
-        JSON types: label, parameters, `matrix_flop_per_sec`, and for each candidate `median_sec`,
-        `quartiles_sec`, `speedup` over the baseline with its `speedup_quartiles`, and, where the
-        comparison counts them, `items_per_sec` and `mfu` (of the matrix product's rate). `cpu_sec`
-        and `cpu_speedup` are the same by processor time, over all threads.
+    The result is JSON: label, parameters, `matrix_flop_per_sec`, and for each candidate
+    `median_sec`, `quartiles_sec`, `speedup` over the baseline with its `speedup_quartiles`, and, if
+    the comparison counts them, `items_per_sec` and `mfu` (of the matrix product's rate). `cpu_sec`
+    and `cpu_speedup` are the same by processor time, over all threads. A candidate that cannot run
+    here has `skipped`, the reason; the first that can is then the baseline.
 
     Example:
         >>> works = [Candidate(name=str(n), prepare=lambda n=n: lambda: sum(range(n)))
@@ -107,7 +82,7 @@ def compare(comparison: Comparison, *, rounds: int, scale: Scale) -> dict[str, A
         >>> done["candidates"][0]["speedup"], done["candidates"][1]["speedup"] > 2
         (1.0, True)
     """
-    prepared = [_prepare(c, comparison.device, _LEAST_SEC[scale]) for c in comparison.candidates]
+    prepared = [_prepare(c, comparison.device, _MIN_SEC[scale]) for c in comparison.candidates]
     ready = [p for p in prepared if isinstance(p, _Ready)]
     times: list[list[_Time]] = [[] for _ in ready]
     matrix: list[float] = []
@@ -146,17 +121,17 @@ class _Ready(NamedTuple):
     facts: dict[str, Any]
 
 
-def _prepare(candidate: Candidate, device: str, least_sec: float) -> _Ready | Skip:
-    """Build a candidate and warm it up, watching a GPU's memory meanwhile."""
+def _prepare(candidate: Candidate, device: str, min_sec: float) -> _Ready | Skip:
+    """Build a candidate and warm it up, measuring its GPU memory."""
     before = 0
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()  # what candidates before it hold
+        before = torch.cuda.memory_allocated()  # held by earlier candidates
     try:
         call = candidate.prepare()
     except Skip as skip:
-        return skip.with_traceback(None)  # which holds what was built
-    repeats = _repeats(call, least_sec)
+        return skip.with_traceback(None)  # the traceback would keep what was built alive
+    repeats = _repeats(call, min_sec)
     if device == "cuda":
         peak = torch.cuda.max_memory_allocated() - before
         return _Ready(call, repeats, {"peak_bytes": peak})
@@ -176,16 +151,16 @@ def _time(call: Callable[[], object], repeats: int) -> _Time:
 
 
 def _cpu_sec() -> float:
-    """Processor time so far, of this process and of those it started that have ended."""
+    """Processor time so far, of this process and its finished children."""
     children = os.times()
     return time.process_time() + children.children_user + children.children_system
 
 
-def _repeats(call: Callable[[], object], least_sec: float) -> int:
-    """Warm a call up, and say how often a turn repeats it."""
-    if _time(call, 1).wall_sec >= least_sec:
+def _repeats(call: Callable[[], object], min_sec: float) -> int:
+    """Warm a call up, and return how often a turn repeats it."""
+    if _time(call, 1).wall_sec >= min_sec:
         return 1
-    return max(1, round(least_sec / max(_time(call, 1).wall_sec, 1e-9)))
+    return max(1, round(min_sec / max(_time(call, 1).wall_sec, 1e-9)))
 
 
 def _summary(
@@ -219,15 +194,10 @@ def _quartiles(values: list[float]) -> list[float]:
 
 
 def run_case(name: str, case: Case, *, rounds: int, scale: Scale) -> Iterator[dict[str, Any]]:
-    """Run a case's comparisons one after the other, memory included, and yield each one's result.
+    """Run a case's comparisons, memory included, and yield their results.
 
-    Args:
-        name: of the case among `bench.cases.CASES`, where a process for its memory finds it.
-        case: gives the comparisons.
-        rounds, scale: see `compare`.
-
-    Raises:
-        ChildProcessError: a candidate failed in the process that measures its memory.
+    The processes that measure memory find the case by its name in `bench.cases.CASES`; if one fails
+    it raises ChildProcessError.
     """
     for comparison in case(scale):
         result = compare(comparison, rounds=rounds, scale=scale)
@@ -241,14 +211,14 @@ def run_case(name: str, case: Case, *, rounds: int, scale: Scale) -> Iterator[di
 
 @functools.cache
 def workplace() -> Path:
-    """A temporary folder for what candidates read and write; it is removed at the end."""
+    """A temporary folder for candidates' files, removed at exit."""
     folder = Path(tempfile.mkdtemp(prefix="sagan-bench-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 
 
 def table(result: Mapping[str, Any]) -> str:
-    """Lay one comparison's result out in lines to read."""
+    """Format one comparison's result as text."""
     lines = [
         f"{result['label']}  (matrix product: {result['matrix_flop_per_sec'] / 1e9:.0f} GFLOP/s)"
     ]
@@ -290,7 +260,7 @@ def environment() -> dict[str, Any]:
 
 
 def _cpu_name() -> str:
-    """The processor's name, where the system tells it."""
+    """The processor's name, as far as the system reports it."""
     facts = Path("/proc/cpuinfo")
     if facts.is_file():
         for line in facts.read_text(encoding="utf-8", errors="replace").splitlines():

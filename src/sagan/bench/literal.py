@@ -1,11 +1,10 @@
-"""The code that the article quotes, written anew and literally: the baseline to beat.
+"""The code that the article quotes, rewritten literally: the baseline to beat.
 
-What is literal: attention by bmm, softmax and bmm over `b c n` tensors, its map stored and handed
-on; spectral norm with a power step in every forward pass, evaluation included; fakes of the
-discriminator step made with gradient, which flows on into the generator; real and fake images in
-passes of their own; the discriminator trainable in the generator step; plain memory order and the
-plain Adam. Modules have the names that `sagan.models` gives them, so that the weights of one load
-into the other.
+Literal means: attention by bmm, softmax and bmm over `b c n` tensors, with its map stored and
+returned; a power step of spectral norm in every forward pass, evaluation included; the
+discriminator step's fakes made with gradient, which flows back into the generator; separate passes
+for real and fake images; a trainable discriminator in the generator step; default memory order and
+plain Adam. Modules are named as in `sagan.models`, so that weights load from one into the other.
 
 Dimensions: b batch, c channels, h w the map's sides, n = h*w, z latent length.
 
@@ -37,7 +36,7 @@ class LiteralSpectralNorm(nn.Module):
         self.register_buffer("v", F.normalize(torch.randn(matrix.shape[1]), dim=0))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Take the power step, divide, and run the layer."""
+        """Take a power step, divide the weight by sigma, and run the layer."""
         weight = self.layer.weight
         matrix = weight.flatten(1)
         with torch.no_grad():
@@ -61,7 +60,7 @@ class LiteralAttention(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(1))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Map `b c h w` to the same shape, and give the map."""
+        """Map `b c h w` to the same shape, and return the attention map too."""
         query = self.query(x).flatten(2).permute(0, 2, 1)
         energy = torch.bmm(query, self.key(x).flatten(2))
         attention = energy.softmax(dim=-1)
@@ -116,7 +115,7 @@ class LiteralDiscriminator(nn.Module):
         self.to_logit = nn.Conv2d(stages[-1].c_out, 1, 4)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Judge images."""
+        """Score images."""
         x, maps = images, []
         for i, block in enumerate(self.blocks):
             x = F.leaky_relu(block(x), 0.1)
@@ -127,9 +126,9 @@ class LiteralDiscriminator(nn.Module):
 
 
 class LiteralForm(nn.Module):
-    """One of `sagan.models` made to work literally, for the families that the article has not.
+    """A network of `sagan.models` in literal form, for families that the article does not have.
 
-    A power step at each forward pass, attention by matrix products with its map handed on.
+    A power step in each forward pass, and attention by matrix products that returns its map.
     """
 
     def __init__(self, network: Generator | Discriminator) -> None:
@@ -150,8 +149,8 @@ class LiteralForm(nn.Module):
         return forward
 
     def forward(self, x: Tensor, labels: Tensor | None) -> tuple[Tensor, ...]:
-        """The network's output, and its maps."""
-        for layer in self.norms:  # the pass before, not yet differentiated, keeps its vectors
+        """Return the network's output and its maps."""
+        for layer in self.norms:  # copied: backward of the last pass still needs the old vectors
             layer.u, layer.v = layer.u.clone(), layer.v.clone()
             layer.power_iteration()
         self.maps = []
@@ -181,14 +180,8 @@ def literal_step(
 ) -> dict[str, Tensor]:
     """One step of the quoted training loop, with the hinge loss.
 
-    Args:
-        G, D: give their output first and maps after it.
-        optimizers: of G and of D.
-        real: real images, and labels where there are any.
-        d_input: latents of the discriminator step (and labels), g_input: of the generator step.
-
-    Returns:
-        The two losses, as scalars with their graphs, as the quoted loop holds them.
+    Networks return their output, then maps. Each input is images or latents, then labels if any.
+    The losses come with their graphs, as the quoted loop keeps them.
     """
     g_optimizer, d_optimizer = optimizers
     real_logits, *_real_maps = D(*real)

@@ -1,21 +1,17 @@
-"""The peak memory of one candidate, in a process of its own.
+"""The peak memory of one candidate, in a process of its own: a process's peak never falls.
 
-    python -m sagan.bench.memory CASE LABEL CANDIDATE SCALE THREADS
-
-A process's memory only grows as far as its peak is concerned, so each candidate needs a fresh one.
+python -m sagan.bench.memory CASE LABEL CANDIDATE SCALE THREADS
 """
 
 import sys
 from pathlib import Path
 
-_CALLS = 2  # the second one finds gradients and optimiser moments in place
+_CALLS = 2  # the second one has gradients and optimiser moments in place
 
 
 def peak_bytes() -> int | None:
-    """This process's largest resident size so far.
-
-    From /proc rather than `getrusage`, whose figure a new process inherits from its parent.
-    """
+    """This process's largest resident size so far."""
+    # not getrusage, whose figure a new process inherits from its parent
     status = Path("/proc/self/status")
     if not status.is_file():
         return None

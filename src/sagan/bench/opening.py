@@ -1,7 +1,7 @@
-"""The first image: from a program's start to it, in processes of their own, by what is opened.
+"""Time from a program's start to its first image, each in a new process, by what is opened.
 
-The baseline imports PyTorch and nothing else, so that the ratio of each is PyTorch's share of it.
-Runs of untrained networks are made in a temporary folder; files are read from the system's cache.
+The baseline only imports PyTorch, so the others' ratios are PyTorch's share of them. The runs have
+untrained networks and lie in a temporary folder; files are read from the system's cache.
 """
 
 import functools
@@ -34,7 +34,7 @@ _FIRST_IMAGE = "import sys, sagan; sagan.sample(sagan.load(sys.argv[1]), 1)"
 
 
 def opening_case(scale: Scale) -> list[Comparison]:
-    """A run and the files made of it, in Python; and `sagan sample` with the run."""
+    """A run and its exported files, opened in Python; and `sagan sample` on the run."""
     return [_comparison(*size, tiny=scale == "tiny") for size in _SIZES[scale]]
 
 
@@ -62,7 +62,7 @@ def _comparison(name: str, side: int, classes: int, *, tiny: bool) -> Comparison
 
 
 def _calling(*arguments: str) -> Callable[[], object]:
-    """Run this Python with arguments, on as many threads as PyTorch has here."""
+    """Run this Python with arguments, with PyTorch's number of threads here."""
     threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
     what = " ".join(arguments)
     return lambda: output_of([sys.executable, *arguments], what, environment=threads)
@@ -70,7 +70,7 @@ def _calling(*arguments: str) -> Callable[[], object]:
 
 @functools.cache
 def _made(name: str, side: int, classes: int, form: _Form) -> Path:
-    """A run with the averaged weights of an untrained generator, or a file that is made of it."""
+    """Make a run of an untrained generator, or a file exported from it."""
     folder = workplace() / f"{name}-{side}"
     if form == "run":
         network, training = preset(name, side)
@@ -87,6 +87,6 @@ def _made(name: str, side: int, classes: int, form: _Form) -> Path:
         return out
     try:
         export_onnx(run_folder, out)
-    except ValueError as error:  # an extra that is not installed
+    except ValueError as error:  # an extra is not installed
         raise Skip(str(error)) from None
     return out

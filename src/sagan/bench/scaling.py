@@ -1,6 +1,6 @@
 """Weak scaling: a training step in one process and in several, each with the same batch and thread.
 
-The processes live in a set of their own and step when told to, so that candidates can take turns:
+The processes wait to be told to step, so that candidates can take turns:
 
     python -m sagan.bench.scaling PRESET SIDE BATCH      # with torchrun's environment variables
 """
@@ -28,7 +28,7 @@ _SIZES: dict[Scale, list[tuple[str, int, int, int]]] = {
 
 
 def scaling_case(scale: Scale) -> list[Comparison]:
-    """One process against several; `speedup` is what each of them keeps of the one's rate."""
+    """One process against several; `speedup` is the share of the one's rate that each keeps."""
     return [
         Comparison(
             label=f"{name} {side} px, {batch} images a process",
@@ -76,7 +76,7 @@ def _team(name: str, side: int, batch: int, processes: int) -> Callable[[], Call
             for worker in workers:
                 assert worker.stdout is not None
                 if not worker.stdout.read(1):
-                    raise RuntimeError("a process of the team ended; its reason stands above")
+                    raise RuntimeError("a process of the team ended; see its error above")
             return None
 
         return call
@@ -85,10 +85,10 @@ def _team(name: str, side: int, batch: int, processes: int) -> Callable[[], Call
 
 
 def main(name: str, side: str, batch: str) -> None:
-    """Take a step for every byte that comes, and answer with one."""
+    """Take a step for every byte received, and answer with one."""
     torch.set_num_threads(1)
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no answer
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # libraries may print: not an answer
     network, training = preset(name, int(side))
     if network.family == "resnet":
         network = replace(network, classes=10)

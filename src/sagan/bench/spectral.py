@@ -1,4 +1,4 @@
-"""Spectral norm: all its work in one training step, beside the step itself."""
+"""Spectral norm: its work in one training step, compared with the whole step."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,9 +22,9 @@ _SIZES: dict[Scale, list[tuple[str, int, int]]] = {
 
 
 def spectral_case(scale: Scale) -> list[Comparison]:
-    """Steps at their presets' own batches, whole and their spectral norms alone.
+    """Whole steps at their presets' batches, and their spectral norms alone.
 
-    The speed-up is how many times the spectral norms fit into the step: 33 means 3 %.
+    The speed-up is how often the spectral norms fit into the step: 33 means 3 %.
     """
     return [_comparison(*size) for size in _SIZES[scale]]
 
@@ -48,10 +48,10 @@ def _comparison(name: str, side: int, batch: int) -> Comparison:
 def _norms_of(
     network: NetworkConfig, training: TrainingConfig, formula: bool = False
 ) -> Callable[[], object]:
-    """What `d_step` and `g_step` ask of the spectral norms.
+    """The spectral norms' work in one `d_step` and one `g_step`.
 
-    Each network's power step; for G one division without gradient and one with; for D one with and
-    one whose weights are frozen.
+    A power step for each network, and two divisions: for G without and with gradient, for D with
+    gradient and with frozen weights.
     """
     networks: list[nn.Module] = [build_generator(network), build_discriminator(network)]
     found = []

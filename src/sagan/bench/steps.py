@@ -1,6 +1,6 @@
-"""A whole training step (one of D, one of G, the average): ours beside the quoted loop.
+"""A whole training step (one of D, one of G, the average): ours against the quoted loop.
 
-Both see the same images from memory; neither loads data.
+Both see the same images in memory; neither loads data.
 """
 
 from collections.abc import Callable
@@ -66,7 +66,7 @@ def _comparison(name: str, side: int, batch: int, *, tiny: bool) -> Comparison:
 
 
 def _draws(network: NetworkConfig, batch: int) -> tuple[list[Tensor], list[Tensor]]:
-    """Images and two batches of latents; their labels, where there are classes."""
+    """Images and two batches of latents; and labels for each, if there are classes."""
     draw = torch.Generator().manual_seed(0)
     side = network.resolution
     images = torch.rand(batch, network.channels, side, side, generator=draw) * 2 - 1
@@ -94,9 +94,9 @@ def _literal(network: NetworkConfig, training: TrainingConfig) -> Callable[[], o
 def training_step(
     network: NetworkConfig, training: TrainingConfig, runtime: Runtime | None = None
 ) -> Callable[[], object]:
-    """Build both networks and give one step of each with the average's update, waited for.
+    """Build both networks; return a call that steps both and the average, and synchronises.
 
-    Where a launcher has started several processes, each takes a batch of its own.
+    If a launcher started several processes, each takes a batch of its own.
     """
     runtime = runtime or Runtime(device="cpu")
     engine = Engine(runtime, training.precision)

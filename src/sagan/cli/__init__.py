@@ -1,19 +1,20 @@
-"""The command line: one command a file; what a command needs is imported when it is called.
+"""The command line: one command per file, which imports what it needs when it is called.
 
-Exit codes: 0 done, 1 failed with a one-line reason, 2 bad usage or input, 130 and 143 stopped by
+Exit codes: 0 done, 1 failed for the reason printed, 2 bad usage or input, 130 and 143 stopped by
 Ctrl-C and SIGTERM. An expected error is one line on stderr.
 """
 
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from cyclopts import App, CycloptsError, Parameter, Token, ValidationError, convert
 
+from sagan.cli import structure
 from sagan.cli.bench import bench
-from sagan.cli.common import refuse_shared
-from sagan.cli.data import check, pack
+from sagan.cli.data import check, make, pack
 from sagan.cli.evaluate import evaluate
 from sagan.cli.explain import explain
 from sagan.cli.explore import explore
@@ -22,14 +23,22 @@ from sagan.cli.import_ import import_
 from sagan.cli.sample import sample
 from sagan.cli.train import train
 from sagan.errors import CheckpointError, ExportError, TrainingFailure
+from sagan.runs.place import RUN_OR_CHECKPOINT, locate
+from sagan.text import one_line
 from sagan.version import __version__
 
 
 def _read_option(type_: Any, tokens: Sequence[Token]) -> Any:
-    """Read an option's value; for a whole number cyclopts would take 1.5, and round it."""
+    """Read an option's value; cyclopts would round 1.5 to a whole number."""
     if type_ is int and "." in tokens[0].value:
         raise ValueError(f"{tokens[0].value} is not a whole number")
     return convert(type_, tokens)
+
+
+def _require_run(run: Path | None = None, **_: Any) -> None:
+    """Refuse a RUN that is neither a run nor a checkpoint before anything heavy is imported."""
+    if run is not None:
+        locate(run).require(*RUN_OR_CHECKPOINT)
 
 
 app = App(
@@ -40,18 +49,27 @@ app = App(
     help_format="plaintext",
     result_action="return_value",
 )
-app.command(train, validator=refuse_shared)
+app.command(train)
 app.command(sample)
 app.command(evaluate)
-app.command(explain, validator=refuse_shared)
-app.command(explore, validator=refuse_shared)
+app.command(explain, validator=_require_run)
+app.command(explore, validator=_require_run)
 app.command(bench)
 app.command(import_, name="import")
-app.command(export, validator=refuse_shared)
-_data = App(name="data", help="Check a data source, or pack it.", help_format="plaintext")
+app.command(export, validator=_require_run)
+_data = App(name="data", help="Check, pack or make a data source.", help_format="plaintext")
 _data.command(check)
 _data.command(pack)
+_data.command(make)
 app.command(_data)
+_structure = App(
+    name="structure",
+    help="Score how well images keep a procedural set's rule.",
+    help_format="plaintext",
+)
+_structure.command(structure.score)
+_structure.command(structure.selftest)
+app.command(_structure)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -60,18 +78,18 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def run_safely(command: Callable[[], int | None]) -> int:
-    """Run a command, turn its expected errors into one line, and give the exit code."""
+    """Run a command, print an expected error as one line, and return the exit code."""
     try:
         return command() or 0
     except KeyboardInterrupt:
         return fail("stopped", 130)
     except ValidationError as error:
-        return fail(error.exception_message.rstrip("."), 2)
+        return fail(error.exception_message, 2)
     except CycloptsError as error:
-        return fail(f"{one_line(error)}; see --help", 2)
-    except ValueError as error:  # what the user gave cannot be
+        return fail(f"{one_line(error).rstrip('.')}; see --help", 2)
+    except ValueError as error:  # bad input
         return fail(one_line(error), 2)
-    except BrokenPipeError:  # whoever read stdout has gone
+    except BrokenPipeError:  # the reader of stdout is gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
@@ -81,12 +99,7 @@ def run_safely(command: Callable[[], int | None]) -> int:
         return fail(one_line(error), 1)
 
 
-def one_line(error: BaseException) -> str:
-    """An error's message without line breaks."""
-    return " ".join(str(error).split()).rstrip(".")
-
-
 def fail(reason: str, code: int) -> int:
-    """Say why in one line, and give the exit code."""
-    print(f"sagan: {reason}", file=sys.stderr)
+    """Print the reason as one line, and return the exit code."""
+    print(f"sagan: {reason.rstrip('.')}", file=sys.stderr)
     return code

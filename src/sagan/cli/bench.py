@@ -21,22 +21,22 @@ def bench(
 ) -> None:
     """Measure speed and memory side by side; JSON on stdout, tables on stderr.
 
-    Each case runs the system beside the literal form of the code that the
-    article quotes, in turns, and gives medians and ratios. `device` measures
-    training on the GPU there is: rates, memory and kernels by size and precision.
+    Each case runs the system and the literal form of the code that the article
+    quotes in turns, and reports medians and ratios. `device` measures training
+    on this machine's GPU: rates, memory and kernels by size and precision.
 
     Parameters
     ----------
     names
         Cases: attention, spectral, step, sampling, opening, data, scaling, device; by default all.
     rounds
-        Turns of each candidate; by default 7, with --quick 3.
+        Rounds per candidate; by default 7, with --quick 3.
     threads
-        CPU threads; 0 takes PyTorch's own number.
+        CPU threads; 0: PyTorch's own choice.
     quick
-        Few and small sizes.
+        Measure few and small sizes.
     out
-        A folder to write a file a case to, named by case, date and hardware.
+        Folder for one file per case, named by case, date and hardware.
     """
     rounds = _ROUNDS[quick] if rounds is None else rounds
     if rounds < 1:
@@ -64,7 +64,7 @@ def bench(
         for result in run_case(name, CASES[name], rounds=rounds, scale=scale):
             print(table(result), file=sys.stderr, flush=True)
             results[name].append(result)
-            if out is not None:  # after each, so that an interrupted run is not lost
+            if out is not None:  # after each, so that an interrupted run keeps its results
                 _write(out, name, facts, results[name])
         if name == "device":
             print(summary(results[name]), file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""The demo, `./dev demo`: train on the digits, score, and see what attention does."""
+"""The demo, `./dev demo`: train on digits, score, and see what attention does."""
 
 import argparse
 import sys
@@ -7,28 +7,32 @@ from pathlib import Path
 
 
 def demo(path: Path, *, images: int | None, seed: int) -> int:
-    """Train the digits preset, print CAS and gamma with and without attention, draw pictures."""
-    from sagan.cli.start import start
+    """Train the digits preset, print CAS and gamma with and without attention, draw images."""
+    from sagan.cli.train import say_how_it_ended
+    from sagan.training.options import TrainOptions
+    from sagan.training.start import train_run
 
     began = time.monotonic()
-    options = {"seed": seed, **({} if images is None else {"images": images})}
-    code = start(path, data="digits", preset_name="digits", training_options=options)
-    if code:
-        return code
+    options: TrainOptions = {"data": "digits", "preset": "digits", "seed": seed}
+    if images is not None:
+        options["images"] = images
+    result = train_run(path, **options)
+    say_how_it_ended(result)
+    if result.exit_code:
+        return result.exit_code
     trained_sec = time.monotonic() - began
 
     import torch
 
-    from sagan.cli.evaluate import cas_of
-    from sagan.cli.explain import write_explanation
-    from sagan.explain import gammas, intervene
+    from sagan.evaluation.evaluate_run import cas_of
+    from sagan.explain import explain_run, gammas, intervene
     from sagan.images import image_grid, to_uint8
-    from sagan.runs.open_run import load, load_discriminator
+    from sagan.runs.open_run import load_discriminator, load_run_generator
     from sagan.runs.run import find_checkpoint
     from sagan.training.diagnostics import fixed_latents
 
     config = find_checkpoint(path).config
-    generator, discriminator = load(path), load_discriminator(path)
+    generator, discriminator = load_run_generator(path), load_discriminator(path)
     latents, labels = fixed_latents(config.network)
     with torch.no_grad():
         pictures = generator(latents, labels)
@@ -51,10 +55,10 @@ def demo(path: Path, *, images: int | None, seed: int) -> int:
     grid, grid_without = path / "samples.png", path / "samples-gamma-0.png"
     image_grid(to_uint8(pictures), 10).save(grid)
     image_grid(to_uint8(without), 10).save(grid_without)
-    explanation = write_explanation(path, path / "attention", 0, None, 4, 5, "cpu")
+    explanation = explain_run(path, path / "attention", device="cpu")
     print(f"sample grid: {grid}; with gamma 0: {grid_without}")
-    print(f"attention: {', '.join(str(p) for p in explanation.paths)}")
-    print("\n".join(explanation.sentences))
+    print(f"attention: {', '.join(str(file) for file in explanation.files)}")
+    print("\n".join(verdict.sentence() for verdict in explanation.verdicts))
     return 0
 
 

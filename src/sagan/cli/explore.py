@@ -14,10 +14,10 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from sagan.config import run_config_from_dict
-from sagan.files import refuse_file
+from sagan.runs.place import RUN_OR_CHECKPOINT, locate
 
 PORT = 8377
-_LEAST_TOKEN_CHARACTERS = 16
+_MIN_TOKEN_CHARACTERS = 16
 
 
 def explore(
@@ -30,69 +30,73 @@ def explore(
     open_browser: Annotated[bool, Parameter(name="--open")] = True,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
 ) -> None:
-    """Explore a trained run's attention on a live page in the browser.
+    """Explore a run's attention on a live page in the browser.
 
     Point at any pixel of a generated image and see where its attention looks;
-    change the image, the attention and the time in training. Only this
-    machine is served unless --host says otherwise. Ctrl-C ends it.
+    change the image, the attention and the point in training. Serves only
+    this machine unless --host says otherwise. Stop it with Ctrl-C.
 
     Parameters
     ----------
     run
-        A run's folder, or one of its checkpoints'.
+        A run folder or a checkpoint folder.
     port
-        To listen on; 0 takes a free one.
+        Port to listen on; 0 takes a free one.
     host
-        The address to listen on; other than loopback, only with a token.
+        Address to listen on; any but loopback needs a token.
     token
-        What the page's address must carry, 16 characters or more; made up where --host needs one.
+        Token that the page's address must carry, 16 characters or more; generated if --host needs
+        one.
     open_browser
         Open the page in the browser.
     device
-        Where to compute.
+        Device to compute on.
     """
     _check_run(run)
     if not 0 <= port <= 65535:
         raise ValueError(f"--port must be from 0 to 65535, not {port}")
     if token is not None and not _is_token(token):
         raise ValueError(
-            f"--token must be at least {_LEAST_TOKEN_CHARACTERS} ASCII letters, digits, - or _"
+            f"--token must be at least {_MIN_TOKEN_CHARACTERS} ASCII letters, digits, - or _"
         )
     if not all(importlib.util.find_spec(name) for name in ("fastapi", "uvicorn")):
         raise ValueError("explore needs FastAPI and uvicorn: pip install 'sagan[web]'")
-    from sagan.explain.live.server import Desk, Gate, is_loopback, make_app, open_socket, serve
+    from sagan.explain.live import server
     from sagan.explain.page import assemble
 
-    if token is None and not is_loopback(host):
+    if token is None and not server.is_loopback(host):
         token = secrets.token_urlsafe(24)
-    desk, failure = Desk(), []
+    queue, failure = server.RenderQueue(), []
     page = assemble({"mode": "live"}, title=run.resolve().name)
-    app = make_app(desk, page, Gate(host.lower(), token))
-    listening = open_socket(host, port)
+    app = server.make_app(queue, page, server.Gate(host.lower(), token))
+    listening = server.open_socket(host, port)
     shown = f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{listening.getsockname()[1]}/" + (f"#token={token}" if token else "")
 
     def load(stop: Callable[[], None]) -> None:
-        try:
-            desk.open(_open_studio(run, device))
+        try:  # torch is imported here, while the page is already served
+            from sagan.devices import pick_device
+            from sagan.explain.live.studio import Studio
+
+            queue.open(Studio(run, device=pick_device(device)))
         except BaseException as error:
             failure.append(error)
             stop()
 
     def started(stop: Callable[[], None]) -> None:
-        print(f"{address} shows {run}; Ctrl-C ends it", file=sys.stderr, flush=True)
+        print(f"{address} shows {run}; Ctrl-C stops it", file=sys.stderr, flush=True)
         threading.Thread(target=load, args=[stop], daemon=True).start()
         if open_browser:
             threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
 
     before = {
         signal.SIGTERM: signal.signal(signal.SIGTERM, lambda *_: sys.exit(143)),
-        # a shell starts what is in the background with Ctrl-C ignored
+        # shells start background programs with Ctrl-C ignored
         signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
     }
     try:
         with listening:
-            serve(app, listening, started=started)
+            server.serve(app, listening, started=started)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -100,23 +104,13 @@ def explore(
         raise failure[0]
 
 
-def _open_studio(run: Path, device: str):  # type: ignore[no-untyped-def]
-    from sagan.devices import pick_device
-    from sagan.explain.live.studio import Studio
-
-    return Studio(run, device=pick_device(device))
-
-
 def _check_run(run: Path) -> None:
-    """Refuse what is clearly no run with attention at once, before torch is there."""
-    if not run.exists():
-        raise ValueError(f"{run} does not exist: name a run folder")
-    refuse_file(run)
-    if (run / "manifest.json").is_file():
+    """Refuse anything that is clearly not a run with attention, before torch is loaded."""
+    if locate(run).require(*RUN_OR_CHECKPOINT).kind == "checkpoint":
         return
     file = run / "config.json"
     if not file.is_file():
-        raise ValueError(f"{run} is no run folder: it has no config.json")
+        raise ValueError(f"{run} is not a run folder: it has no config.json")
     try:
         network = run_config_from_dict(json.loads(file.read_bytes())).network
     except ValueError as error:
@@ -126,5 +120,5 @@ def _check_run(run: Path) -> None:
 
 
 def _is_token(text: str) -> bool:
-    known = text.isascii() and text.replace("-", "").replace("_", "").isalnum()
-    return known and len(text) >= _LEAST_TOKEN_CHARACTERS
+    allowed = text.isascii() and text.replace("-", "").replace("_", "").isalnum()
+    return allowed and len(text) >= _MIN_TOKEN_CHARACTERS

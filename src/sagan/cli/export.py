@@ -23,41 +23,42 @@ def export(
     push: str | None = None,
     private: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
-    """Write a run's generator as one file or folder, for other programs or to pass on.
+    """Export a run's generator as one file or folder, for other programs or to share.
 
-    sagan sample and sagan.load open what is written as they open a run, and
-    hub:OWNER/NAME what was pushed.
+    sagan sample and sagan.load open the result like a run; what was pushed opens
+    as hub:OWNER/NAME.
 
     Parameters
     ----------
     run
         A run's folder, or one of its checkpoints'.
     out
-        The file, ending in .onnx or .safetensors; or the folder. With --push it may be left out.
+        The file, ending in .onnx or .safetensors, or the folder. Optional with --push.
     format
-        onnx: runs without PyTorch. safetensors: weights that train on. folder: weights,
-        configuration and model card, as model hubs have them. By default as --out ends.
+        onnx: runs without PyTorch. safetensors: weights that can be trained further. folder:
+        weights, configuration and model card in the layout of model hubs. By default, the ending
+        of --out decides.
     weights
-        The averaged weights, or the raw ones.
+        Averaged or raw weights.
     attention
-        Give the attention maps too, as further outputs of the ONNX file.
+        Add the attention maps to the ONNX file's outputs.
     card
-        Also write a model card here, as README.md, with a grid of samples beside it. A folder has
-        its own.
+        Also write a model card to this .md file, with a grid of samples beside it. A folder always
+        has one.
     push
-        OWNER/NAME: commit the folder to this repository of the Hugging Face hub, made if need be.
+        OWNER/NAME: commit the folder to this repository of the Hugging Face hub, created if needed.
     private
         Make a new repository private.
     """
     kind = _kind_of(out, format, push)
     if attention and kind != "onnx":
-        raise ValueError("--attention is of ONNX files; others hold weights only")
+        raise ValueError("--attention is for ONNX files; others hold weights only")
     if card is not None and kind == "folder":
-        raise ValueError("--card is for files; a folder has its card in it, README.md")
+        raise ValueError("--card is for files; a folder always has its card, README.md")
     if card is not None and card.suffix.lower() != ".md":
         raise ValueError(f"--card {card} must end in .md")
     if private and push is None:
-        raise ValueError("--private is for --push")
+        raise ValueError("--private needs --push")
     from sagan.runs.run import find_checkpoint
 
     find_checkpoint(run)  # before a folder is made
@@ -80,14 +81,10 @@ def export(
 
 
 def _kind_of(out: Path | None, format: _Kind | None, push: str | None) -> _Kind:
-    """What is to be written, by the options that say so.
-
-    Raises:
-        ValueError: they contradict each other, or none says.
-    """
+    """Choose the format from the options."""
     if push is not None:
         if format not in (None, "folder"):
-            raise ValueError(f"--push is of folders, not of --format {format}")
+            raise ValueError(f"--push takes a folder, not --format {format}")
         return "folder"
     if out is None:
         raise ValueError("name the file or folder with --out, or a repository with --push")
@@ -107,7 +104,7 @@ def _export_folder(
     push: str | None,
     private: bool,
 ) -> None:
-    from sagan.exchange.hub_folder import export_folder
+    from sagan.exchange.hub_folder import export_folder, push_folder
     from sagan.sharing import hub
     from sagan.sharing.facts import CARD_FILE
 
@@ -118,27 +115,21 @@ def _export_folder(
         if out is not None:
             print(f"{out}: {', '.join(written)}", file=sys.stderr)
             if CARD_FILE not in written:
-                print(f"{out / CARD_FILE} was there and stays as it is", file=sys.stderr)
+                print(f"{out / CARD_FILE} existed and was kept", file=sys.stderr)
         if push is None:
             return
-        place = hub.push(
-            folder,
-            push,
-            files={*written, CARD_FILE},
-            kept=[CARD_FILE] if CARD_FILE in written else [],  # one that was there is its owner's
-            commit_message=f"{run.resolve().name}, exported by sagan",
-            private=private or None,
-        )
-    print(f"{place}: sagan.load({address!r}) opens it", file=sys.stderr)
+        message = f"{run.resolve().name}, exported by sagan"
+        commit = push_folder(folder, push, written, commit_message=message, private=private or None)
+    print(f"{commit}: sagan.load({address!r}) opens it", file=sys.stderr)
 
 
 def _export_onnx(run: Path, out: Path, weights: Literal["ema", "raw"], attention: bool) -> None:
-    from sagan.exchange.onnx import MOST_DIFFERENCE, export_onnx
+    from sagan.exchange.onnx import MAX_DIFFERENCE, export_onnx
 
     made = export_onnx(run, out, weights=weights, attention=attention)
     print(f"{out}: {made.n_bytes / 1e6:.1f} MB", file=sys.stderr)
     found = ", ".join(f"{value:.1e} at batch {b}" for b, value in made.differences.items())
     print(
-        f"Largest difference from PyTorch: {found} (at most {MOST_DIFFERENCE:g} is let through)",
+        f"Largest difference from PyTorch: {found} (limit {MAX_DIFFERENCE:g})",
         file=sys.stderr,
     )

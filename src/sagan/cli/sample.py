@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from sagan.config import RunConfig
 
-_MOST_COLUMNS = 24
+_MAX_COLUMNS = 24
 
 
 def sample(
@@ -32,35 +32,34 @@ def sample(
     batch_size: int = 64,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
 ) -> None:
-    """Make images with a trained generator: one PNG grid, or a folder of PNGs.
+    """Generate images: one PNG grid, or a folder of PNGs.
 
-    Image i comes from seed SEED + i and its class alone, whatever the batch
-    size.
+    Image i depends only on seed SEED + i and its class, not on the batch size.
 
     Parameters
     ----------
     run
-        A run's folder, one of its checkpoints', what sagan export wrote, or hub:OWNER/NAME.
+        A run or checkpoint folder, the output of sagan export, or hub:OWNER/NAME.
     num
-        How many images in all, spread evenly over the classes; or frames of an interpolation.
+        Total number of images, spread evenly over the classes; or frames per interpolation.
     out
-        FILE.png for a grid with classes in rows, otherwise a folder.
+        FILE.png for a grid with one class per row, otherwise a folder.
     classes
-        Class names or numbers, as 3,7; by default all.
+        Class names or numbers, such as 3,7. Default: all.
     seed
-        Of the first image.
+        Seed of the first image.
     truncation
-        Resample latent entries until |z| is at most this (a walk's ends); 0 does not truncate.
+        Resample latent entries until |z| is at most this (an interpolation's ends). 0: off.
     interpolate
-        Two seeds, as 3,7: walk from one's latent to the other's, a row a class.
+        Two seeds, such as 3,7: interpolate between their latents, one class per row.
     interpolate_classes
-        Two classes, as 3,7: walk from one to the other.
+        Two classes, such as 3,7: interpolate between them.
     weights
-        The averaged weights, or the raw ones.
+        Averaged or raw weights.
     batch_size
-        Images made at once.
+        Images per batch.
     device
-        Where to compute.
+        Compute device.
     """
     if batch_size < 1:
         raise ValueError(f"--batch-size must be at least 1, not {batch_size}")
@@ -77,11 +76,11 @@ def sample(
     from sagan.sampling import generate
 
     if run.suffix.lower() == ".onnx" and device == "auto":
-        device = "cpu"  # where ONNX Runtime is
+        device = "cpu"  # where ONNX Runtime runs
     opened = open_generator(run, weights=weights, device=pick_device(device))
     config = opened.config
     plan = (
-        _walk(config, num, seed, classes, interpolate, interpolate_classes, truncation)
+        _interpolation(config, num, seed, classes, interpolate, interpolate_classes, truncation)
         if interpolate or interpolate_classes
         else _independent(config, num, seed, classes, truncation)
     )
@@ -94,7 +93,7 @@ def sample(
 
 
 class Plan(NamedTuple):
-    """What to make: one latent, label and file name an image, and the row of the grid it is in."""
+    """What to generate: each image's latent, label, file name and row in the grid."""
 
     latents: "Tensor"
     labels: "Tensor | None"
@@ -119,7 +118,7 @@ def _independent(
     return Plan(latents, labels, names, numbers)
 
 
-def _walk(
+def _interpolation(
     config: "RunConfig",
     frames: int,
     seed: int,
@@ -142,6 +141,8 @@ def _walk(
         latents = sample_latents([seed], network.latent_dim, truncation=truncation)
         latents = latents.repeat(frames, 1)
         stem = f"seed{seed}"
+    labels: Tensor | None = None
+    strips = [stem]  # the file names of each row, without the frame
     if interpolate_classes:
         if classes:
             raise ValueError("--interpolate-classes names its classes itself; leave --classes out")
@@ -149,20 +150,17 @@ def _walk(
         ends = parse_classes(interpolate_classes, config)
         assert ends is not None
         labels = interpolation_labels((ends[0], ends[1]), frames, network)
-        stem = f"{stem}-{_class_part(config, ends[0])}-to-{_class_part(config, ends[1])}"
-        return Plan(latents, labels, [f"{stem}-{i:04d}" for i in range(frames)], [0] * frames)
-    if not network.classes:
-        parse_classes(classes, config)
-        return Plan(latents, None, [f"{stem}-{i:04d}" for i in range(frames)], [0] * frames)
-    chosen = parse_classes(classes, config) or list(range(network.classes))
-    rows = [row for row in range(len(chosen)) for _ in range(frames)]
-    names = [f"{stem}-{_class_part(config, k)}-{i:04d}" for k in chosen for i in range(frames)]
-    labels = torch.tensor(chosen).repeat_interleave(frames)
-    return Plan(latents.repeat(len(chosen), 1), labels, names, rows)
+        strips = [f"{stem}-{_class_part(config, ends[0])}-to-{_class_part(config, ends[1])}"]
+    elif chosen := parse_classes(classes, config) or range(network.classes):
+        labels = torch.tensor(list(chosen)).repeat_interleave(frames)
+        strips = [f"{stem}-{_class_part(config, k)}" for k in chosen]
+    names = [f"{strip}-{i:04d}" for strip in strips for i in range(frames)]
+    rows = [row for row in range(len(strips)) for _ in range(frames)]
+    return Plan(latents.repeat(len(strips), 1), labels, names, rows)
 
 
 def _class_part(config: "RunConfig", label: int) -> str:
-    """The class in a file name, without characters that a file system may refuse."""
+    """Name a class in a file name, without characters that a file system may refuse."""
     name = re.sub(r"[^\w.-]+", "_", config.data.class_names[label])
     return f"class{label}" if name == str(label) else f"class{label}-{name}"
 
@@ -172,13 +170,13 @@ def _write_folder(out: Path, batches: "Iterable[Tensor]", plan: Plan) -> None:
 
     names = iter(plan.names)
     for batch in batches:
-        out.mkdir(parents=True, exist_ok=True)  # not before there is something to write
+        out.mkdir(parents=True, exist_ok=True)  # only once there is something to write
         for image in batch.permute(0, 2, 3, 1).numpy():
             array_to_image(image).save(out / f"{next(names)}.png")
 
 
 def _write_grid(out: Path, images: "Tensor", plan: Plan) -> None:
-    """Lay images out with each row's own (a class, say) beginning on a new line."""
+    """Write the grid: each row of the plan, a class say, starts on a new line."""
     import torch
 
     from sagan.images import image_grid
@@ -186,7 +184,7 @@ def _write_grid(out: Path, images: "Tensor", plan: Plan) -> None:
     by_row = [
         images[[i for i, r in enumerate(plan.rows) if r == row]] for row in dict.fromkeys(plan.rows)
     ]
-    columns = min(_MOST_COLUMNS, max(len(group) for group in by_row))
+    columns = min(_MAX_COLUMNS, max(len(group) for group in by_row))
     if len(by_row) == 1:
         columns = min(columns, max(10, math.isqrt(len(images))))
     padded = [

@@ -1,4 +1,4 @@
-"""What a run is: the networks', the training's and the data's configuration. No torch here."""
+"""What a run is: configuration of networks, training and data. No torch here."""
 
 from sagan.config.network import (
     RESOLUTIONS_PX,
@@ -9,6 +9,7 @@ from sagan.config.network import (
     Upsampling,
 )
 from sagan.config.run_config import (
+    READING_RULES,
     AugmentKind,
     DataConfig,
     GrowthStage,
@@ -18,12 +19,11 @@ from sagan.config.run_config import (
     RunConfig,
     Runtime,
     TrainingConfig,
-    differences,
-    run_config_from_dict,
-    to_dict,
 )
+from sagan.config.serialization import differences, run_config_from_dict, to_dict
 
 __all__ = [
+    "READING_RULES",
     "RESOLUTIONS_PX",
     "AttentionForm",
     "AugmentKind",

@@ -1,4 +1,4 @@
-"""Every network's widths, as multiples of the base width, from one table; and where attention fits.
+"""Every network's blocks: widths as multiples of the base width, and where attention fits.
 
 No torch here, so that a command line can be checked before torch is imported.
 """
@@ -29,23 +29,19 @@ RESNET_D = {
 
 
 class Stage(NamedTuple):
-    """One block: its widths in channels, and its output map's side."""
+    """One block."""
 
     c_in: int
     c_out: int
-    size_px: int
-    attention: bool  # behind it
+    size_px: int  # side of its output map
+    attention: bool  # after it
     c_hidden: int  # between its two 3x3 convolutions
 
 
 def generator_stages(config: NetworkConfig) -> list[Stage]:
-    """Lay the generator's hidden maps out, from 4x4 up.
+    """The generator's blocks, from 4x4 up; ValueError if attention or `g_channels` do not fit.
 
     The first stage of a `dcgan` starts from the latent; a `resnet` starts from its 4x4 seed.
-
-    Raises:
-        ValueError: attention is wanted on a map that the generator does not have, or `g_channels`
-            are too many or too few.
 
     Example:
         >>> [s.size_px for s in generator_stages(NetworkConfig(resolution=32, g_attention=(16,)))]
@@ -69,11 +65,7 @@ def generator_stages(config: NetworkConfig) -> list[Stage]:
 
 
 def discriminator_stages(config: NetworkConfig) -> list[Stage]:
-    """Lay the discriminator's blocks out, from the image down.
-
-    Raises:
-        ValueError: attention is wanted on a map that the discriminator does not have, or the
-            configuration's lists do not fit its number of blocks.
+    """The discriminator's blocks, from the image down; ValueError if attention or lists do not fit.
 
     Example:
         >>> [s.size_px for s in discriminator_stages(NetworkConfig(resolution=32))]
@@ -105,7 +97,7 @@ def discriminator_stages(config: NetworkConfig) -> list[Stage]:
 
 
 def _instead(name: str, given: tuple[int, ...], table: list[int]) -> list[int]:
-    """Take a configuration's own widths where it has any."""
+    """A configuration's own widths, if it has any, instead of the table's."""
     if given and len(given) != len(table):
         raise ValueError(f"{name} must be {len(table)} widths, not {len(given)}")
     return list(given) or table

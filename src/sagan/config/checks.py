@@ -1,24 +1,17 @@
-"""Checks of single values, with messages that name the value and what would do."""
+"""Checks of single values, with messages that name the value and what is allowed."""
 
 import math
 from typing import Any
 
 
 def require(condition: bool, message: str) -> None:
-    """Refuse with the message what does not hold.
-
-    Raises:
-        ValueError: it does not.
-    """
+    """Raise ValueError(message) unless the condition holds."""
     if not condition:
         raise ValueError(message)
 
 
 def require_at_least(name: str, value: float, least: int) -> None:
-    """Refuse what is less than a bound, infinite or no number.
-
-    Raises:
-        ValueError: it is.
+    """Raise ValueError unless the value is finite and at least this.
 
     Example:
         >>> require_at_least("keep", 0, 1)
@@ -30,10 +23,6 @@ def require_at_least(name: str, value: float, least: int) -> None:
 
 
 def require_choice(name: str, value: object, choices: tuple[Any, ...]) -> None:
-    """Refuse what is not among the choices, and list them.
-
-    Raises:
-        ValueError: it is not.
-    """
+    """Raise ValueError unless the value is one of the choices, which the message lists."""
     listed = ", ".join(str(choice) for choice in choices)
     require(value in choices, f"{name} {value!r} is unknown; choose from {listed}")

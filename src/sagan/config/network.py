@@ -1,4 +1,4 @@
-"""What the two networks are: one frozen dataclass, checked when made; no torch."""
+"""What the two networks are: one frozen dataclass, checked when created. No torch here."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -31,31 +31,31 @@ class NetworkConfig:
     Args:
         family: `resnet`, or `dcgan` (the network of the code that the article quotes).
         resolution: image side in pixels, a power of two from 8 to 256 (`dcgan`: 32 to 128).
-        channels: of the images: 1 grey, 3 RGB, 4 RGBA.
+        channels: image channels: 1 grey, 3 RGB, 4 RGBA.
         classes: number of classes; 0 is unconditional.
         latent_dim: length of a latent vector.
         g_width, d_width: base width (`ch`) of the generator and the discriminator.
-        g_attention, d_attention: feature-map sides in pixels after which attention stands.
+        g_attention, d_attention: sides in pixels of the feature maps that get attention.
         attention_form: `paper` or `article`, see `sagan.nn.SelfAttention`.
-        init: of the weights.
+        init: distribution of the initial weights.
         spectral_eps, norm_eps, norm_momentum, final_norm_momentum: constants of the norms.
-        g_channels: every width of the generator in channels, its 4x4 seed first; empty takes the
-            family's multiples of `g_width`. This and what follows is how other implementations'
-            networks differ, see docs/import.md; all of it is of the `resnet` family alone.
-        d_channels: the output width of each block of the discriminator, likewise.
-        d_hidden: the width between the two 3x3 convolutions of each block of the discriminator;
-            empty takes the output width.
-        d_halvings: how many blocks of the discriminator, from the first, halve the map; 0 takes
-            the family's number.
-        d_attention_blocks: numbers of the blocks, from 0, that the discriminator's attention
-            stands behind; empty puts it behind the first block of each side in `d_attention`.
-        g_upsampling: between the generator's maps.
-        g_spectral_norm: whether the generator has spectral norm (SNGAN's has not).
-        d_shortcut_relu: whether the shortcut of each block of the discriminator but the first
-            starts behind the block's ReLU, as an in-place ReLU makes it.
+        g_channels: all widths of the generator in channels, its 4x4 seed first; empty for the
+            family's multiples of `g_width`. This and the fields below are where other
+            implementations' networks differ, see docs/import.md; `resnet` only.
+        d_channels: output width of each discriminator block, likewise.
+        d_hidden: width between the two 3x3 convolutions of each discriminator block; empty for
+            the output width.
+        d_halvings: how many discriminator blocks, from the first, halve the map; 0 for the
+            family's number.
+        d_attention_blocks: numbers, from 0, of the discriminator blocks followed by attention;
+            empty for the first block of each side in `d_attention`.
+        g_upsampling: how the generator enlarges its maps.
+        g_spectral_norm: whether the generator has spectral norm (SNGAN's does not).
+        d_shortcut_relu: whether the shortcut of each discriminator block but the first starts
+            after the block's ReLU, as with an in-place ReLU.
 
     Raises:
-        ValueError: a value is out of range; the message names it and what would do.
+        ValueError: a value is out of range; the message names it and what is allowed.
 
     Example:
         >>> NetworkConfig(resolution=16, channels=1, classes=10, g_attention=(8,)).g_attention

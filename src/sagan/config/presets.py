@@ -1,4 +1,4 @@
-"""The recipes by name, one row each.
+"""The presets: recipes by name, one row each.
 
 | preset  | px  | network        | attention G; D | batch | D:G | GFLOP | reaches               |
 | ------- | --- | -------------- | -------------- | ----- | --- | ----- | --------------------- |
@@ -11,8 +11,8 @@
 
 CAS is the median of seeds 0, 1 and 2; seed 0, which `./dev demo` runs, has .9583.
 
-GFLOP is of one training image (4 G + 8 D forward passes' worth; less a D step in `cifar`). FID is
-the publisher's own protocol, ImageNet-128 and CIFAR-10; nothing here has been trained on them.
+GFLOP is per training image (4 G + 8 D forward passes' worth; less a D step in `cifar`). FID is by
+the publisher's own protocol on ImageNet-128 and CIFAR-10; nothing here has been trained on them.
 
 `small` is for a few hundred to a few thousand images: the paper's network in its light 64 px form,
 its learning rates and attention at half the side; EMA as in `best`; and DiffAugment with all three
@@ -21,9 +21,9 @@ images are our choice, not measured: a quarter of the work and of the weights, 0
 batches that a few hundred images can fill. Few images are soon overfitted, so it alone evaluates by
 default (under 1 % of its time) and keeps the best checkpoint.
 
-Every preset can be trained at every resolution of its family. The attention then stands at the
-preset's own map, or at half the image's side where that is smaller; `article` has it on the last
-two hidden maps of each network.
+Every preset can be trained at every resolution of its family. Its attention is then at the preset's
+own map, or at half the image's side if that is smaller; `article` has it on the last two hidden
+maps of each network.
 """
 
 from collections.abc import Mapping
@@ -34,8 +34,8 @@ from sagan.config import NetworkConfig, TrainingConfig
 
 _MILLION = 1_000_000
 
-# Fewer images than this count as few. Zhao et al. 2020 find DiffAugment to gain most on 5,000 and
-# 10,000 images of CIFAR-10 (FID 39.8 -> 22.4 on 5,000; 9.6 -> 8.7 on all 50,000).
+# Fewer images than this are few. Zhao et al. 2020 find DiffAugment to gain most on 5,000 and 10,000
+# images of CIFAR-10 (FID 39.8 -> 22.4 on 5,000; 9.6 -> 8.7 on all 50,000).
 FEW_IMAGES = 10_000
 
 PRESETS: Mapping[str, tuple[NetworkConfig, TrainingConfig]] = {
@@ -141,18 +141,10 @@ PRESETS: Mapping[str, tuple[NetworkConfig, TrainingConfig]] = {
 
 
 def default_preset(num_images: int, source: str) -> tuple[str, str]:
-    """Choose the preset where none is named, and say why in one line.
+    """The preset for a source with this many training images, and the reason on one line.
 
-    The bundled digits have their own. Of a user's own images few take `small`; many take `best`,
-    whose constants scored best of all published ones at the same cost. Own images are trained as
-    large as they are, up to 64 px, unless told otherwise (see `sagan.data.load`).
-
-    Args:
-        num_images: training images in the source.
-        source: as given to `--data`.
-
-    Returns:
-        The preset's name and the reason.
+    The bundled digits have their own. A user's images take `small` if they are few, else `best`,
+    whose constants scored best of all published ones at the same cost.
 
     Example:
         >>> default_preset(800, "holidays")[0], default_preset(200_000, "flowers.zip")[0]
@@ -169,18 +161,18 @@ def default_preset(num_images: int, source: str) -> tuple[str, str]:
 
 
 def preset(name: str, resolution: int | None = None) -> tuple[NetworkConfig, TrainingConfig]:
-    """Look a preset up, at another resolution than its own if one is given.
+    """Look up a preset, at its own resolution or another.
 
     Args:
-        name: one of `PRESETS`.
-        resolution: side of the images in pixels; None takes the preset's own.
+        name: digits, article, paper, best, cifar or small.
+        resolution: image side in pixels; None for the preset's own.
 
     Returns:
-        The networks' configuration and that of the training. Channels and classes are the data's:
-        `dataclasses.replace` sets them.
+        The configurations of the networks and of the training. Channels and classes are the data's:
+        set them with `dataclasses.replace`.
 
     Raises:
-        ValueError: there is no such preset, or its family has no such resolution.
+        ValueError: there is no such preset, or its family does not have the resolution.
 
     Example:
         >>> preset("paper", resolution=32)[0].g_attention

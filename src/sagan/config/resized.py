@@ -1,7 +1,7 @@
 """A network's configuration at another resolution, so that most of its blocks can stay.
 
-The generator gets or loses blocks at its image end, the discriminator likewise; every other block
-keeps its widths and the side of its map, and so can keep its weights. No torch here.
+Both networks gain or lose blocks at the image end; every other block keeps its widths and the side
+of its map, and so can keep its weights. No torch here.
 """
 
 from dataclasses import replace
@@ -12,18 +12,10 @@ from sagan.config.channels import RESNET_D, RESNET_G, discriminator_stages, gene
 
 
 def resized(config: NetworkConfig, resolution: int) -> NetworkConfig:
-    """Describe the networks at another resolution, keeping every block's width and map.
+    """The networks at another resolution in px, with every block's widths and map kept.
 
-    Args:
-        config: of the networks that there are.
-        resolution: image side in pixels.
-
-    Returns:
-        The configuration, whose widths are the family's own only where that keeps the blocks'.
-        Attention stays on the maps that are left.
-
-    Raises:
-        ValueError: the family has no such resolution, or the widths do not halve so often.
+    Attention stays on the maps that remain. ValueError if the family does not have the resolution,
+    or if widths cannot be halved as often as needed.
 
     Example:
         >>> small = NetworkConfig(resolution=32, g_width=8, d_width=8, g_attention=(16,))
@@ -35,7 +27,7 @@ def resized(config: NetworkConfig, resolution: int) -> NetworkConfig:
         return config
     bare = replace(
         config, resolution=resolution, g_attention=(), d_attention=(), d_attention_blocks=()
-    )  # refuses what is no resolution of the family
+    )  # raises if the family does not have the resolution
     if config.family == "dcgan":
         g_width, d_width = (
             _width_at(name, getattr(config, name), config.resolution, resolution)
@@ -55,12 +47,12 @@ def resized(config: NetworkConfig, resolution: int) -> NetworkConfig:
 
 
 def _lengthened(widths: list[int], by: int) -> tuple[int, ...]:
-    """Repeat the last width so many times, or drop so many."""
+    """Repeat the last width, or drop widths from the end if `by` is negative."""
     return tuple(widths + [widths[-1]] * by if by >= 0 else widths[:by])
 
 
 def _halvings(config: NetworkConfig, resolution: int) -> int:
-    """How many blocks halve the map, so that the last one is as small as it was."""
+    """How many blocks halve the map, for the last one to stay as small as it was."""
     strides = RESNET_D[config.resolution][1]
     halvings = config.d_halvings or strides.count(2)
     halvings += resolution.bit_length() - config.resolution.bit_length()
@@ -68,7 +60,7 @@ def _halvings(config: NetworkConfig, resolution: int) -> int:
 
 
 def _by_the_table(config: NetworkConfig, changed: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what the family's own table says."""
+    """Leave out what equals the family's own table."""
     d_multiples, d_strides = RESNET_D[config.resolution]
     if changed["g_channels"] == tuple(m * config.g_width for m in RESNET_G[config.resolution]):
         changed["g_channels"] = ()
@@ -82,7 +74,7 @@ def _by_the_table(config: NetworkConfig, changed: dict[str, Any]) -> dict[str, A
 
 
 def _width_at(name: str, width: int, before_px: int, after_px: int) -> int:
-    """The base width of a dcgan with which each map has the channels that it had."""
+    """The base width at which each map of a dcgan keeps its channels."""
     if width * before_px % after_px:
         raise ValueError(
             f"{name} {width} cannot be kept at {after_px} px: it does not divide by "
@@ -92,7 +84,7 @@ def _width_at(name: str, width: int, before_px: int, after_px: int) -> int:
 
 
 def _with_attention(new: NetworkConfig, old: NetworkConfig, added: int) -> NetworkConfig:
-    """Put attention behind the blocks where it stood, as far as they are there."""
+    """Put attention after the same blocks as before, as far as they remain."""
     g_sides = {stage.size_px for stage in generator_stages(new)}
     d_sides = [stage.size_px for stage in discriminator_stages(new)]
     blocks = tuple(i + added for i in old.d_attention_blocks if 0 <= i + added < len(d_sides))

@@ -1,15 +1,13 @@
-"""What a run is: frozen dataclasses, checked when made, kept as JSON in the run.
+"""What a run is: frozen dataclasses, checked when created, kept as JSON in the run.
 
-Only what changes the result is here. Where and how fast it runs (device, compile, ...) is
+Everything that changes the result is here. Where and how fast it runs (device, compile, ...) is
 `Runtime`, which a resumed run may choose anew.
 """
 
-import dataclasses
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from sagan.config.checks import require, require_at_least, require_choice
 from sagan.config.network import (
@@ -22,11 +20,13 @@ from sagan.config.network import (
 )
 
 __all__ = [
+    "READING_RULES",
     "RESOLUTIONS_PX",
     "AttentionForm",
     "AugmentKind",
     "DataConfig",
     "Family",
+    "GrowthStage",
     "Init",
     "InitConfig",
     "Loss",
@@ -36,25 +36,12 @@ __all__ = [
     "Runtime",
     "TrainingConfig",
     "Upsampling",
-    "differences",
-    "run_config_from_dict",
-    "to_dict",
 ]
 
 Loss = Literal["hinge", "wgan-gp", "non-saturating"]
 Precision = Literal["float32", "tf32", "bf16"]
 AugmentKind = Literal["color", "translation", "cutout"]
-
-_ITEMS = {  # of the tuples
-    "g_attention": int,
-    "d_attention": int,
-    "d_attention_blocks": int,
-    "g_channels": int,
-    "d_channels": int,
-    "d_hidden": int,
-    "augment": str,
-    "class_names": str,
-}
+READING_RULES = 2  # docs/data.md tells the versions; another number packs again
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,38 +49,38 @@ class TrainingConfig:
     """How the networks are trained. Amounts are counted in real images shown to the discriminator.
 
     Args:
-        images: how many to train for.
-        batch_size: images of one optimiser step, over all devices and accumulated micro-batches.
-        loss: the adversarial loss.
+        images: how many to train on.
+        batch_size: images per optimiser step, over all devices and accumulated micro-batches.
+        loss: adversarial loss.
         gradient_penalty: its weight in `wgan-gp`.
-        g_lr, d_lr, beta1, beta2: of Adam; two learning rates are TTUR.
-        d_steps: discriminator steps for each generator step.
-        accumulate: micro-batches of one optimiser step (batch norm sees one at a time).
-        ema_decay, ema_start: of the averaged generator, per generator step, from that many images;
-            0 keeps a plain copy.
+        g_lr, d_lr, beta1, beta2: Adam's; two learning rates are TTUR.
+        d_steps: discriminator steps per generator step.
+        accumulate: micro-batches per optimiser step (batch norm sees one at a time).
+        ema_decay, ema_start: decay of the averaged generator per generator step, and the images
+            after which averaging begins; decay 0 keeps a plain copy.
         precision: `float32`, `tf32` or `bf16`.
         standing_batches: batches from which the saved generator's batch-norm statistics are
-            recomputed; 0 keeps the running ones.
+            recomputed; 0 keeps the running statistics.
         fake_labels: `uniform`, or `data` for the data's class frequencies.
         augment: kinds of augmentation before the discriminator, see `sagan.training.augment`.
-        augment_p: the probability of each kind for each image; where it adapts, its first value.
+        augment_p: probability of each kind per image; the initial value if it adapts.
         augment_target: the discriminator's overfitting (see `sagan.training.augment.adapted`) that
             an adaptive probability aims at; 0 keeps it fixed.
         augment_ramp: images over which an adaptive probability can go from 0 to 1.
-        holdout: share of the images that are never trained on; an adaptive augmentation needs some.
-        mirror: show each real image flipped left to right half of the time.
-        freeze_d: blocks of the discriminator, from the image on, that are not trained, with the
-            attention behind them; for fine-tuning on few images (Mo et al. 2020, "FreezeD").
-        seed: of weights, order, latents, labels and split.
+        holdout: share of the images never trained on; adaptive augmentation needs some.
+        mirror: flip each real image left to right half of the time.
+        freeze_d: discriminator blocks, counted from the image, that are not trained, nor is the
+            attention after them; for fine-tuning on few images (Mo et al. 2020, "FreezeD").
+        seed: for weights, order, latents, labels and split.
         log_every, snapshot_every: images between log records, and between snapshots (checkpoint,
             grid, attention numbers, health).
-        keep: checkpoints kept, the newest; the best is kept besides.
+        keep: how many of the newest checkpoints to keep besides the best.
         evaluate_every: images between evaluations, each of which makes a snapshot; 0 for none.
-        evaluate_metric: by which the best checkpoint is chosen, as `sagan evaluate` names it.
-        evaluate_num: images generated for an evaluation.
+        evaluate_metric: metric that chooses the best checkpoint, as `sagan evaluate` names it.
+        evaluate_num: images generated per evaluation.
 
     Raises:
-        ValueError: a value is out of range; the message names it and what would do.
+        ValueError: a value is out of range; the message names it and what is allowed.
 
     Example:
         >>> TrainingConfig(loss="wgan-gp", d_steps=5).gradient_penalty
@@ -166,58 +153,45 @@ class TrainingConfig:
         if target:
             require(
                 bool(self.augment),
-                "an adaptive augmentation needs something to adapt: name the kinds, as "
+                "adaptive augmentation needs something to adapt: name the kinds, as "
                 f"{','.join(kinds)}",
             )
             require(
                 holdout > 0,
-                "an adaptive augmentation compares with images that are never trained on: hold "
-                "out some, as --holdout 0.1",
+                "adaptive augmentation compares with images never trained on: hold some out, as "
+                "--holdout 0.1",
             )
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """The data: where they come from and what their classes are called.
+    """Where the data come from, and what their classes are called."""
 
-    Args:
-        source: as given to `--data`.
-        class_names: one a class, in label order; empty without labels.
-        background: colour laid under transparent pictures, a CSS name or `#rrggbb`.
-        fingerprint: SHA-256 of the decoded data; empty in runs older than this field.
-    """
+    source: str = "digits"  # as given to `--data`
+    class_names: tuple[str, ...] = ()  # in label order; empty without labels
+    background: str = "white"  # colour behind transparent images, a CSS name or `#rrggbb`
+    fingerprint: str = ""  # SHA-256 of the decoded data; empty in runs older than this field
+    rules: int = READING_RULES  # version of the reading rules; 1 in runs older than this field
 
-    source: str = "digits"
-    class_names: tuple[str, ...] = ()
-    background: str = "white"
-    fingerprint: str = ""
+    def __post_init__(self) -> None:
+        known = 1 <= self.rules <= READING_RULES
+        require(known, f"reading rules {self.rules} are of a newer sagan: update it")
 
 
 @dataclass(frozen=True, kw_only=True)
 class InitConfig:
-    """What a run begins from, if not from random weights.
+    """What a run begins from, if not from random weights."""
 
-    Args:
-        source: a run's folder, or one of its checkpoints', as given to `--init`.
-        sha256: of the checkpoint's manifest.
-    """
-
-    source: str = ""
-    sha256: str = ""
+    source: str = ""  # a run's or checkpoint's folder, as given to `--init`
+    sha256: str = ""  # of the checkpoint's manifest
 
 
 @dataclass(frozen=True, kw_only=True)
 class GrowthStage:
-    """A size that a growing run is trained at before its own.
+    """A size that a growing run is trained at before its own."""
 
-    Args:
-        resolution: image side in pixels, smaller than the next stage's.
-        images: real images shown to the discriminator at this size.
-        batch_size, g_lr, d_lr: as in `TrainingConfig`, at this size.
-    """
-
-    resolution: int
-    images: int
+    resolution: int  # image side in pixels
+    images: int  # real images shown to the discriminator at this size
     batch_size: int
     g_lr: float
     d_lr: float
@@ -233,18 +207,18 @@ class GrowthStage:
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """Everything that makes a run what it is, kept as `config.json` in its folder.
+    """Everything that defines a run, kept as `config.json` in its folder.
 
     Args:
-        preset: the name of the recipe that it follows.
+        preset: name of its recipe.
         network: both networks.
         training: how they are trained.
-        data: where the images come from, and their classes' names.
+        data: where the images come from, and the names of their classes.
         init: the run that this one began from, if any.
         growth: the smaller sizes that it is trained at first, smallest first.
 
     Raises:
-        ValueError: the sizes of `growth` do not grow up to the network's.
+        ValueError: the sizes of `growth` do not rise up to the network's.
 
     Example:
         >>> RunConfig(network=NetworkConfig(resolution=64)).network.resolution
@@ -274,121 +248,18 @@ class RunConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Runtime:
-    """Where and how a run is executed; not part of its identity.
+    """Where and how a run is executed; not part of its identity."""
 
-    Args:
-        device: `auto`, `cpu`, `cuda` or `mps`.
-        devices: how many devices (or CPU processes).
-        compile: run the networks through torch.compile.
-        channels_last: keep feature maps in channels-last memory order.
-        rollback: how often in a run's life a failure (not a number, mode collapse, weights that
-            blow up) takes it back to its last good checkpoint; 0 only tells.
-        tensorboard: write the log for TensorBoard too.
-    """
-
-    device: str = "auto"
-    devices: int = 1
-    compile: bool = False
-    channels_last: bool = True
+    device: str = "auto"  # or cpu, cuda, mps
+    devices: int = 1  # or processes, on the CPU
+    compile: bool = False  # run the networks through torch.compile
+    channels_last: bool = True  # memory order of feature maps
+    # How often in a run's life a failure (NaN, mode collapse, weights that blow up) takes it back
+    # to its last good checkpoint; 0 only reports it.
     rollback: int = 0
-    tensorboard: bool = False
+    tensorboard: bool = False  # write the log for TensorBoard too
 
     def __post_init__(self) -> None:
         require_choice("device", self.device, ("auto", "cpu", "cuda", "mps"))
         require_at_least("devices", self.devices, 1)
         require_at_least("rollback", self.rollback, 0)
-
-
-def to_dict(config: Any) -> Any:
-    """Turn a configuration into plain JSON types.
-
-    Example:
-        >>> to_dict(DataConfig(class_names=("cat", "dog")))["class_names"]
-        ['cat', 'dog']
-    """
-    if dataclasses.is_dataclass(config):
-        return {f.name: to_dict(getattr(config, f.name)) for f in dataclasses.fields(config)}
-    return [to_dict(item) for item in config] if isinstance(config, tuple) else config
-
-
-def run_config_from_dict(values: Mapping[str, Any]) -> RunConfig:
-    """Read a `RunConfig` back from JSON types.
-
-    Raises:
-        ValueError: a field is unknown or of the wrong type.
-
-    Example:
-        >>> run_config_from_dict(to_dict(RunConfig())) == RunConfig()
-        True
-    """
-    require(isinstance(values, Mapping), f"a configuration must be an object, not {values!r}")
-    sections = {
-        "network": NetworkConfig,
-        "training": TrainingConfig,
-        "data": DataConfig,
-        "init": InitConfig,
-    }
-    unknown = set(values) - {"preset", "growth", *sections}
-    require(not unknown, f"unknown configuration section: {', '.join(sorted(unknown))}")
-    built = {name: _section(cls, values.get(name, {}), name) for name, cls in sections.items()}
-    name = values.get("preset", "")
-    require(isinstance(name, str), f"preset must be a text, not {name!r}")
-    growth = values.get("growth", [])
-    require(isinstance(growth, list | tuple), f"growth must be a list, not {growth!r}")
-    stages = tuple(_section(GrowthStage, stage, f"growth[{i}]") for i, stage in enumerate(growth))
-    return RunConfig(preset=name, **built, growth=stages)
-
-
-def _section(cls: type, values: Any, name: str) -> Any:
-    require(isinstance(values, Mapping), f"configuration section {name} is not an object")
-    fields = {f.name: f for f in dataclasses.fields(cls)}
-    unknown = set(values) - set(fields)
-    require(not unknown, f"unknown configuration in {name}: {', '.join(sorted(unknown))}")
-    needed = [key for key, f in fields.items() if f.default is dataclasses.MISSING]
-    missing = [key for key in needed if key not in values]
-    require(not missing, f"{name} lacks {', '.join(missing)}")
-    arguments = {}
-    for key, value in values.items():
-        default = fields[key].default
-        expected: Any = fields[key].type if default is dataclasses.MISSING else type(default)
-        if expected is tuple and isinstance(value, list | tuple):
-            items = _ITEMS[key]
-            require(
-                all(type(item) is items for item in value),
-                f"{name}.{key} must be a list of {items.__name__}, not {value!r}",
-            )
-            value = tuple(value)
-        elif expected is float and type(value) is int and abs(value) < 2**53:
-            value = float(value)
-        require(
-            type(value) is expected,
-            f"{name}.{key} must be {expected.__name__}, not {type(value).__name__} {value!r}",
-        )
-        arguments[key] = value
-    return cls(**arguments)
-
-
-def differences(old: RunConfig, new: RunConfig) -> list[str]:
-    """List where two configurations differ, a line each: `training.seed: 0 -> 1`.
-
-    Example:
-        >>> differences(RunConfig(), RunConfig(training=TrainingConfig(seed=1)))
-        ['training.seed: 0 -> 1']
-    """
-    before, after = _flat(to_dict(old)), _flat(to_dict(new))
-    return [
-        f"{key}: {before.get(key)} -> {after.get(key)}"
-        for key in sorted(before | after)
-        if before.get(key) != after.get(key)
-    ]
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, list) and value and isinstance(value[0], Mapping):
-            value = {str(i): item for i, item in enumerate(value)}
-        flat |= (
-            _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
-        )
-    return flat

@@ -1,4 +1,4 @@
-"""What every source becomes: uint8 images in memory or mapped from a file, and their labels.
+"""What every source becomes: uint8 images, in memory or mapped from a file, and their labels.
 
 Dimensions: i images, c channels, h w the image's sides.
 """
@@ -23,8 +23,8 @@ class ImageDataset:
     Args:
         images: uint8 `i c h w` in [0, 255]; read-only where mapped from a packed cache.
         labels: int64 `i`, or None.
-        class_names: one a class, in label order.
-        fingerprint: SHA-256 of images, labels and class names; empty where not computed.
+        class_names: one per class, in label order.
+        fingerprint: SHA-256 of images, labels and class names; empty if not computed.
         excluded: what was left out, as (name, reason).
 
     Example:
@@ -71,13 +71,13 @@ class ImageDataset:
 def fingerprint_of(
     shape: tuple[int, ...], images_sha256: str, labels_sha256: str, class_names: tuple[str, ...]
 ) -> str:
-    """Name decoded data by their content alone, wherever they came from."""
+    """Identify decoded data by their content alone."""
     facts = [list(shape), images_sha256, labels_sha256, list(class_names)]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 def sha256_of(array: NDArray[np.generic] | None) -> str:
-    """SHA-256 of an array's bytes; empty for None."""
+    """Compute the SHA-256 of an array's bytes; empty for None."""
     if array is None:
         return ""
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()

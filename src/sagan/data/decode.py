@@ -1,7 +1,7 @@
-"""Bytes or an array to an upright 8-bit picture, and that to a uint8 square, by a written rule.
+"""Decode bytes or an array to an upright 8-bit picture, and that to a uint8 square.
 
-The rule is the table in docs/data.md; what is in neither is unreadable, never guessed. The content
-decides what a file is, not its name.
+The table in docs/data.md is the rule; anything it does not cover is unreadable, never guessed. The
+content decides what a file is, not its name.
 
 Dimensions: c channels, h w the picture's sides.
 """
@@ -11,18 +11,37 @@ import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageColor, UnidentifiedImageError
 
-RULES_VERSION = 1  # of the table; another number packs again
+from sagan.config import READING_RULES
+from sagan.text import one_line
+
 MOST_BYTES = 2**30  # of one file
 _EXIF_ORIENTATION = 0x0112
 # No EPS (it starts another program), and none that any bytes could pass for.
-_WANTED = ["PNG", "JPEG", "MPO", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF", "QOI"]
+ENDINGS = {  # of the names of files, by the formats that are read
+    "PNG": "png apng",
+    "JPEG": "jpg jpeg jpe jfif mpo",
+    "MPO": "jpg jpeg jpe jfif mpo",
+    "GIF": "gif",
+    "BMP": "bmp dib",
+    "TIFF": "tif tiff",
+    "WEBP": "webp",
+    "PPM": "ppm pgm pbm pnm pfm",
+    "JPEG2000": "jp2 j2k jpf jpx j2c jpc",
+    "AVIF": "avif avifs",
+    "QOI": "qoi",
+    "ICO": "ico",
+}
+_SINCE_RULES_2 = ("ICO",)
+_EIGHTH = 8  # the smallest scale that libjpeg decodes at
+_JPEG, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+_TAILS, _TAIL_BYTES = 8, 64
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -32,6 +51,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_SIDEWAYS = [turn for orientation, turn in _TURNS.items() if orientation > 4]
 ODD_KINDS = {  # what the doctor says of each
     "EXIF rotation": "turned upright",
     "broken EXIF": "ignored, the picture taken as stored",
@@ -46,6 +66,8 @@ ODD_KINDS = {  # what the doctor says of each
     "not square": "cropped to the centre square",
     "too small": "enlarged",
     "wrong extension": "read by its content",
+    "huge JPEG": "decoded at an eighth of its sides",
+    "no end marker": "read; no pixel of the JPEG is missing",
 }
 
 
@@ -55,24 +77,18 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True)
 class Picture:
-    """An upright 8-bit picture.
+    """An upright 8-bit picture."""
 
-    Args:
-        image: of mode L, RGB or RGBA.
-        stored_mode: Pillow's name of the pixels as stored, or an array's type.
-        format: as Pillow names it, or `array`.
-        odd: keys of `ODD_KINDS`.
-    """
-
-    image: Image.Image
-    stored_mode: str
-    format: str
-    odd: tuple[str, ...]
+    image: Image.Image  # of mode L, RGB or RGBA
+    stored_mode: str  # Pillow's mode of the pixels as stored, or an array's channels
+    format: str  # as Pillow names it, or `array`
+    odd: tuple[str, ...]  # keys of `ODD_KINDS`
+    size_px: tuple[int, int]  # width and height upright, even if the image was decoded smaller
 
 
 @contextmanager
 def quiet_pillow() -> Iterator[None]:
-    """Keep Pillow's warnings off the terminal: what matters of them becomes a reason.
+    """Silence Pillow's warnings: those that matter become reasons.
 
     Filters belong to the process: enter it once around the threads, not in each.
     """
@@ -83,16 +99,14 @@ def quiet_pillow() -> Iterator[None]:
 
 
 @functools.cache
-def _formats() -> tuple[str, ...]:
+def _formats(rules: int) -> tuple[str, ...]:
     Image.init()
-    return tuple(name for name in _WANTED if name in Image.OPEN)
+    too_new = _SINCE_RULES_2 if rules < 2 else ()
+    return tuple(name for name in ENDINGS if name in Image.OPEN and name not in too_new)
 
 
 def parse_background(text: str) -> tuple[int, int, int]:
     """Read an opaque colour: a CSS name or `#rrggbb`.
-
-    Raises:
-        ValueError: it is neither.
 
     Example:
         >>> parse_background("white"), parse_background("#102030")
@@ -102,14 +116,14 @@ def parse_background(text: str) -> tuple[int, int, int]:
     with suppress(ValueError):
         colour = ImageColor.getrgb(text)
     if len(colour) != 3:
-        raise ValueError(f"background {text!r} is no opaque colour; give a name or #rrggbb")
+        raise ValueError(f"background {text!r} is not an opaque colour; give a name or #rrggbb")
     return colour[0], colour[1], colour[2]
 
 
-def is_picture(data: bytes) -> bool:
-    """Whether bytes begin as a picture that can be read."""
+def is_picture(data: bytes, rules: int = READING_RULES) -> bool:
+    """Whether bytes begin as a picture of a format that is read."""
     try:
-        with quiet_pillow(), Image.open(io.BytesIO(data), formats=_formats()):
+        with quiet_pillow(), Image.open(io.BytesIO(data), formats=_formats(rules)):
             return True
     except Image.DecompressionBombError:
         return True
@@ -117,16 +131,13 @@ def is_picture(data: bytes) -> bool:
         return False
 
 
-def read_picture(data: bytes | NDArray[np.uint8], *, least_px: int = 0) -> Picture:
-    """Decode a picture and turn it upright.
+def read_picture(
+    data: bytes | NDArray[np.uint8], *, least_px: int = 0, rules: int = READING_RULES
+) -> Picture:
+    """Decode a file's content, or uint8 `h w` or `h w c`, and turn the picture upright.
 
-    Args:
-        data: a file's content, or uint8 `h w` or `h w c` of 1 to 4 channels.
-        least_px: a JPEG may be decoded at 1/2, 1/4 or 1/8 as long as its sides keep this many
-            pixels, which is several times faster; 0 decodes it whole.
-
-    Raises:
-        Unreadable: with the reason.
+    A JPEG may be decoded at 1/2, 1/4 or 1/8, several times faster, while its sides keep `least_px`
+    pixels; 0 decodes it whole.
 
     Example:
         >>> read_picture(np.zeros((2, 3), np.uint8)).image.size
@@ -140,7 +151,7 @@ def read_picture(data: bytes | NDArray[np.uint8], *, least_px: int = 0) -> Pictu
     if not data:
         raise Unreadable("empty file")
     try:
-        return _decode(data, least_px)
+        return _decode(data, least_px, rules)
     except Unreadable:
         raise
     except UnidentifiedImageError:
@@ -150,25 +161,44 @@ def read_picture(data: bytes | NDArray[np.uint8], *, least_px: int = 0) -> Pictu
     except MemoryError:
         raise Unreadable("not enough memory to decode it") from None
     except Exception as error:  # decoders raise anything on broken bytes
-        raise Unreadable(f"damaged: {_reason(error)}") from None
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+        if rules > 1 and data.startswith(_JPEG) and (whole := _with_end_marker(data)):
+            picture = _decode(whole, least_px, rules)
+            return replace(picture, odd=(*picture.odd, "no end marker"))
+        raise Unreadable(f"damaged: {one_line(error)}") from None
 
 
 def _bomb_reason() -> str:
     return f"more than {Image.MAX_IMAGE_PIXELS or 0:,} pixels"
 
 
-def _decode(data: bytes, least_px: int) -> Picture:
-    with Image.open(io.BytesIO(data), formats=_formats()) as image:
-        if image.width * image.height > (Image.MAX_IMAGE_PIXELS or np.inf):
-            raise Unreadable(_bomb_reason())
+def _with_end_marker(data: bytes) -> bytes | None:
+    """End a JPEG that lacks its end marker alone; None where it lacks more."""
+    body = data.rstrip(_JPEG[:1])  # the marker may be cut in two
+    # The pixels of a whole scan are the same whatever bytes follow it; those of one that is cut
+    # short are decoded from these bytes too. (A progressive JPEG cut between two of its scans
+    # passes as well: it is whole, only coarser.)
+    random = np.random.default_rng(0).integers(0, 255, (_TAILS, _TAIL_BYTES), np.uint8)
+    tails = (b"", *(tail.tobytes() for tail in random))
+    try:
+        pixels = (_decode(body + t + _JPEG_END, 0, READING_RULES).image.tobytes() for t in tails)
+        first = next(pixels)
+        return body + _JPEG_END if all(other == first for other in pixels) else None
+    except Exception:  # as above
+        return None
+
+
+def _decode(data: bytes, least_px: int, rules: int) -> Picture:
+    with Image.open(io.BytesIO(data), formats=_formats(rules)) as image:
         odd = []
+        if image.width * image.height > (Image.MAX_IMAGE_PIXELS or np.inf):
+            # A progressive one is held in memory whole, at whatever scale it is decoded.
+            if rules < 2 or image.format not in ("JPEG", "MPO") or image.info.get("progressive"):
+                raise Unreadable(_bomb_reason())
+            odd.append("huge JPEG")
+            least_px = max(1, min(image.size) // _EIGHTH)
         if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
             odd.append("animation")
-        stored_mode, form = image.mode, image.format or ""
+        stored_mode, form, size = image.mode, image.format or "", image.size
         if least_px:
             image.draft(None, (least_px, least_px))
         image.load()
@@ -177,17 +207,18 @@ def _decode(data: bytes, least_px: int) -> Picture:
     if turn is not None:
         upright = upright.transpose(turn)
         odd.append("EXIF rotation")
+        size = size[::-1] if turn in _SIDEWAYS else size
     if exif_is_broken:
         odd.append("broken EXIF")
-    return Picture(upright, stored_mode, form, tuple(odd))
+    return Picture(upright, stored_mode, form, tuple(odd), size)
 
 
 def _turn(image: Image.Image) -> tuple[Image.Transpose | None, bool]:
-    """How to turn a picture upright, and whether its EXIF is broken."""
+    """Find how to turn a picture upright, and whether its EXIF is broken."""
     try:
         orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
         return _TURNS.get(orientation), orientation not in range(1, 9)
-    except Exception:  # as above
+    except Exception:  # a decoder's, as above
         return None, True
 
 
@@ -219,11 +250,7 @@ def _to_8_bit(image: Image.Image, odd: list[str]) -> Image.Image:
 
 
 def extent(values: NDArray[Any]) -> tuple[float, float]:
-    """The smallest and the largest value.
-
-    Raises:
-        Unreadable: one is NaN or infinite.
-    """
+    """Find the smallest and the largest value; NaN and infinity are unreadable."""
     low, high = float(values.min()), float(values.max())
     if not np.isfinite([low, high]).all():
         raise Unreadable("it holds NaN or infinite values")
@@ -231,7 +258,7 @@ def extent(values: NDArray[Any]) -> tuple[float, float]:
 
 
 def value_range(dtype: np.dtype[Any], low: float, high: float) -> tuple[float, float]:
-    """Which stored values are black and white, from their type, the smallest and the largest.
+    """Find which values are black and white from their type, the smallest and the largest.
 
     Example:
         >>> value_range(np.dtype("float32"), 0.1, 0.9), value_range(np.dtype("int32"), 0, 40_000)
@@ -259,27 +286,20 @@ def _of_array(array: NDArray[np.uint8]) -> Picture:
     assert array.dtype == np.uint8
     channels = 1 if array.ndim == 2 else array.shape[2]
     if array.size == 0 or channels not in (1, 2, 3, 4):
-        raise Unreadable(f"an array of shape {array.shape} is no picture")
+        raise Unreadable(f"an array of shape {array.shape} is not a picture")
     if channels == 1:
         array = array.reshape(array.shape[:2])
     image = Image.fromarray(np.ascontiguousarray(array))
     odd: list[str] = []
-    return Picture(_to_8_bit(image, odd), f"{channels} channels", "array", tuple(odd))
+    return Picture(_to_8_bit(image, odd), f"{channels} channels", "array", tuple(odd), image.size)
 
 
 def to_square(
     image: Image.Image, resolution: int, channels: int, background: tuple[int, int, int]
 ) -> NDArray[np.uint8]:
-    """Crop to the centre square, lay over the background, and resize with LANCZOS.
+    """Crop to the centre square, lay over the background, and resize with LANCZOS to uint8 `h w c`.
 
-    Args:
-        image: of mode L, RGB or RGBA.
-        resolution: side in pixels.
-        channels: 1 (ITU-R 601 luma), 3, or 4 (keeps alpha, and ignores the background).
-        background: RGB.
-
-    Returns:
-        uint8 `h w c`.
+    Channels are 1 (ITU-R 601 luma), 3, or 4 (keeps alpha and ignores the background).
 
     Example:
         >>> to_square(Image.new("L", (6, 4), 7), 2, 3, (255, 255, 255)).shape

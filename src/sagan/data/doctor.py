@@ -1,4 +1,4 @@
-"""The doctor: what is in a source, what is wrong with it, and what would help."""
+"""Examine a source: what is in it, what is wrong with it, and what would help."""
 
 import hashlib
 import statistics
@@ -12,29 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sagan.data.dataset import LeftOut
-from sagan.data.decode import ODD_KINDS, Picture, Unreadable, is_grey, to_square
+from sagan.data.decode import ENDINGS, ODD_KINDS, Picture, Unreadable, is_grey, to_square
 from sagan.data.packed import Options
-from sagan.data.sources.source import Item, Source, listed, shown
+from sagan.data.sources.source import Item, Source
 from sagan.data.threads import read_all
 from sagan.progress import Bar
+from sagan.text import listed, shown
 
 _FEW = 10_000  # pictures under which augmentation is advised
 _TOO_FEW_A_CLASS = 50
 _UNEQUAL = 5.0  # largest class to smallest
 _EXAMPLES = 8  # of a class on the contact sheet
-_ENDINGS = {
-    "JPEG": "jpg jpeg jpe jfif mpo",
-    "MPO": "jpg jpeg jpe jfif mpo",
-    "PNG": "png apng",
-    "GIF": "gif",
-    "BMP": "bmp dib",
-    "TIFF": "tif tiff",
-    "WEBP": "webp",
-    "PPM": "ppm pgm pbm pnm pfm",
-    "JPEG2000": "jp2 j2k jpf jpx j2c jpc",
-    "AVIF": "avif avifs",
-    "QOI": "qoi",
-}
 
 
 @dataclass(frozen=True)
@@ -48,39 +36,28 @@ class Sides:
 
 @dataclass(frozen=True)
 class Report:
-    """What the doctor found.
+    """What was found."""
 
-    Args:
-        kind: of the source.
-        pictures: how many are readable.
-        channels: of the data as trained on.
-        widths_px, heights_px: of the upright pictures.
-        modes: how many of each stored mode.
-        classes: how many of each, in label order; empty without classes.
-        odd: how many of each odd kind.
-        duplicates: groups of names whose decoded pixels are the same.
-        duplicates_across_classes: how many of these groups span classes.
-        excluded: what is left out, with the reason.
-        problems: why training would refuse the source; empty when it would not.
-        advice: what would help.
-    """
-
-    kind: str
-    pictures: int
-    channels: int
-    widths_px: Sides
+    kind: str  # of the source
+    pictures: int  # readable ones to train on
+    channels: int  # in training
+    widths_px: Sides  # of the upright pictures
     heights_px: Sides
-    modes: dict[str, int]
-    classes: dict[str, int]
-    odd: dict[str, int]
-    duplicates: tuple[tuple[str, ...], ...]
-    duplicates_across_classes: int
+    modes: dict[str, int]  # pictures by stored mode
+    classes: dict[str, int]  # pictures by class, in label order; empty without classes
+    odd: dict[str, int]  # pictures by odd kind
+    duplicates: tuple[tuple[str, ...], ...]  # names, by group of the same decoded pixels
+    duplicates_across_classes: int  # groups that span classes
+    testing: int  # readable pictures kept for testing, not among `pictures`
+    testing_in: str  # where those are
+    duplicates_in_testing: int  # those that are among the training pictures too
+    without_end: tuple[str, ...]  # names of JPEGs that lack only their end marker
     excluded: tuple[LeftOut, ...]
-    problems: tuple[str, ...]
+    problems: tuple[str, ...]  # reasons for which training would refuse the source
     advice: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
+        """Convert to JSON values."""
         values = asdict(self)
         values["excluded"] = [{"name": n, "reason": r} for n, r in self.excluded]
         values["odd"] = {k: {"count": c, "done": ODD_KINDS[k]} for k, c in self.odd.items()}
@@ -92,7 +69,7 @@ Examples = dict[str, list[NDArray[np.uint8]]]  # by class: uint8 `h w 3`
 
 @dataclass(frozen=True)
 class _Seen:
-    """What is kept of each picture."""
+    """What is recorded of each picture."""
 
     size_px: tuple[int, int]
     mode: str
@@ -106,16 +83,9 @@ class _Seen:
 def examine(
     source: Source, options: Options, *, strict: bool = False, progress: bool = False
 ) -> tuple[Report, Examples]:
-    """Read a whole source once and report on it.
+    """Read a whole source once; give the report, and examples of each class for the contact sheet.
 
-    Args:
-        source: from `open_source`.
-        options: how the pictures would be decoded.
-        strict: count anything unreadable as a problem.
-        progress: show it on stderr.
-
-    Returns:
-        The report, and a few examples of each class for the contact sheet.
+    Strict counts anything unreadable as a problem.
     """
 
     def look(picture: Picture) -> _Seen:
@@ -123,19 +93,20 @@ def examine(
         digest = hashlib.sha256(f"{image.mode} {image.size}".encode())
         digest.update(image.tobytes())
         square = to_square(image, options.resolution, 3, options.background)
-        form = (image.size, picture.stored_mode, picture.format, picture.odd)
+        form = (picture.size_px, picture.stored_mode, picture.format, picture.odd)
         return _Seen(*form, digest.digest()[:16], square, is_grey(square))
 
     examination = _Examination(source, options)
-    with Bar("checking", source.length, enabled=progress) as bar:
-        for item, result in read_all(source, look):
-            bar.advance()
-            examination.add(item, result)
+    for side in filter(None, (source, source.test)):
+        with Bar("checking", side.length, enabled=progress) as bar:
+            for item, result in read_all(side, look):
+                bar.advance()
+                examination.add(item, result, for_testing=side is source.test)
     return examination.report(strict), examination.examples
 
 
 class _Examination:
-    """Counts while pictures go by."""
+    """Counts the pictures as they are read."""
 
     def __init__(self, source: Source, options: Options) -> None:
         self.source, self.options = source, options
@@ -148,10 +119,19 @@ class _Examination:
         self.same: defaultdict[bytes, list[tuple[str, str | None]]] = defaultdict(list)
         self.examples: Examples = {}
         self.all_grey = True
+        self.testing = 0
+        self.duplicates_in_testing = 0
+        self.without_end: list[str] = []
 
-    def add(self, item: Item, result: _Seen | Unreadable) -> None:
+    def add(self, item: Item, result: _Seen | Unreadable, *, for_testing: bool) -> None:
         if isinstance(result, Unreadable):
             self.excluded.append((item.name, str(result)))
+            return
+        if "no end marker" in result.odd:
+            self.without_end.append(item.name)
+        if for_testing:
+            self.testing += 1
+            self.duplicates_in_testing += result.digest in self.same
             return
         width, height = result.size_px
         self.widths.append(width)
@@ -186,10 +166,21 @@ class _Examination:
             odd={kind: count for kind in ODD_KINDS if (count := self.odd[kind])},
             duplicates=tuple(tuple(name for name, _ in group) for group in groups),
             duplicates_across_classes=sum(len({c for _, c in group}) > 1 for group in groups),
+            testing=self.testing,
+            testing_in=self.source.test.kind if self.source.test else "",
+            duplicates_in_testing=self.duplicates_in_testing,
+            without_end=tuple(self.without_end),
             excluded=tuple(self.excluded),
             problems=tuple(self._problems(classes, strict)),
-            advice=tuple(_advice(pictures, classes, groups)),
+            advice=(*_advice(pictures, classes, groups), *self._leak()),
         )
+
+    def _leak(self) -> Iterable[str]:
+        if self.duplicates_in_testing:
+            yield (
+                f"{self.duplicates_in_testing:,} pictures kept for testing are among the training "
+                "pictures too: remove them from one side, or scores will flatter"
+            )
 
     def _problems(self, classes: dict[str, int], strict: bool) -> Iterable[str]:
         if not self.widths:
@@ -212,8 +203,8 @@ def _sides(sides: list[int]) -> Sides:
 
 def _wrong_extension(name: str, form: str) -> bool:
     ending = PurePosixPath(name).suffix.removeprefix(".").lower()
-    known = {e for endings in _ENDINGS.values() for e in endings.split()}
-    return form in _ENDINGS and ending in known and ending not in _ENDINGS[form].split()
+    known = {e for endings in ENDINGS.values() for e in endings.split()}
+    return form in ENDINGS and ending in known and ending not in ENDINGS[form].split()
 
 
 def _advice(
@@ -225,7 +216,7 @@ def _advice(
             "or the discriminator overfits"
         )
     if len(classes) == 1:
-        yield "there is one class only: train with --unconditional"
+        yield "there is only one class: train with --unconditional"
     counts = [count for count in classes.values() if count]
     if len(counts) > 1 and max(counts) >= _UNEQUAL * min(counts):
         yield (
@@ -236,13 +227,13 @@ def _advice(
         small = [name for name, count in classes.items() if 0 < count < _TOO_FEW_A_CLASS]
         yield f"under {_TOO_FEW_A_CLASS} pictures: {listed(small)}; merge classes, or add pictures"
     if any(len({c for _, c in group}) > 1 for group in groups):
-        yield "the same picture lies in several classes: decide for one"
+        yield "the same picture is in several classes: keep it in one"
     elif groups:
         yield "there are exact duplicates: keep one of each"
 
 
 def describe(report: Report) -> str:
-    """The report as text for people."""
+    """Format the report as text."""
     w, h = report.widths_px, report.heights_px
     lines = [
         f"{report.pictures:,} pictures ({report.kind}), {len(report.excluded):,} left out",
@@ -254,8 +245,16 @@ def describe(report: Report) -> str:
     if report.classes:
         lines.append(f"classes  {len(report.classes)}")
         lines += _classes(report.classes)
+    if report.testing_in:
+        lines.append(
+            f"testing  {report.testing:,} pictures ({report.testing_in}) are not trained on: "
+            "sagan evaluate compares with them"
+        )
     for kind, count in report.odd.items():
         lines.append(f"{kind}: {count:,} ({ODD_KINDS[kind]})")
+    if report.without_end:
+        lines.append("without their end marker:")
+        lines += [f"  {shown(name)}" for name in report.without_end]
     if report.duplicates:
         across = report.duplicates_across_classes
         lines.append(

@@ -1,14 +1,15 @@
 """The packed cache on disk: a folder of `images.u8`, `labels.npy` and `packed.json`.
 
-`images.u8` is uint8 `i c h w`, mapped rather than read, so that opening costs nothing and all
-processes share its pages. `packed.json` holds the shape, the class names, what was left out, the
-source's stamp, the options, and the SHA-256 of each file and of itself.
+`images.u8` is uint8 `i c h w`, mapped rather than read, so opening costs nothing and all processes
+share its pages. `packed.json` holds the shape, the class names, what was left out, the source's
+stamp, the options, and the SHA-256 of each file and of itself.
 """
 
 import hashlib
 import io
 import json
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,65 +17,39 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sagan.config import READING_RULES
 from sagan.data.dataset import ImageDataset, LeftOut, fingerprint_of
-from sagan.data.decode import RULES_VERSION
-from sagan.files import write_durably
+from sagan.files import hashed_json, sha256_of_file, write_durably
 
 FORMAT = 1
 _VERIFY_UP_TO_BYTES = 2**28  # larger ones are verified by the doctor, not at each opening
-_CHUNK_BYTES = 2**22
 
 
 @dataclass(frozen=True)
 class Options:
-    """What decides a picture's pixels.
+    """What decides a picture's pixels."""
 
-    Args:
-        resolution: side in pixels.
-        channels: 1, 3 or 4; 0 is 1 where all pictures are grey and 3 otherwise.
-        background: RGB under transparent pictures.
-        rules: version of the reading rules.
-    """
-
-    resolution: int
-    channels: int = 0
-    background: tuple[int, int, int] = (255, 255, 255)
-    rules: int = RULES_VERSION
+    resolution: int  # px
+    channels: int = 0  # 1, 3 or 4; 0 becomes 1 if all pictures are grey, otherwise 3
+    background: tuple[int, int, int] = (255, 255, 255)  # RGB
+    rules: int = READING_RULES  # version
 
 
 def is_packed(path: Path) -> bool:
-    """Whether a packed folder is there, sound or not."""
+    """Whether a path is a packed folder, sound or damaged."""
     return (path / "packed.json").is_file()
-
-
-def sha256_of_file(path: Path) -> str:
-    """SHA-256 of a file's content."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def write_packed(
     folder: Path,
-    shape: tuple[int, int, int, int],
-    labels: NDArray[np.int64] | None,
+    shape: tuple[int, int, int, int],  # `i c h w`
+    labels: NDArray[np.int64] | None,  # `i`
     class_names: tuple[str, ...],
     *,
     excluded: list[LeftOut],
-    about: dict[str, Any],
+    about: dict[str, Any],  # further JSON values: source and options
 ) -> None:
-    """Write what stands beside a folder's `images.u8`.
-
-    Args:
-        folder: with `images.u8`, complete.
-        shape: `i c h w`.
-        labels: `i`, or None.
-        class_names: one a class, in label order.
-        excluded: what was left out.
-        about: further JSON values: source and options.
-    """
+    """Complete a folder that has its `images.u8`."""
     images_sha256 = sha256_of_file(folder / "images.u8")
     files = {"images.u8": {"bytes": int(np.prod(shape)), "sha256": images_sha256}}
     labels_sha256 = ""
@@ -95,44 +70,26 @@ def write_packed(
         "fingerprint": fingerprint_of(shape, images_sha256, labels_sha256, class_names),
         "files": files,
     }
-    write_durably(folder / "packed.json", _json_bytes(facts))
-
-
-def _json_bytes(facts: dict[str, Any]) -> bytes:
-    body = {key: value for key, value in facts.items() if key != "sha256"}
-    digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
-    return json.dumps({**body, "sha256": digest}, sort_keys=True, indent=1).encode()
+    write_durably(folder / "packed.json", hashed_json(facts))
 
 
 def read_facts(path: Path) -> dict[str, Any]:
-    """Read a packed folder's `packed.json`.
-
-    Raises:
-        ValueError: it is damaged, or of another format.
-    """
+    """Read a packed folder's `packed.json`."""
     content = (path / "packed.json").read_bytes()
     try:
         facts = json.loads(content)
-        sound = isinstance(facts, dict) and _json_bytes(facts) == content
+        sound = isinstance(facts, dict) and hashed_json(facts) == content
     except (ValueError, RecursionError):
         sound = False
     if not sound:
-        raise ValueError("packed.json is damaged: it is not what was written; pack again")
+        raise ValueError("packed.json is damaged (its checksum differs); pack again")
     if facts.get("format") != FORMAT:
         raise ValueError(f"packed.json is not of format {FORMAT}; pack again with this version")
     return dict(facts)
 
 
 def open_packed(path: Path, *, verify: bool | None = None) -> ImageDataset:
-    """Map a packed folder.
-
-    Args:
-        path: the folder.
-        verify: read `images.u8` whole against its SHA-256; None does so up to 256 MiB.
-
-    Raises:
-        ValueError: it is damaged; the message names the file.
-    """
+    """Map a packed folder; `verify` checks the SHA-256 of the images, None only up to 256 MiB."""
     facts = read_facts(path)
     shape = tuple(facts["shape"])
     class_names = tuple(facts["class_names"])
@@ -142,7 +99,7 @@ def open_packed(path: Path, *, verify: bool | None = None) -> ImageDataset:
             raise ValueError(f"{name} is missing or cut short; pack again")
         asked = expected["bytes"] <= _VERIFY_UP_TO_BYTES if verify is None else verify
         if (asked or name != "images.u8") and sha256_of_file(file) != expected["sha256"]:
-            raise ValueError(f"{name} is damaged: it is not what was written; pack again")
+            raise ValueError(f"{name} is damaged (its checksum differs); pack again")
     labels = None
     if "labels.npy" in facts["files"]:
         labels = np.load(path / "labels.npy", allow_pickle=False)
@@ -154,18 +111,14 @@ def open_packed(path: Path, *, verify: bool | None = None) -> ImageDataset:
 
 
 def cache_root() -> Path:
-    """Where caches go: `$SAGAN_CACHE`, or `sagan` in the platform's cache folder."""
+    """Return the folder of caches: `$SAGAN_CACHE`, or `sagan` in the platform's cache folder."""
     given = os.environ.get("SAGAN_CACHE")
     if given:
         return Path(given)
-    return _platform_cache() / "sagan"
-
-
-def _platform_cache() -> Path:
-    import sys
-
     if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches"
-    if os.name == "nt":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        caches = Path.home() / "Library" / "Caches"
+    elif os.name == "nt":
+        caches = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    else:
+        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return caches / "sagan"

@@ -1,14 +1,13 @@
-"""Making a packed folder: decoded once, in order, by all cores; there whole or not at all."""
+"""Make a packed folder: decoded once, in order, on all cores; complete or not there at all."""
 
 import dataclasses
 import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,36 +15,24 @@ from numpy.typing import NDArray
 from sagan.data.dataset import ImageDataset, LeftOut
 from sagan.data.decode import Picture, Unreadable, is_grey, to_square
 from sagan.data.packed import Options, is_packed, open_packed, write_packed
-from sagan.data.sources.source import Source, check_class_names, listed, number_names, shown
+from sagan.data.sources.labels import check_class_names, number_names
+from sagan.data.sources.source import Source
 from sagan.data.threads import read_all
-from sagan.files import TEMPORARY, sync_folder
+from sagan.files import DOOMED, TEMPORARY, remove_folder, sync_folder
 from sagan.progress import Bar
+from sagan.text import listed, shown
 
 _CHUNK = 4096  # images, when colour is taken out
 _BUFFER_BYTES = 2**22  # each write waits for the decoding threads to let go of the lock
-_JPEG_RATIO = 4  # a large JPEG is decoded to at least so many times the resolution
-_DOOMED = ".removed-"
+_JPEG_RATIO = 4  # a large JPEG is decoded at 4 or more times the resolution
 
 
 def pack(
     source: Source, folder: Path, options: Options, *, strict: bool = False, progress: bool = False
 ) -> ImageDataset:
-    """Decode a source into a packed folder.
+    """Decode a source into a new or empty folder, and open that.
 
-    Args:
-        source: from `open_source`.
-        folder: to make; may be there if it is empty.
-        options: how pictures are decoded.
-        strict: refuse any unreadable file instead of leaving it out.
-        progress: show it on stderr.
-
-    Returns:
-        The data, mapped from the folder.
-
-    Raises:
-        ValueError: nothing is readable, a class has no readable picture, labels are partial, or,
-            when strict, something is unreadable.
-        OSError: it could not be written.
+    Strict refuses an unreadable file instead of leaving it out.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = folder.with_name(f"{TEMPORARY}{folder.name}-{uuid.uuid4().hex[:8]}")
@@ -62,9 +49,9 @@ def pack(
 def pack_once(
     source: Source, folder: Path, options: Options, *, strict: bool = False, progress: bool = False
 ) -> ImageDataset:
-    """Open the packed folder of a cache, and make it where there is none or a damaged one.
+    """Open a packed folder, and make it if it is missing or damaged.
 
-    Args and Raises: as of `pack`; only one process packs, the others wait for it.
+    One process packs while the others wait for it.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _lock(folder):
@@ -72,8 +59,8 @@ def pack_once(
             try:
                 return open_packed(folder)
             except (ValueError, OSError):
-                _remove(folder)
-        for name in (TEMPORARY, _DOOMED):  # what a killed process left; the name has no wildcards
+                remove_folder(folder)
+        for name in (TEMPORARY, DOOMED):  # what a killed process left; the name has no wildcards
             for leftover in folder.parent.glob(f"{name}{folder.name}-*"):
                 shutil.rmtree(leftover, ignore_errors=True)
         return pack(source, folder, options, strict=strict, progress=progress)
@@ -83,21 +70,15 @@ def _move(temporary: Path, folder: Path) -> None:
     try:
         os.rename(temporary, folder)
     except OSError:
-        if not is_packed(folder):  # otherwise another process was faster, which is as good
+        if not is_packed(folder):  # otherwise another process was faster
             raise
     sync_folder(folder.parent)
 
 
-def _remove(folder: Path) -> None:
-    doomed = folder.with_name(f"{_DOOMED}{folder.name}-{uuid.uuid4().hex[:8]}")
-    os.rename(folder, doomed)
-    shutil.rmtree(doomed, ignore_errors=True)
-
-
 @contextmanager
 def _lock(folder: Path) -> Iterator[None]:
-    """Let one process pack while the others wait for what it makes; a killed one's lock is free."""
-    if os.name == "nt":  # there the slower one drops what it made
+    """Let one process pack while others wait; the lock of a killed process is free."""
+    if os.name == "nt":  # no lock: each packs, and the slower one drops its work
         yield
         return
     import fcntl
@@ -109,19 +90,19 @@ def _lock(folder: Path) -> Iterator[None]:
 
 
 class _Packer:
-    """One packing: writes `images.u8` as pictures come, and what stands beside it at the end."""
+    """Writes `images.u8` picture by picture, and the files beside it at the end."""
 
     def __init__(self, source: Source, folder: Path, options: Options, strict: bool) -> None:
         self.source, self.folder, self.options, self.strict = source, folder, options, strict
         self.channels = options.channels or 3
         self.all_grey = True
         self.class_of: list[str | None] = []
-        self.first_of: dict[bool, str] = {}  # the first picture with and without a label
+        self.first_unlabelled = ""
         self.excluded: list[LeftOut] = list(source.left_out)
 
     def pack(self, progress: bool) -> None:
-        if self.strict and self.excluded:
-            self._refuse(*self.excluded[0])
+        if self.strict:
+            refuse_excluded(self.excluded)
         least_px = _JPEG_RATIO * self.options.resolution
         with (
             open(self.folder / "images.u8", "wb", _BUFFER_BYTES) as file,
@@ -130,14 +111,16 @@ class _Packer:
             for item, result in read_all(self.source, self._decode, least_px=least_px):
                 bar.advance()
                 if isinstance(result, Unreadable):
-                    if self.strict:
-                        self._refuse(item.name, str(result))
                     self.excluded.append((item.name, str(result)))
+                    if self.strict:
+                        refuse_excluded(self.excluded)
                 else:
                     square, grey = result
-                    self._write(file, square, grey)
+                    file.write(square.data)
+                    self.all_grey &= grey
                     self.class_of.append(item.class_name)
-                    self.first_of.setdefault(item.class_name is None, item.name)
+                    if item.class_name is None:
+                        self.first_unlabelled = self.first_unlabelled or item.name
             file.flush()
             os.fsync(file.fileno())
         labels, names = self._labels()
@@ -157,15 +140,6 @@ class _Packer:
         grey = options.channels == 0 and is_grey(square)
         return np.ascontiguousarray(square.transpose(2, 0, 1)), grey
 
-    def _write(self, file: BinaryIO, square: NDArray[np.uint8], grey: bool) -> None:
-        file.write(square.data)
-        self.all_grey &= grey
-
-    def _refuse(self, name: str, reason: str) -> None:
-        raise ValueError(
-            f"{shown(name)} is left out: {reason}; remove or mend it, or go without --strict"
-        )
-
     def _labels(self) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
         if not self.class_of:
             few = listed([f"{name} ({reason})" for name, reason in self.excluded])
@@ -175,7 +149,7 @@ class _Packer:
             count = self.class_of.count(None)
             raise ValueError(
                 f"{count} of {len(self.class_of)} pictures have no label, the first "
-                f"{shown(self.first_of[True])}; label all or none"
+                f"{shown(self.first_unlabelled)}; label all or none"
             )
         names = self.source.class_names
         if None in found:
@@ -184,14 +158,14 @@ class _Packer:
             return None, ()
         names = number_names(found) if names is None else names
         empty = [name for name in names if name not in found]
-        if empty:
+        if empty and not self.source.may_lack_classes:
             raise ValueError(f"no picture is readable in the class {listed(empty)}; mend or remove")
         check_class_names(names)
         number = {name: label for label, name in enumerate(names)}
         return np.array([number[name or ""] for name in self.class_of], np.int64), names
 
     def _take_colour_out(self) -> None:
-        """All pictures are grey: keep one of the three equal channels."""
+        """Keep one of three equal channels, as all pictures are grey."""
         self.channels = 1
         side = self.options.resolution
         shape = (len(self.class_of), 3, side, side)
@@ -206,8 +180,17 @@ class _Packer:
         os.replace(self.folder / "grey", colour)
 
 
+def refuse_excluded(excluded: Sequence[LeftOut]) -> None:
+    """Refuse, as --strict does, data of which something is left out."""
+    if excluded:
+        name, reason = excluded[0]
+        raise ValueError(
+            f"{shown(name)} is left out: {reason}; remove or mend it, or go without --strict"
+        )
+
+
 def cache_name(source: Source, label: str, options: Options) -> str:
-    """The cache folder's name: readable, and another for another source content or option."""
+    """Name the cache folder: readable, and different for other content or options."""
     facts = repr((source.kind, source.stamp, dataclasses.astuple(options)))
     key = hashlib.sha256(facts.encode()).hexdigest()[:20]
     stem = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in label)[-40:]

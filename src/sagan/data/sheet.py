@@ -1,4 +1,4 @@
-"""The contact sheet: a few examples of each class, in labelled rows."""
+"""Draw the contact sheet: a few examples of each class, in labelled rows."""
 
 from pathlib import Path
 
@@ -13,13 +13,7 @@ _MOST_ROWS = 100
 
 
 def contact_sheet(examples: dict[str, list[NDArray[np.uint8]]]) -> Image.Image:
-    """Lay out examples, a row a class with the name above it.
-
-    Args:
-        examples: by class name, uint8 `h w 3`, all of one size; the name may be empty.
-
-    Returns:
-        An RGB image.
+    """Lay out examples of one size, uint8 `h w 3`, one row per class below its name.
 
     Example:
         >>> contact_sheet({"cat": [np.zeros((48, 48, 3), np.uint8)] * 2}).size
@@ -27,40 +21,35 @@ def contact_sheet(examples: dict[str, list[NDArray[np.uint8]]]) -> Image.Image:
     """
     rows = sorted(examples.items())[:_MOST_ROWS]
     if not rows:
-        raise ValueError("there is no readable picture to draw a contact sheet of")
+        raise ValueError("no readable picture for a contact sheet")
     side = rows[0][1][0].shape[0]
     scale = -(-_LEAST_CELL_PX // side)
     cell = side * scale + _GUTTER_PX
     columns = max(len(images) for _, images in rows)
-    height = cell + _TEXT_PX + 2 * _GUTTER_PX + _GUTTER_PX
+    height = cell + _TEXT_PX + 3 * _GUTTER_PX
     sheet = Image.new("RGB", (columns * cell + _GUTTER_PX, len(rows) * height), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(_TEXT_PX - 2)
     for row, (name, images) in enumerate(rows):
         top = row * height
-        draw.text((_GUTTER_PX, top + 1), _printable(name), fill="black", font=font)
+        printable = "".join(c if c.isprintable() else "?" for c in name)
+        draw.text((_GUTTER_PX, top + 1), printable, fill="black", font=font)
         for column, image in enumerate(images):
             picture = Image.fromarray(image).resize(
                 (side * scale, side * scale), Image.Resampling.NEAREST
             )
-            at = (_GUTTER_PX + column * cell, top + _TEXT_PX + 2 * _GUTTER_PX)
-            sheet.paste(picture, at)
+            sheet.paste(picture, (_GUTTER_PX + column * cell, top + _TEXT_PX + 2 * _GUTTER_PX))
     return sheet
 
 
-def _printable(name: str) -> str:
-    """Names as the built-in font has them."""
-    return "".join(c if c.isprintable() else "?" for c in name)
+def check_name(out: Path) -> None:
+    """Refuse a contact sheet's file name that does not end in `.png`."""
+    if out.suffix.lower() != ".png":
+        raise ValueError(f"{out} is not a .png file, as the contact sheet must be")
 
 
 def write_sheet(examples: dict[str, list[NDArray[np.uint8]]], out: Path) -> None:
-    """Draw the contact sheet into a PNG file.
-
-    Raises:
-        ValueError: the file's name does not end in `.png`, or there is no example.
-        OSError: it could not be written.
-    """
-    if out.suffix.lower() != ".png":
-        raise ValueError(f"{out} is no .png file, which the contact sheet is")
+    """Write the contact sheet as a PNG file."""
+    check_name(out)
     sheet = contact_sheet(examples)
     out.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(out)

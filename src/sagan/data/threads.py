@@ -1,6 +1,6 @@
-"""Reading a source's pictures in several threads and in order.
+"""Read a source's pictures in several threads, in order.
 
-Pillow lets go of the interpreter's lock while it decodes and resizes, so threads are enough.
+Pillow releases the interpreter's lock while it decodes and resizes, so threads are enough.
 """
 
 import os
@@ -15,12 +15,12 @@ from sagan.data.sources.source import Item, Source
 
 Result = TypeVar("Result")
 _MOST_THREADS = 32
-_AT_ONCE = 8  # items handed to a thread, so that handing over costs little
-_AHEAD = 3  # portions a thread
+_AT_ONCE = 8  # items per task, so that queueing costs little
+_AHEAD = 3  # tasks queued per thread
 
 
 def threads_here() -> int:
-    """How many threads decode: one a core that this process may use."""
+    """Count the threads that decode: one per core that this process may use."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, min(_MOST_THREADS, cores or 1))
 
@@ -28,19 +28,13 @@ def threads_here() -> int:
 def read_all(
     source: Source, use: Callable[[Picture], Result], *, least_px: int = 0
 ) -> Iterator[tuple[Item, Result | Unreadable]]:
-    """Read each item and use its picture in a thread; give items and results in order.
+    """Read each item, call `use` on its picture in a thread, and yield items and results in order.
 
-    Args:
-        source: whose items.
-        use: called in a thread.
-        least_px: see `read_picture`.
-
-    Yields:
-        The item, and what `use` gave or why the picture is unreadable.
+    An unreadable picture yields the reason instead of a result.
     """
 
-    def portion(items: list[Item]) -> list[tuple[Item, Result | Unreadable]]:
-        return [(item, _read(item, use, least_px)) for item in items]
+    def task(items: list[Item]) -> list[tuple[Item, Result | Unreadable]]:
+        return [(item, _read(item, use, least_px, source.rules)) for item in items]
 
     items = source.items()
     threads = threads_here()
@@ -48,7 +42,7 @@ def read_all(
     with quiet_pillow(), ThreadPoolExecutor(threads) as pool:
         try:
             while part := list(islice(items, _AT_ONCE)):
-                waiting.append(pool.submit(portion, part))
+                waiting.append(pool.submit(task, part))
                 if len(waiting) > _AHEAD * threads:
                     yield from waiting.popleft().result()
             while waiting:
@@ -57,15 +51,17 @@ def read_all(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _read(item: Item, use: Callable[[Picture], Result], least_px: int) -> Result | Unreadable:
+def _read(
+    item: Item, use: Callable[[Picture], Result], least_px: int, rules: int
+) -> Result | Unreadable:
     try:
         content = item.read()
     except Unreadable as error:
         return error
-    except Exception as error:  # of the file system, an archive, or a decompressor
+    except Exception as error:  # from the file system, an archive or a decompressor
         return Unreadable(f"cannot be read: {' '.join(str(error).split()) or type(error).__name__}")
     try:
-        return use(read_picture(content, least_px=least_px))
+        return use(read_picture(content, least_px=least_px, rules=rules))
     except Unreadable as error:
         return error
     except MemoryError:

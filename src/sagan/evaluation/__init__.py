@@ -1,1 +1,5 @@
-"""Scoring a run from Python, as `sagan evaluate` does."""
+"""Scoring a run, or any images, from Python: what `sagan evaluate` does."""
+
+from sagan.evaluation.evaluate_run import Evaluation
+
+__all__ = ["Evaluation"]

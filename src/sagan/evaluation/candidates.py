@@ -1,4 +1,4 @@
-"""What `sagan evaluate` scores, a run or any images, and the real images beside it."""
+"""What is scored: images that a generator makes, or that are stored."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -7,54 +7,39 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sagan.config import NetworkConfig, RunConfig
-from sagan.data import ImageDataset, load_dataset
+from sagan.config import READING_RULES
+from sagan.data import load_dataset
 from sagan.data.decode import Unreadable
-from sagan.data.sources.bundled import BUNDLED
-from sagan.data.sources.open_source import open_source
+from sagan.data.sources.open_source import NAMED, open_source
 from sagan.data.threads import read_all
-from sagan.files import is_run_folder, refuse_model_file
-from sagan.metrics import RealImages, Reference, Score, split_off_test, with_test_split
-from sagan.sharing.facts import is_shared
-
-Labels = NDArray[np.int64]
+from sagan.runs.place import RUN_OR_CHECKPOINT, locate
+from sagan.sampling import evenly_by_class
 
 
-@dataclass(frozen=True)
-class Subject:
-    """Images to score.
-
-    Args:
-        resolution, channels: of them; channels 0 takes the real images' own.
-        background: laid under transparent real pictures.
-        class_names: by label; empty without classes.
-        source: of the real images, unless told otherwise; None where there is none.
-        available: how many images there are; None where any number can be made.
-        make: gives uint8 batches of so many, and their labels.
-        facts: for the report.
-        run: folder that results are appended in, if any.
-    """
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """Images to score."""
 
     resolution: int
-    channels: int
-    background: str
-    class_names: tuple[str, ...]
-    source: str | None
-    available: int | None
-    make: Callable[[int], tuple[Iterable[Tensor], Labels | None]]
-    facts: dict[str, Any]
-    run: Path | None
+    channels: int  # 0: as the real images
+    background: str  # laid under transparent real pictures
+    rules: int  # by which real pictures are read
+    class_names: tuple[str, ...]  # by label; empty without classes
+    source: str | None  # of the real images, unless another is given
+    available: int | None  # stored images; None: any number can be made
+    make: Callable[[int], tuple[Iterable[Tensor], Tensor | None]]  # N images and their labels
+    facts: dict[str, Any]  # for the report
+    run: Path | None  # folder that scores are recorded in
 
 
 def is_generator(path: Path) -> bool:
-    """Whether a path is a run's folder or a checkpoint's, or a generator that was passed on."""
-    return is_run_folder(path) or (path / "manifest.json").is_file() or is_shared(path)
+    """Whether a path is a run, a checkpoint or an exported generator, rather than images."""
+    return locate(path).kind in (*RUN_OR_CHECKPOINT, "shared folder", "hub")
 
 
-def open_maker(
+def open_generated(
     path: Path,
     *,
     weights: Literal["ema", "raw"],
@@ -62,20 +47,10 @@ def open_maker(
     seed: int,
     batch_size: int,
     standing_batches: int,
-) -> Subject:
-    """Open a generator that makes the images, from seeds.
+) -> Candidate:
+    """Open a generator of a run, a checkpoint, an export or `hub:OWNER/NAME`.
 
-    Args:
-        path: of a run, a checkpoint or a folder that was passed on, or `hub:OWNER/NAME`.
-        weights: ema or raw.
-        device: where to make them.
-        seed: of the first image, and of standing statistics.
-        batch_size: made at once, and for standing statistics.
-        standing_batches: batches for standing statistics; 0 keeps the checkpoint's.
-
-    Raises:
-        ValueError: there is none.
-        CheckpointError: it is damaged.
+    The seed is that of the first image and of standing statistics, which 0 batches leave alone.
     """
     from sagan.exchange.open_exported import open_generator
     from sagan.models.standing import standing_statistics
@@ -86,70 +61,60 @@ def open_maker(
     standing_statistics(
         generator, config.network, batches=standing_batches, batch_size=batch_size, seed=seed
     )
-    return Subject(
+    return Candidate(
         resolution=config.network.resolution,
         channels=config.network.channels,
         background=config.data.background,
+        rules=config.data.rules,
         class_names=tuple(config.data.class_names) if config.network.classes else (),
         source=config.data.source or None,
         available=None,
-        make=lambda num: made_by(generator, config.network, num, seed, batch_size),
+        make=lambda num: evenly_by_class(
+            generator, config.network, num, seed=seed, batch_size=batch_size
+        ),
         facts={
             "run": str(path),
             "step": opened.facts.step,
             "weights": opened.facts.weights,
             "standing_batches": standing_batches,
         },
-        run=None if is_shared(path) else path if is_run_folder(path) else path.parent.parent,
+        run=locate(path).run,
     )
 
 
-def made_by(
-    generator: nn.Module, network: NetworkConfig, num: int, seed: int, batch_size: int = 64
-) -> tuple[Iterable[Tensor], Labels | None]:
-    """Make images of all classes evenly: image i from seed `seed + i` and its class alone."""
-    from sagan.randomness import sample_latents
-    from sagan.sampling import generate, spread_labels
+def open_stored(
+    path: Path,
+    *,
+    resolution: int | None,
+    seed: int,
+    batch_size: int,
+    cache: Path,
+    progress: bool,
+) -> Candidate:
+    """Open the images of a folder, an archive or an array, resized to a square of `resolution` px.
 
-    labels = spread_labels(num, network)
-    latents = sample_latents(range(seed, seed + num), network.latent_dim)
-    batches = generate(generator, latents, labels, batch_size=batch_size)
-    return batches, None if labels is None else labels.numpy()
-
-
-def open_images(
-    path: Path, *, resolution: int | None, seed: int, batch_size: int, cache: Path
-) -> Subject:
-    """Open images of any source, this program's or another's.
-
-    Args:
-        path: of a folder, an archive or an array.
-        resolution: px that they are brought to; None takes the first one's smaller side.
-        seed: of the choice where fewer are asked for.
-        batch_size: looked at at once.
-        cache: folder for the decoded images.
-
-    Raises:
-        ValueError: there are none, or they cannot be read.
+    None takes the first image's smaller side. If fewer are asked for, the seed chooses them.
     """
-    if str(path) not in BUNDLED and not path.exists():
+    place = locate(path)
+    if place.kind == "nothing" and str(path) not in NAMED:
         raise ValueError(f"{path} does not exist: name a run, or a folder, zip or array of images")
-    refuse_model_file(path)
+    place.require("file", "folder", "nothing")
     side = _first_side(str(path)) if resolution is None else resolution
-    images = load_dataset(str(path), resolution=side, cache=cache, progress=True)
+    images = load_dataset(str(path), resolution=side, cache=cache, progress=progress)
 
-    def make(num: int) -> tuple[Iterable[Tensor], Labels | None]:
+    def make(num: int) -> tuple[Iterable[Tensor], Tensor | None]:
         rows = np.sort(np.random.default_rng(seed).permutation(len(images))[:num])
         batches = (
             torch.tensor(images.images[rows[start : start + batch_size]])
             for start in range(0, num, batch_size)
         )
-        return batches, None if images.labels is None else images.labels[rows]
+        return batches, None if images.labels is None else torch.tensor(images.labels[rows])
 
-    return Subject(
+    return Candidate(
         resolution=side,
         channels=images.images.shape[1],
         background="white",
+        rules=READING_RULES,
         class_names=images.class_names if images.labels is not None else (),
         source=None,
         available=len(images),
@@ -163,52 +128,4 @@ def _first_side(source: str) -> int:
     for _, side in read_all(open_source(source), lambda picture: min(picture.image.size)):
         if not isinstance(side, Unreadable):
             return side
-    raise ValueError(f"{source}: no picture in it is readable")
-
-
-def open_real(
-    source: str, *, resolution: int, channels: int, background: str = "white", seed: int = 0
-) -> RealImages:
-    """Open real images, apart into training and test: the source's own split, or one by the seed.
-
-    Raises:
-        ValueError: the source cannot be used, or has too few images.
-    """
-
-    def opened(split: Literal["train", "test"]) -> ImageDataset:
-        return load_dataset(
-            source,
-            resolution=resolution,
-            channels=channels,
-            split=split,
-            background=background,
-            progress=True,
-        )
-
-    train = opened("train")
-    if source not in BUNDLED:
-        return split_off_test(train.images, train.labels, train.class_names, seed=seed)
-    test = opened("test")
-    return with_test_split(train.images, train.labels, test.images, test.labels, train.class_names)
-
-
-def renumber(subject: Subject, real: RealImages, source: str) -> NDArray[np.int64] | None:
-    """Give the real images' label of each of the subject's classes; None without classes.
-
-    Raises:
-        ValueError: the subject has a class that the real images do not.
-    """
-    if not subject.class_names or real.labels is None:
-        return None
-    if not set(subject.class_names) <= set(real.class_names):
-        whose = "the run's" if subject.available is None else "those of the images"
-        raise ValueError(f"the classes of {source} are not {whose}")
-    return np.array([real.class_names.index(name) for name in subject.class_names])
-
-
-def score_generator(
-    generator: nn.Module, config: RunConfig, reference: Reference, *, seed: int = 0
-) -> list[Score]:
-    """Score a generator without truncation, rejection or best-of."""
-    batches, labels = made_by(generator, config.network, reference.num, seed)
-    return reference.score(batches, labels)
+    raise ValueError(f"{source}: none of its pictures can be read")

@@ -1,1 +1,1 @@
-"""Generators handed on: ONNX and safetensors files, folders of the hub."""
+"""Exports generators and opens them again: ONNX and safetensors files, hub folders."""

@@ -1,25 +1,24 @@
 """A generator as a folder that model hubs know: `config.json`, `model.safetensors`, `README.md`."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Literal
 
-from sagan.exchange.run_card import full_card
-from sagan.exchange.safetensors_file import generator_of, read_tensors
+from sagan.exchange.run_card import make_run_card
+from sagan.exchange.safetensors_file import build_from_tensors, read_tensors
 from sagan.files import write_together
 from sagan.models import Generator
-from sagan.runs.open_run import load
+from sagan.runs.open_run import load_run_generator
 from sagan.runs.run import find_checkpoint
 from sagan.sharing import hub
 from sagan.sharing.facts import (
     CARD_FILE,
     CONFIG_FILE,
-    MOST_CONFIG_BYTES,
+    MAX_CONFIG_BYTES,
     PICTURE_FILE,
     WEIGHTS_FILE,
     Facts,
-    read_config,
 )
 from sagan.sharing.mixin import check_folder
 
@@ -35,81 +34,84 @@ def export_folder(
 ) -> list[str]:
     """Write a run's generator as `save_pretrained` does, with the full card and a grid of samples.
 
-    A card that is there already stays: its owner may have added to it. So do other files.
+    An existing card is kept, because its owner may have added to it; so are other files. Returns
+    the names of the files written.
 
     Args:
         run: a run's folder, or one of its checkpoints'.
-        out: the folder.
-        weights: the averaged ones, or the raw.
-        address: that the card tells people to open; None takes the folder's name.
-
-    Returns:
-        The names of the files that were written.
-
-    Raises:
-        ValueError: there is no run, or the folder is one.
-        CheckpointError: it is damaged, or has no such weights.
-        OSError: they cannot be written; what was there is unchanged.
+        address: what the card tells people to open; None is the folder's name.
     """
     checkpoint, folder = find_checkpoint(run), Path(out)
     check_folder(folder)
-    contents = load(checkpoint.path, weights=weights).pretrained_files()
-    card = full_card(
+    generator = load_run_generator(checkpoint.path, weights=weights)
+    card = make_run_card(
         checkpoint,
+        generator,
         title=hub.parse(address).name if address else None,
         address=address or folder.resolve().name,
         picture=PICTURE_FILE,
-        weights=weights,
     )
-    contents[PICTURE_FILE] = card.picture
+    contents = {**generator.pretrained_files(), PICTURE_FILE: card.picture}
     if not (folder / CARD_FILE).exists():
         contents[CARD_FILE] = card.text
     write_together(folder, contents)
     return sorted(contents)
 
 
-def open_folder(path: Path) -> tuple[Generator, Facts]:
-    """Open such a folder: its generator, in eval mode on the CPU, and where it comes from.
+def push_folder(
+    folder: str | os.PathLike[str],
+    repository: str,
+    written: Collection[str],
+    *,
+    commit_message: str,
+    private: bool | None = None,
+) -> str:
+    """Push what `export_folder` wrote to a repository of the hub, and return the commit's URL.
 
-    Raises:
-        ValueError: it holds something else, or is damaged.
-        OSError: it cannot be read.
+    A card just written does not replace the repository's; one that was in the folder does.
     """
+    return hub.push(
+        Path(folder),
+        repository,
+        files={*written, CARD_FILE},
+        kept=[CARD_FILE] if CARD_FILE in written else [],
+        commit_message=commit_message,
+        private=private,
+    )
+
+
+def open_generator_folder(path: Path) -> Generator:
+    """Open such a folder's generator, in eval mode on the CPU."""
     config, weights = path / CONFIG_FILE, path / WEIGHTS_FILE
     for file in (config, weights):
         if not file.is_file():
             raise ValueError(_not_one(path, file.name, [p.name for p in path.iterdir()]))
     facts = _read_config(config, config)
-    return generator_of(facts, read_tensors(weights, weights)[1], weights), facts
+    return build_from_tensors(facts, read_tensors(weights, weights)[1], weights)
 
 
-def open_hub(address: hub.Address) -> tuple[Generator, Facts]:
-    """Open such a folder on the hub, by its two files alone and both from one commit.
-
-    Raises:
-        ValueError: it cannot be had, holds something else, or is damaged.
-        OSError: the copy cannot be written or read.
-    """
+def open_generator_repository(address: hub.Address) -> Generator:
+    """Open such a folder on the hub; only its two files are downloaded, from the same commit."""
     try:
-        config, commit = hub.fetch(address, CONFIG_FILE, most_bytes=MOST_CONFIG_BYTES)
+        config, commit = hub.fetch(address, CONFIG_FILE, max_bytes=MAX_CONFIG_BYTES)
         facts = _read_config(config, f"{address}/{CONFIG_FILE}")
         weights, _ = hub.fetch(commit, WEIGHTS_FILE)
     except hub.NotInRepositoryError as error:
         raise ValueError(_not_one(address, error.file, hub.list_files(address))) from None
     where = f"{address}/{WEIGHTS_FILE}"
-    return generator_of(facts, read_tensors(weights, where)[1], where), facts
+    return build_from_tensors(facts, read_tensors(weights, where)[1], where)
 
 
 def _read_config(path: Path, where: object) -> Facts:
     with open(path, "rb") as file:
-        content = file.read(MOST_CONFIG_BYTES + 1)
-    if len(content) > MOST_CONFIG_BYTES:
-        raise ValueError(f"{where} is larger than {MOST_CONFIG_BYTES:,} bytes: not one of sagan's")
-    return read_config(content, where)
+        content = file.read(MAX_CONFIG_BYTES + 1)
+    if len(content) > MAX_CONFIG_BYTES:
+        raise ValueError(f"{where} is larger than {MAX_CONFIG_BYTES:,} bytes: not one of sagan's")
+    return Facts.from_config(content, where)
 
 
 def _not_one(where: object, missing: str, files: Sequence[str]) -> str:
-    """Say what a place holds in place of a generator of ours."""
+    """Say what a place has instead of a generator of ours."""
     pickles = [name for name in files if name.lower().endswith(_PICKLES)]
     if "model_index.json" in files:
         found = "it holds a pipeline of diffusers"
@@ -120,4 +122,4 @@ def _not_one(where: object, missing: str, files: Sequence[str]) -> str:
         )
     else:
         found = f"it holds {', '.join(sorted(files)[:5]) or 'nothing'}"
-    return f"{where} holds no generator of sagan's: it has no {missing}; {found}"
+    return f"{where} has no sagan generator: it has no {missing}; {found}"

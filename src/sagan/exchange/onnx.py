@@ -1,4 +1,4 @@
-"""A generator as an ONNX file, and such a file as a generator: the only file that names ONNX.
+"""Writes generators as ONNX files and runs such files; no other file names ONNX.
 
 Dimensions: b batch, c channels, h w the image's sides, z latent length, n queries, m keys.
 """
@@ -25,46 +25,31 @@ from sagan.models.resnet import check_labels
 from sagan.nn import SelfAttention
 from sagan.nn.attention import AttentionMap, record_attention
 from sagan.randomness import sample_latents
-from sagan.runs.open_run import load
+from sagan.runs.open_run import load_run_generator
 from sagan.runs.run import find_checkpoint
-from sagan.sharing.facts import Facts, read_facts
+from sagan.sharing.facts import Facts
 
-MOST_DIFFERENCE = 1e-4  # of an image in [-1, 1], from PyTorch's; measured ones are below 1e-6
+MAX_DIFFERENCE = 1e-4  # from PyTorch's images in [-1, 1]; measured ones are below 1e-6
 _PARITY_BATCHES = (1, 2, 7)
-_OPSET = 20  # newer ones have nothing for these networks, and fewer runtimes that read them
+_OPSET = 20  # newer ones have nothing for these networks, and fewer runtimes read them
 _TRUNCATION = "truncation"
 _TRIED_TRUNCATION = 0.7
 _TRACED_BATCH = 3  # the exporter takes sizes of 0 and 1 for constants
-_MOST_FILE_BYTES = 2**31 - 2**20  # protobuf reads no more; a MiB is for all that is no weight
-_MOST_MAP_BYTES = 2**28  # of a layer at once: ONNX Runtime makes maps whole, and two copies
+_MAX_FILE_BYTES = 2**31 - 2**20  # protobuf's limit, less a MiB for everything but weights
+_MAX_MAP_BYTES = 2**28  # of a layer's maps at once: ONNX Runtime makes them whole, and two copies
 
 
 @dataclass(frozen=True)
 class Exported:
-    """A file that was written.
-
-    Args:
-        path: of the file.
-        n_bytes: its size.
-        differences: by batch size, the largest difference from PyTorch's images and maps.
-    """
+    """A file that was written."""
 
     path: Path
     n_bytes: int
-    differences: dict[int, float]
+    differences: dict[int, float]  # the largest from PyTorch's images and maps, by batch size
 
 
 class OnnxGenerator:
-    """A generator that ONNX Runtime runs on the CPU; called as any other.
-
-    Args:
-        content: the file's bytes.
-        where: its name, for messages.
-
-    Raises:
-        ValueError: they are no ONNX model, or none that this program wrote; or ONNX Runtime is not
-            installed.
-    """
+    """A generator that ONNX Runtime runs on the CPU; called as any other."""
 
     def __init__(self, content: bytes, where: object) -> None:
         try:
@@ -74,50 +59,39 @@ class OnnxGenerator:
         options = runtime.SessionOptions()
         options.log_severity_level = 3  # errors
         options.intra_op_num_threads = torch.get_num_threads()
-        # Threads that spin between calls take the cores from PyTorch, and are no faster here.
+        # Threads that spin between calls take the cores from PyTorch, and were not faster here.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             session = runtime.InferenceSession(content, options, ["CPUExecutionProvider"])
-        except Exception as error:  # its errors have no base of their own
+        except Exception as error:  # its errors have no common base class
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise ValueError(f"{where} is no ONNX model that can be run: {reason}") from None
+            raise ValueError(f"{where} is not an ONNX model that can be run: {reason}") from None
         self._session = session
-        self.facts = read_facts(session.get_modelmeta().custom_metadata_map, where)
+        self.facts = Facts.from_strings(session.get_modelmeta().custom_metadata_map, where)
         self._map_names = [o.name for o in session.get_outputs() if o.name != "images"]
 
     @property
     def config(self) -> NetworkConfig:
-        """Of the network."""
+        """The network's configuration."""
         return self.facts.config.network
 
     def __call__(
         self, latents: Tensor, labels: Tensor | None = None, *, truncation: float = 0.0
     ) -> Tensor:
-        """Generate images.
+        """Generate images: float32 `b c h w` in [-1, 1], on the CPU.
 
         Args:
             latents: float `b z`.
-            labels: int64 `b`; none when unconditional.
-            truncation: bring the latents into [-t, t] first, see `sagan.exchange.truncation`; 0
-                takes them as they are, which may have been drawn truncated.
-
-        Returns:
-            float32 `b c h w` in [-1, 1], on the CPU.
-
-        Raises:
-            ValueError: labels are missing, out of range or class weights; or a wrong length; or
-                truncation is negative, or no input of this file.
+            labels: int64 `b`; None when unconditional. Class weights are refused.
+            truncation: t, to map the latents into [-t, t] first (`sagan.exchange.truncation`); 0
+                takes them as they are, perhaps drawn truncated.
         """
         return self._run(["images"], latents, labels, truncation)[0]
 
     def attention(self, latents: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
-        """Give the attention maps `b n m` by layer, named as in `sagan.nn.record_attention`.
-
-        Raises:
-            ValueError: the file has none; or as for images.
-        """
+        """Give the attention maps `b n m` by layer, named as in `sagan.nn.record_attention`."""
         if not self._map_names:
-            raise ValueError("this file holds no attention maps: export with --attention")
+            raise ValueError("this file has no attention maps: export with --attention")
         maps = self._run(self._map_names, latents, labels)
         return dict(zip(self._map_names, maps, strict=True))
 
@@ -131,14 +105,17 @@ class OnnxGenerator:
         feed = {"latents": latents.float().numpy(force=True)}
         if labels is not None:
             if labels.is_floating_point():
-                raise ValueError("an ONNX file takes class numbers; mix classes with the run")
-            _check_range(labels, self.config.classes)
+                raise ValueError("an ONNX file takes class numbers; to mix classes, use the run")
+            outside = labels[(labels < 0) | (labels >= self.config.classes)]
+            if len(outside):  # ONNX would count negative ones from the end
+                last = self.config.classes - 1
+                raise ValueError(f"class {outside[0].item()} is not in 0 to {last}")
             feed["labels"] = labels.long().numpy(force=True)
-        most = _images_at_once(self.config)
+        at_once = _images_at_once(self.config)
         scalars = self._truncation(truncation) if truncation else {}
         parts = [
-            self._session.run(names, scalars | {k: v[i : i + most] for k, v in feed.items()})
-            for i in range(0, max(1, len(latents)), most)
+            self._session.run(names, scalars | {k: v[i : i + at_once] for k, v in feed.items()})
+            for i in range(0, max(1, len(latents)), at_once)
         ]
         return [torch.cat(list(map(torch.from_numpy, part))) for part in zip(*parts, strict=True)]
 
@@ -146,30 +123,19 @@ class OnnxGenerator:
         if not 0 < truncation < float("inf"):
             raise ValueError(f"truncation must be 0 (none) or more, not {truncation}")
         if _TRUNCATION not in {i.name for i in self._session.get_overridable_initializers()}:
-            raise ValueError("this file takes no truncation: export it anew")
+            raise ValueError("this file takes no truncation: export it again")
         return {_TRUNCATION: torch.tensor(truncation).numpy()}
 
 
 def _images_at_once(config: NetworkConfig) -> int:
-    """How many images' attention maps fit into the memory that one run may take for them."""
+    """Count the images whose attention maps fit into the memory that one call may take."""
     queries = max((side**2 for side in config.g_attention), default=0)
     keys = queries // 4 if config.attention_form == "paper" else queries
-    return max(1, _MOST_MAP_BYTES // max(1, 4 * queries * keys))
-
-
-def _check_range(labels: Tensor, classes: int) -> None:
-    outside = labels[(labels < 0) | (labels >= classes)]
-    if len(outside):  # negative ones would count from the end there
-        raise ValueError(f"class {outside[0].item()} is not in 0 to {classes - 1}")
+    return max(1, _MAX_MAP_BYTES // max(1, 4 * queries * keys))
 
 
 def open_onnx(path: str | os.PathLike[str]) -> OnnxGenerator:
-    """Open an ONNX file that `export_onnx` wrote.
-
-    Raises:
-        ValueError: it is none, or ONNX Runtime is not installed.
-        OSError: it cannot be read.
-    """
+    """Open an ONNX file that `export_onnx` wrote."""
     return OnnxGenerator(Path(path).read_bytes(), path)
 
 
@@ -180,25 +146,18 @@ def export_onnx(
     weights: Literal["ema", "raw"] = "ema",
     attention: bool = False,
 ) -> Exported:
-    """Write a run's generator as an ONNX file, if ONNX Runtime makes the same images from it.
+    """Write a run's or checkpoint's generator as an ONNX file, if it gives the same images.
 
-    Inputs `latents` (float32 `b z`), with classes `labels` (int64 `b`), and if wanted `truncation`
-    (a float32 scalar, 0 when left out, see `sagan.exchange.truncation`); output `images` (float32
-    `b c h w` in [-1, 1]). The batch is free.
-
-    Args:
-        run: a run's folder, or one of its checkpoints'.
-        out: the file.
-        weights: the averaged ones, or the raw.
-        attention: give the attention maps (`b n m`) as further outputs, named by layer; a reader
-            that asks for `images` alone makes nothing more.
+    Inputs: `latents` (float32 `b z`); with classes, `labels` (int64 `b`); optionally `truncation`
+    (float32 scalar, by default 0, see `sagan.exchange.truncation`). Output: `images` (float32
+    `b c h w` in [-1, 1]); with `attention`, also the maps (`b n m`), named by layer and computed
+    only when asked for. The batch size is free.
 
     Raises:
-        ValueError: there is no run, or what exporting needs is not installed.
-        ExportError: the images differ by more than 1e-4; nothing is written.
+        ExportError: images differ from PyTorch's by more than 1e-4; nothing is written.
     """
     checkpoint = find_checkpoint(run)
-    network = load(checkpoint.path, weights=weights)
+    network = load_run_generator(checkpoint.path, weights=weights)
     content = onnx_bytes(
         network,
         Facts(checkpoint.config, checkpoint.step, weights).published(),
@@ -207,28 +166,24 @@ def export_onnx(
     exported = OnnxGenerator(content, out)
     differences = {b: _difference(network, exported, b) for b in _PARITY_BATCHES}
     worst = max(differences.values(), key=lambda d: d if d == d else float("inf"))
-    if not worst <= MOST_DIFFERENCE:
+    if not worst <= MAX_DIFFERENCE:
         raise ExportError(
             f"ONNX Runtime's images differ from PyTorch's by {worst:.2g}, more than "
-            f"{MOST_DIFFERENCE:g}: {out} was not written"
+            f"{MAX_DIFFERENCE:g}: {out} was not written"
         )
     write_atomically(Path(out), content)
     return Exported(Path(out), len(content), differences)
 
 
 def onnx_bytes(generator: Generator, facts: Facts, *, attention: bool = False) -> bytes:
-    """Make an ONNX file's content of a generator, folded on the way.
-
-    Raises:
-        ValueError: what exporting needs is not installed; or the weights do not fit into a file.
-    """
+    """Fold a generator and export it as the content of an ONNX file."""
     try:
         import onnx
         import onnxscript  # noqa: F401 - torch's exporter needs it, and says so in many lines
     except ImportError:
         _refuse_without_extra()
     n_bytes = sum(tensor.nbytes for tensor in generator.state_dict().values())
-    if n_bytes > _MOST_FILE_BYTES:
+    if n_bytes > _MAX_FILE_BYTES:
         raise ValueError(
             f"the weights take {n_bytes / 2**30:.1f} GiB, and an ONNX file holds at most 2: export "
             "them as safetensors"
@@ -242,7 +197,7 @@ def onnx_bytes(generator: Generator, facts: Facts, *, attention: bool = False) -
         arguments["labels"] = labels, batch
     with _quiet_exporter():
         program = torch.onnx.export(
-            _Literal(folded, maps=attention).eval(),
+            _Graph(folded, maps=attention).eval(),
             tuple(tensor for tensor, _ in arguments.values()),
             input_names=list(arguments),
             output_names=["images", *maps],
@@ -253,19 +208,19 @@ def onnx_bytes(generator: Generator, facts: Facts, *, attention: bool = False) -
         )
     assert program is not None
     model = program.model_proto
-    for node in model.graph.node:  # the exporter's stack traces, with this machine's paths
+    for node in model.graph.node:  # drop the exporter's stack traces, with this machine's paths
         del node.metadata_props[:]
     del model.graph.metadata_props[:]
-    none = onnx.helper.make_tensor(_TRUNCATION, onnx.TensorProto.FLOAT, [], [0.0])
-    model.graph.initializer.append(none)  # an input's value where none is given
+    default = onnx.helper.make_tensor(_TRUNCATION, onnx.TensorProto.FLOAT, [], [0.0])
+    model.graph.initializer.append(default)  # an initialiser makes the input optional
     onnx.helper.set_model_props(model, {**facts.to_strings(), **_map_strings(maps)})
     onnx.checker.check_model(model)
     content: bytes = model.SerializeToString()
     return content
 
 
-class _Literal(nn.Module):
-    """A generator that truncates, and gives its maps if asked to: a tuple, images first."""
+class _Graph(nn.Module):
+    """The graph to export: truncation, the generator, and optionally its attention maps."""
 
     def __init__(self, generator: Generator, *, maps: bool) -> None:
         super().__init__()
@@ -277,13 +232,13 @@ class _Literal(nn.Module):
     ) -> tuple[Tensor, ...]:
         maps: list[Tensor] = []
 
-        def literally(layer: SelfAttention, inputs: tuple[Tensor, ...], _output: Tensor) -> Tensor:
-            output, weights = layer.reference(*inputs)  # so that the map is made once for both
+        def record(layer: SelfAttention, inputs: tuple[Tensor, ...], _output: Tensor) -> Tensor:
+            output, weights = layer.reference(*inputs)  # computes the map once for both
             maps.append(weights)
             return output
 
         layers = [m for m in self.modules() if isinstance(m, SelfAttention) and self.maps]
-        handles = [layer.register_forward_hook(literally) for layer in layers]
+        handles = [layer.register_forward_hook(record) for layer in layers]
         images = self.generator(truncated(latents, truncation), labels)
         for handle in handles:
             handle.remove()
@@ -297,7 +252,7 @@ def _recorded(generator: Generator) -> dict[str, AttentionMap]:
 
 
 def _map_strings(maps: dict[str, AttentionMap]) -> dict[str, str]:
-    """How to read the maps: query n is row n // width, column n % width; keys lie likewise."""
+    """Say how to read the maps: query n is at row n // width, column n % width; keys likewise."""
     if not maps:
         return {}
     shapes: dict[str, Any] = {
@@ -309,7 +264,7 @@ def _map_strings(maps: dict[str, AttentionMap]) -> dict[str, str]:
 
 @torch.no_grad()
 def _difference(network: Generator, exported: OnnxGenerator, batch: int) -> float:
-    """The largest one between two generators' images and maps; nan where either has one."""
+    """Find the largest difference of images and maps; nan if either has one."""
     inputs = _inputs(network.config, batch)
     with record_attention(network) as maps:
         images = network(*inputs)
@@ -323,14 +278,14 @@ def _difference(network: Generator, exported: OnnxGenerator, batch: int) -> floa
 
 
 def _inputs(config: NetworkConfig, batch: int) -> tuple[Tensor, Tensor | None]:
-    """Latents and labels, from the first class to the last."""
+    """Make latents, and labels from the first class to the last."""
     labels = torch.linspace(0, config.classes - 1, batch).long() if config.classes else None
     return sample_latents(range(batch), config.latent_dim), labels
 
 
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """Hold back what the exporter says of its own code and of a library that is not needed."""
+    """Silence the exporter's warnings about its own code and a library that is not needed."""
     registration = logging.getLogger("torch.onnx._internal.exporter._registration")
     level = registration.level
     registration.setLevel(logging.ERROR)  # "torchvision is not installed"

@@ -1,4 +1,4 @@
-"""A generator from wherever it is: a run, a file or folder to pass on, or the hub."""
+"""Opens a generator from wherever it is: a run, an exported file or folder, or the hub."""
 
 import os
 from pathlib import Path
@@ -7,26 +7,26 @@ from typing import Literal, NamedTuple
 import torch
 
 from sagan.config import RunConfig
-from sagan.exchange.hub_folder import open_folder, open_hub
+from sagan.exchange.hub_folder import open_generator_folder, open_generator_repository
 from sagan.exchange.onnx import OnnxGenerator, open_onnx
 from sagan.exchange.safetensors_file import open_weights
-from sagan.files import MODEL_ENDINGS
 from sagan.models import Generator
 from sagan.models import fold as folded
 from sagan.runs import open_run
-from sagan.sharing.facts import Facts, is_shared
-from sagan.sharing.hub import is_hub_name, parse
+from sagan.runs.place import locate
+from sagan.sharing.facts import Facts
+from sagan.sharing.hub import parse
 
 
 class Opened(NamedTuple):
-    """A generator, and where it comes from."""
+    """A generator and its metadata."""
 
     generator: Generator | OnnxGenerator
     facts: Facts
 
     @property
     def config(self) -> RunConfig:
-        """Of the run that trained it."""
+        """The configuration of the run that trained it."""
         return self.facts.config
 
 
@@ -43,18 +43,19 @@ def load(
         path: a run folder (its best checkpoint, else its latest), a checkpoint folder, a .onnx or
             .safetensors file of `sagan export`, a folder of `save_pretrained`, or such a folder on
             the Hugging Face hub: `hub:OWNER/NAME` or `hub:OWNER/NAME@REVISION`.
-        weights: `ema` for the averaged weights that sampling uses, `raw` for the trained ones. All
-            but runs hold one set, which the default opens whichever it is.
+        weights: `ema` for the averaged weights that sampling uses, `raw` for the trained ones.
+            Only runs hold both; anything else holds one set, which the default opens.
         device: where to put it; ONNX files run on the CPU.
-        fold: work its norms into its weights, for sampling alone (see `sagan.models.fold`): the
-            same images but for rounding, sooner. ONNX files have it done already.
+        fold: fold its norms into its weights, which makes sampling faster and training impossible
+            (see `sagan.models.fold`); images are the same up to rounding. ONNX files are folded.
 
     Returns:
-        What is called with latents `b z` and labels `b` (none when unconditional) and gives images
-        `b c h w` in [-1, 1]. Its `config` says its sizes. A PyTorch module, but for ONNX files.
+        A callable that takes latents `b z` and labels `b` (none when unconditional) and gives
+        images `b c h w` in [-1, 1]. Its `config` has the sizes. A PyTorch module, except for ONNX
+        files.
 
     Raises:
-        ValueError: there is no generator at the path, or not these weights, or not on this device.
+        ValueError: the path has no generator, or not these weights, or it cannot run on the device.
         CheckpointError: the checkpoint is damaged.
 
     Example:
@@ -83,25 +84,24 @@ def open_generator(
     device: str | torch.device = "cpu",
     fold: bool = False,
 ) -> Opened:
-    """Open a generator, as `load` does, with what is known of its training."""
-    place = Path(path)
-    if is_hub_name(path):
-        network, facts = open_hub(parse(path))
-    elif is_shared(path):
-        network, facts = open_folder(place)
-    elif place.is_dir() or place.suffix.lower() not in MODEL_ENDINGS:
-        network = open_run.load(path, weights=weights, device=device, fold=fold)
+    """Open a generator as `load` does, with its metadata."""
+    place = locate(path)
+    if place.kind == "hub":
+        network = open_generator_repository(parse(path))
+    elif place.kind == "shared folder":
+        network = open_generator_folder(place.path)
+    elif place.kind != "model file":
+        network = open_run.load_run_generator(path, weights=weights, device=device, fold=fold)
         assert network.facts is not None
         return Opened(network, network.facts)
-    elif not place.is_file():
-        raise ValueError(f"{path} does not exist: name a run folder, or a file of sagan export")
-    elif place.suffix.lower() == ".onnx":
-        return _open_onnx(place, weights, device)
+    elif place.path.suffix.lower() == ".onnx":
+        return _open_onnx(place.path, weights, device)
     else:
-        network, facts = open_weights(path)
-    _check_weights(facts, weights, path)
+        network = open_weights(path)
+    assert network.facts is not None
+    _check_weights(network.facts, weights, path)
     network.to(device)
-    return Opened(folded(network) if fold else network, facts)
+    return Opened(folded(network) if fold else network, network.facts)
 
 
 def _open_onnx(path: Path, weights: str, device: str | torch.device) -> Opened:
@@ -116,9 +116,5 @@ def _check_weights(facts: Facts, weights: str, path: object) -> None:
     if weights not in ("ema", "raw"):
         raise ValueError(f"unknown weights {weights!r}: ema or raw")
     if weights == "raw" and facts.weights != "raw":
-        held = (
-            "the averaged weights only"
-            if facts.weights
-            else "weights of one kind, it is not said which"
-        )
-        raise ValueError(f"{path} holds {held}")
+        held = "the averaged weights only" if facts.weights else "one set of weights, kind unknown"
+        raise ValueError(f"{path} has {held}")

@@ -1,7 +1,4 @@
-"""The full model card of what a run wrote: what it is, how it was trained, its scores and samples.
-
-Only what the run itself knows; see `sagan.sharing.card` for the parts that need no run.
-"""
+"""What a run adds to its generator's model card: samples, training facts and scores."""
 
 import io
 import json
@@ -10,15 +7,16 @@ from typing import Any, Literal, NamedTuple
 
 from sagan.files import write_atomically
 from sagan.images import image_grid
+from sagan.models import Generator, fold
 from sagan.runs.checkpoint import Checkpoint
-from sagan.runs.open_run import load
+from sagan.runs.open_run import load_run_generator
 from sagan.runs.run import find_checkpoint
 from sagan.sampling import sample
-from sagan.sharing.card import cell, head, network_facts, table, training_facts, use
+from sagan.sharing.card import make_card, table_cell
 from sagan.sharing.facts import Facts
 
 _COLUMNS = 8
-_MOST_ROWS = 10
+_MAX_ROWS = 10
 
 
 class Card(NamedTuple):
@@ -31,101 +29,74 @@ class Card(NamedTuple):
 def write_card(
     run: str | Path, file: str | Path, card: str | Path, *, weights: Literal["ema", "raw"] = "ema"
 ) -> Path:
-    """Write a Markdown card for a model file, and beside it a grid of samples.
+    """Write the card of a model file exported from a run, and return its grid of samples.
 
-    Args:
-        run: that the file was made of, or its checkpoint.
-        file: the model file.
-        card: the Markdown file.
-        weights: that the file holds.
-
-    Returns:
-        The grid's file: named as the model file, with -samples.png.
-
-    Raises:
-        ValueError: there is no run.
+    The grid lies beside the card, named as the model file with -samples.png.
     """
     checkpoint, file, card = find_checkpoint(run), Path(file), Path(card)
     grid = card.with_name(f"{file.stem}-samples.png")
     card.parent.mkdir(parents=True, exist_ok=True)
-    made = full_card(checkpoint, title=None, address=file.name, picture=grid.name, weights=weights)
+    generator = load_run_generator(checkpoint.path, weights=weights)
+    made = make_run_card(checkpoint, generator, address=file.name, picture=grid.name)
     write_atomically(grid, made.picture)
     write_atomically(card, made.text)
     return grid
 
 
-def full_card(
+def make_run_card(
     checkpoint: Checkpoint,
+    generator: Generator,
     *,
-    title: str | None,
     address: str,
     picture: str,
-    weights: Literal["ema", "raw"],
+    title: str | None = None,
 ) -> Card:
-    """Make a card.
+    """Make the card of a checkpoint's generator, as opened by `load_run_generator`.
 
     Args:
-        checkpoint: of a run.
-        title: of the card; None takes the run folder's name.
-        address: that `sagan.load` takes.
-        picture: the name that the samples will have beside the card.
-        weights: the averaged ones, or the raw.
-
-    Raises:
-        CheckpointError: the checkpoint is damaged, or has no such weights.
+        address: what `sagan.load` opens.
+        picture: the file name of the samples beside the card.
+        title: None is the run folder's name.
     """
+    facts, manifest = generator.facts, checkpoint.manifest
+    assert facts is not None
     home = checkpoint.path.parent.parent
-    facts = Facts(checkpoint.config, checkpoint.step, weights)
-    tags = ("onnx",) if address.lower().endswith(".onnx") else ()
-    png, rows = _samples(checkpoint, facts, weights)
-    parts = [
-        head(facts, title or home.resolve().name, tags=tags),
-        f"![Samples]({picture})\n\n{rows}",
-        table("Network", network_facts(facts)),
-        table("Training", _training(checkpoint, facts)),
-        _scores(home / "evaluations.jsonl", checkpoint.step, weights),
-        use(facts, address),
-    ]
-    return Card("\n\n".join(part for part in parts if part).encode() + b"\n", png)
-
-
-def _samples(
-    checkpoint: Checkpoint, facts: Facts, weights: Literal["ema", "raw"]
-) -> tuple[bytes, str]:
-    """Make the samples, and say what they are."""
-    classes = facts.config.network.classes
-    rows = min(classes, _MOST_ROWS) or _COLUMNS
-    images = sample(
-        load(checkpoint.path, weights=weights, fold=True),
-        rows * _COLUMNS,
-        classes=range(rows) if classes else None,
+    png, caption = _samples(generator, facts)
+    text = make_card(
+        facts,
+        title or home.resolve().name,
+        address,
+        samples=f"![Samples]({picture})\n\n{caption}",
+        imported_from=manifest["imported"]["peer"] if "imported" in manifest else "",
+        images_seen=f"{manifest['images']:,}" if "images" in manifest else "unknown",
+        scores=_scores(home / "evaluations.jsonl", facts),
     )
+    return Card(text.encode(), png)
+
+
+def _samples(generator: Generator, facts: Facts) -> tuple[bytes, str]:
+    """Make a PNG of samples, a row per class, and its caption."""
+    classes = facts.config.network.classes
+    rows = min(classes, _MAX_ROWS) or _COLUMNS
+    images = sample(fold(generator), rows * _COLUMNS, classes=range(rows) if classes else None)
     png = io.BytesIO()
     image_grid(images, _COLUMNS).save(png, "PNG")
-    text = f"Not chosen: seeds 0 to {rows * _COLUMNS - 1}, without truncation"
-    if not classes:
-        return png.getvalue(), f"{text}."
-    return png.getvalue(), f"{text}; a row a class: {', '.join(facts.class_names[:rows])}."
+    caption = f"Uncurated samples: seeds 0-{rows * _COLUMNS - 1}, no truncation"
+    if classes:
+        caption += f"; one class per row: {', '.join(facts.class_names[:rows])}"
+    return png.getvalue(), f"{caption}."
 
 
-def _training(checkpoint: Checkpoint, facts: Facts) -> dict[str, object]:
-    """Facts of the training; of an imported run that was not trained on, whose it is."""
-    manifest = checkpoint.manifest
-    seen = f"{manifest['images']:,}" if "images" in manifest else "not known"
-    imported = {"imported from": manifest["imported"]["peer"]} if "imported" in manifest else {}
-    return {**imported, **training_facts(facts, {"images seen": seen})}
-
-
-def _scores(evaluations: Path, step: int, weights: str) -> str:
-    """The last score by each metric of these very weights; nothing where there is none."""
+def _scores(evaluations: Path, facts: Facts) -> str:
+    """List the last score by each metric of exactly these weights; empty if there is none."""
     last: dict[str, dict[str, Any]] = {}
     if evaluations.is_file():
         for line in evaluations.read_text(encoding="utf-8").splitlines():
             record = json.loads(line)
-            if (record.get("step"), record.get("weights")) == (step, weights):
+            if (record.get("step"), record.get("weights")) == (facts.step, facts.weights):
                 last[record["title"]] = record
     rows = [
-        f"| {cell(title)} | {_number(r)} | {r['better']} | {_number(r['real_vs_real'])} "
+        f"| {table_cell(title)} | {_number(r)} | {r['better']} | {_number(r['real_vs_real'])} "
         f"| {r['n_generated']:,} against {r['n_real']:,} |"
         for title, r in last.items()
     ]

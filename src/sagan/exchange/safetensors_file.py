@@ -1,4 +1,4 @@
-"""A generator's weights in one safetensors file that says what they are."""
+"""A generator's weights as one safetensors file with the run's configuration in it."""
 
 import os
 from collections.abc import Mapping
@@ -13,9 +13,9 @@ from sagan.config import NetworkConfig
 from sagan.config.channels import generator_stages
 from sagan.files import write_atomically
 from sagan.models import Generator, build_generator
-from sagan.runs.open_run import load
+from sagan.runs.open_run import load_run_generator
 from sagan.runs.run import find_checkpoint
-from sagan.sharing.facts import CONFIG_FILE, Facts, is_shared_folder, read_facts
+from sagan.sharing.facts import CONFIG_FILE, Facts, is_shared_folder
 
 
 def export_weights(
@@ -24,21 +24,12 @@ def export_weights(
     *,
     weights: Literal["ema", "raw"] = "ema",
 ) -> int:
-    """Write a run's generator as one file: weights, and the run's configuration in its metadata.
-
-    Args:
-        run: a run's folder, or one of its checkpoints'.
-        out: the file.
-        weights: the averaged ones, or the raw.
-
-    Returns:
-        The file's size in bytes.
-
-    Raises:
-        ValueError: there is no run.
-    """
+    """Write a run's or checkpoint's generator as one file, and return its size in bytes."""
     checkpoint = find_checkpoint(run)
-    state = load(checkpoint.path, weights=weights).state_dict()
+    if weights == "ema":
+        state = checkpoint.tensors("ema")
+    else:  # raw weights get standing statistics, which only a network can make
+        state = load_run_generator(checkpoint.path, weights=weights).state_dict()
     tensors = {name: tensor.contiguous() for name, tensor in state.items()}
     content = safetensors.torch.save(
         tensors, Facts(checkpoint.config, checkpoint.step, weights).published().to_strings()
@@ -47,56 +38,37 @@ def export_weights(
     return len(content)
 
 
-def open_weights(path: str | os.PathLike[str]) -> tuple[Generator, Facts]:
-    """Open such a file: its generator, in eval mode on the CPU, and where it comes from.
-
-    Raises:
-        ValueError: it is none, or is damaged.
-        OSError: it cannot be read.
-    """
+def open_weights(path: str | os.PathLike[str]) -> Generator:
+    """Open such a file's generator, in eval mode on the CPU."""
     strings, tensors = read_tensors(path, path)
     folder = Path(path).parent
     beside = (folder / CONFIG_FILE).is_file() and is_shared_folder(folder)
     if "sagan.config" not in strings and beside:
         raise ValueError(f"{path} has its configuration beside it: open the folder, {folder}")
-    facts = read_facts(strings, path)
-    return generator_of(facts, tensors, path), facts
+    return build_from_tensors(Facts.from_strings(strings, path), tensors, path)
 
 
 def read_tensors(
     path: str | os.PathLike[str], where: object
 ) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """Read a safetensors file's strings and tensors.
-
-    Args:
-        path: of the file.
-        where: its name, for messages.
-
-    Raises:
-        ValueError: it is none, or is damaged.
-        OSError: it cannot be read.
-    """
+    """Read a safetensors file's strings and tensors; `where` names it in errors."""
     tensors: dict[str, Tensor] = {}
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             strings = file.metadata() or {}
-            for name in file.keys():  # noqa: SIM118 - it is no mapping
+            for name in file.keys():  # noqa: SIM118 - not a mapping
                 tensors[name] = file.get_tensor(name)
     except safetensors.SafetensorError as error:
-        raise ValueError(f"{where} is no safetensors file: {error}") from None
+        raise ValueError(f"{where} is not a safetensors file: {error}") from None
     return strings, tensors
 
 
-def generator_of(facts: Facts, tensors: Mapping[str, Tensor], where: object) -> Generator:
-    """Make the generator that a configuration and tensors describe, in eval mode on the CPU.
-
-    Raises:
-        ValueError: they do not fit each other.
-    """
-    other = ValueError(f"{where} holds other weights than its configuration says")
-    n_numbers = sum(tensor.numel() for tensor in tensors.values())
-    if least_numbers(facts.config.network) > n_numbers:
-        raise other  # before memory is taken for what a few bytes of text ask for
+def build_from_tensors(facts: Facts, tensors: Mapping[str, Tensor], where: object) -> Generator:
+    """Build a generator, in eval mode on the CPU, of a file's configuration and tensors."""
+    other = ValueError(f"{where} has other weights than its configuration says")
+    # A few bytes of configuration may ask for any amount of memory: compare before building.
+    if min_parameter_count(facts.config.network) > sum(t.numel() for t in tensors.values()):
+        raise other
     network = build_generator(facts.config.network)
     try:
         network.load_state_dict(tensors)
@@ -106,13 +78,13 @@ def generator_of(facts: Facts, tensors: Mapping[str, Tensor], where: object) -> 
     return network.eval().requires_grad_(False)
 
 
-def least_numbers(network: NetworkConfig) -> int:
-    """Count some of a generator's weights, without making them: its convolutions and classes.
+def min_parameter_count(network: NetworkConfig) -> int:
+    """Count a generator's convolution and class weights, a lower bound, without building it.
 
     Example:
         >>> config = NetworkConfig(resolution=8, g_width=4)
-        >>> made = build_generator(config).state_dict()
-        >>> least_numbers(config) < sum(tensor.numel() for tensor in made.values())
+        >>> built = build_generator(config).state_dict()
+        >>> min_parameter_count(config) < sum(tensor.numel() for tensor in built.values())
         True
     """
     taps = 16 if network.family == "dcgan" else 9

@@ -1,4 +1,4 @@
-"""Truncation as a function of latents that are drawn already, in operations that ONNX has.
+"""Truncation of latents already drawn, in operations that ONNX has.
 
 Dimensions: b batch, z latent length.
 """
@@ -8,7 +8,8 @@ import math
 import torch
 from torch import Tensor
 
-# Giles's polynomials for float32, highest power first: of w - 2.5 below 5, of sqrt(w) - 3 above.
+# Giles 2012, "Approximating the erfinv function", single precision, highest power first:
+# in w - 2.5 where w < 5, otherwise in sqrt(w) - 3, with w = -log(1 - x^2).
 _NEAR = (
     2.81022636e-08,
     3.43273939e-07,
@@ -34,17 +35,10 @@ _FAR = (
 
 
 def truncated(latents: Tensor, truncation: Tensor) -> Tensor:
-    """Bring standard normal latents to the normal distribution truncated to [-t, t].
+    """Map standard normal latents `b z` to the normal distribution truncated to [-t, t].
 
-    Each entry keeps its quantile. The distribution is that of `sagan.randomness.sample_latents`,
-    which draws again what lies outside; the numbers are others.
-
-    Args:
-        latents: standard normal, float32 `b z`.
-        truncation: t, a scalar; 0 changes nothing.
-
-    Returns:
-        float32 `b z` in [-t, t].
+    Each entry keeps its quantile. `sagan.randomness.sample_latents`, which draws again what lies
+    outside, gives other numbers of the same distribution. The scalar t = 0 changes nothing.
 
     Example:
         >>> truncated(torch.tensor([[-9.0, 0.0, 1.0]]), torch.tensor(0.5))
@@ -57,11 +51,7 @@ def truncated(latents: Tensor, truncation: Tensor) -> Tensor:
 
 
 def _erfinv(x: Tensor) -> Tensor:
-    """The inverse of erf to some 3e-7 of its value.
-
-    Source:
-        Giles 2012, "Approximating the erfinv function", single precision.
-    """
+    """Invert erf, to a relative error of about 3e-7."""
     w = -torch.log(((1 - x) * (1 + x)).clamp(min=1e-37))
     near, far = w - 2.5, torch.sqrt(w) - 3
     return x * torch.where(w < 5, _horner(_NEAR, near), _horner(_FAR, far))

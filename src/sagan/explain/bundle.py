@@ -1,9 +1,10 @@
-"""One image with all its attention maps, in the binary form that the page reads.
+"""One image with all its attention maps, in the binary format that the page reads.
 
 The same bytes are a response of `sagan explore` and, compressed, a part of the report. Layout:
 a little-endian uint32, the length of the header; the header, JSON padded with spaces to a multiple
 of four bytes; then blobs, each at the offset (from the end of the header) that the header gives.
-Each row of a map is kept as bytes and one float32, its peak: weight = byte * peak / 255.
+Each row of a map is stored as bytes and one float32, its peak: weight = byte * peak / 255, within
+half a step.
 
 Dimensions: c h w the image's, n queries, q kept queries, m keys.
 """
@@ -21,9 +22,6 @@ from torch import Tensor
 
 from sagan.nn.attention import AttentionMap, attention_numbers, key_distances
 
-# A weight that is read back differs by at most half a step of its row: this share of the peak.
-ERROR_OF_PEAK = 0.5 / 255 + 1e-6
-
 _ALIGN_BYTES = 4
 
 
@@ -35,29 +33,22 @@ class Layer(NamedTuple):
     attention: AttentionMap  # of a batch of one
 
 
-def pack(
+def pack_bundle(
     images: Mapping[str, Tensor],
     layers: Sequence[Layer],
     facts: Mapping[str, Any],
     *,
-    most_bytes_a_map: float = math.inf,
+    max_map_bytes: float = math.inf,
 ) -> bytes:
-    """Pack images and the maps of their layers for the page.
+    """Pack images (uint8 `c h w`; the page shows `picture`) and maps in the layout above.
 
-    Args:
-        images: by name, uint8 `c h w`; `picture` is the one that is shown.
-        layers: in the order in which they run.
-        facts: JSON values that go into the header as they are.
-        most_bytes_a_map: a layer with a larger map keeps only every second, fourth, ... query of
-            each row and column.
-
-    Returns:
-        The bytes, as said above.
+    The facts go into the header as they are. A layer with a map of more than `max_map_bytes` keeps
+    only every second, fourth, ... query of each row and column.
 
     Example:
         >>> attention = AttentionMap(torch.full((1, 16, 4), 1 / 4), 4, 4, key_stride=2, gamma=0.5)
         >>> picture = torch.zeros(1, 8, 8, dtype=torch.uint8)
-        >>> packed = pack({"picture": picture}, [Layer("G", "attention.0", attention)], {})
+        >>> packed = pack_bundle({"picture": picture}, [Layer("G", "attention.0", attention)], {})
         >>> header = json.loads(packed[4 : 4 + int.from_bytes(packed[:4], "little")])
         >>> header["layers"][0]["key_height"], header["layers"][0]["query_stride"]
         (2, 1)
@@ -84,17 +75,17 @@ def pack(
             }
             for name, image in images.items()
         },
-        "layers": [_pack_layer(layer, most_bytes_a_map, put) for layer in layers],
+        "layers": [_pack_layer(layer, max_map_bytes, put) for layer in layers],
     }
     text = json.dumps(header, allow_nan=False).encode()
     text += b" " * (-len(text) % _ALIGN_BYTES)
     return b"".join([struct.pack("<I", len(text)), text, *blobs])
 
 
-def _pack_layer(layer: Layer, most_bytes: float, put: Any) -> dict[str, Any]:
+def _pack_layer(layer: Layer, max_bytes: float, put: Any) -> dict[str, Any]:
     attention = layer.attention
     h, w, key_stride = attention.height, attention.width, attention.key_stride
-    stride = query_stride(h, w, attention.shape[2], most_bytes)
+    stride = query_stride(h, w, attention.shape[2], max_bytes)
     queries = torch.arange(h * w).unflatten(0, (h, w))
     queries = queries[stride // 2 :: stride, stride // 2 :: stride].flatten()
     kept = attention.rows(queries, slice(1))[0].cpu()
@@ -122,14 +113,14 @@ def _pack_layer(layer: Layer, most_bytes: float, put: Any) -> dict[str, Any]:
     }
 
 
-def query_stride(height: int, width: int, keys: int, most_bytes: float) -> int:
-    """Find how thin a map's queries must be for it to take at most so many bytes.
+def query_stride(height: int, width: int, keys: int, max_bytes: float) -> int:
+    """The smallest stride between a map's queries at which it fits a number of bytes.
 
     Example:
         >>> query_stride(32, 32, 256, 262144), query_stride(64, 64, 1024, 1_000_000)
         (1, 4)
     """
     stride = 1
-    while (height // stride) * (width // stride) * keys > most_bytes and stride < height:
+    while (height // stride) * (width // stride) * keys > max_bytes and stride < height:
         stride *= 2
     return stride

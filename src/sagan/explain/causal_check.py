@@ -1,8 +1,8 @@
 """The causal check: what changes in G's picture and in D's logit when attention is changed.
 
 A map alone explains nothing: a layer may look somewhere and then not use what it saw. So attention
-is taken away (gamma 0), made blind to place (uniform maps) and kept from some keys, and what that
-changes is set against how much two pictures of the same class differ anyway.
+is removed (gamma 0), made blind to position (uniform maps) and barred from some keys, and the
+change is compared with the difference between two pictures of the same class.
 
 Dimensions: r reference pictures, c channels, h w the picture's sides, kh kw a layer's key grid.
 """
@@ -17,65 +17,42 @@ from torch import Tensor, nn
 
 from sagan.explain.interventions import intervene
 from sagan.explain.maps import QueryMaps
-from sagan.explain.pictures import Subject
+from sagan.explain.pictures import ExplainedPicture
 from sagan.images import to_uint8
 from sagan.models import Discriminator, Generator
 from sagan.randomness import generator_for, sample_latents
 from sagan.sampling import spread_labels
 
-THRESHOLD = 0.1  # of the reference: from here on, attention matters
+THRESHOLD = 0.1  # attention matters from this share of the reference on
 REFERENCES = 8  # pictures whose pairwise differences are the reference
-HIDDEN_MASS = 0.5  # of a query's attention, that is hidden
-LEVELS = 127.5  # grey levels of 255 in one unit of [-1, 1]
-LEAST_REFERENCE = {"G": 1.0, "D": 0.01}  # grey levels; logits: of a collapsed network, say
-
-NAMES = {
-    "gamma-0": "without attention (gamma 0)",
-    "uniform": "uniform maps",
-    "hidden-most": "hidden: what the query attends to most",
-    "hidden-others": "hidden: as many other keys",
-    "hidden-region": "hidden: the region",
-}
+GREY_LEVELS = 127.5  # grey levels of 255 in one unit of [-1, 1]
+_HIDDEN_MASS = 0.5  # share of a query's attention that is hidden
+_MIN_REFERENCE = {"G": 1.0, "D": 0.01}  # grey levels; logits. A collapsed network has less
 
 
 @dataclass(frozen=True)
 class Change:
     """What one intervention changes in one picture (G) or logit (D).
 
-    Args:
-        after: the picture, uint8 `c h w`; or the logit. Of the first query point, where each has
-            its own keys hidden.
-        hidden: what is hidden of the last layer's keys for it, a bool grid; None if nothing.
-        amount: mean absolute change of the pixels, in grey levels of 255; or of the logit.
-        relative: the amount as a share of the reference.
-        at_query: the change of the pixel at a query point, in the mean over the query points, with
-            each one's own keys hidden; None for D.
+    If each query point has its own keys hidden, all but `at_query` is about the first one.
     """
 
-    after: Tensor
-    hidden: Tensor | None
-    amount: float
-    relative: float
-    at_query: float | None
+    after: Tensor  # the picture, uint8 `c h w`; or the logit
+    hidden: Tensor | None  # the hidden keys of the last layer, a bool grid
+    amount: float  # mean absolute change, in grey levels of 255; or of the logit
+    relative: float  # the amount as a share of the reference
+    at_query: float | None  # G: mean change of the query points' own pixels, in grey levels
 
 
 @dataclass(frozen=True)
 class Effects:
-    """What every intervention changes in one network's output for one subject.
+    """What every intervention changes in one network's output for one picture."""
 
-    Args:
-        network: `G` or `D`.
-        before: the picture, uint8 `c h w`; or the logit.
-        reference: the mean difference of two other pictures, or logits, of the class.
-        query: the first query point's place (y, x) in [0, 1].
-        changes: by the intervention's name, see `NAMES`.
-    """
-
-    network: str
-    before: Tensor
-    reference: float
-    query: tuple[float, float]
-    changes: dict[str, Change]
+    network: str  # G or D
+    before: Tensor  # the picture, uint8 `c h w`; or the logit
+    reference: float  # mean difference between two other pictures, or logits, of the class
+    query: tuple[float, float]  # the first query point, (y, x) in [0, 1]
+    changes: dict[str, Change]  # by intervention, see `Verdict`
 
     def record(self) -> dict[str, Any]:
         """The numbers, for a JSON file."""
@@ -95,7 +72,7 @@ class Effects:
 
 @torch.no_grad()
 def measure_effects(
-    subject: Subject,
+    picture: ExplainedPicture,
     generator: Generator,
     discriminator: Discriminator | None,
     layers: Sequence[QueryMaps],
@@ -104,38 +81,31 @@ def measure_effects(
 ) -> list[Effects]:
     """Run the networks again under each intervention, and compare.
 
-    Args:
-        subject: the picture.
-        generator, discriminator: of one run, in eval mode; a run may be without the latter.
-        layers: the subject's maps, with the query points.
-        region: bool `h w`, what to hide; by default the keys that a query attends to most, until
-            half of its attention is hidden, and as a control as many others, chosen at random.
-
-    Returns:
-        Of each network that has attention and sees the picture, its effects.
-
-    Raises:
-        ValueError: the region hides every key of a layer.
+    Hides the region, bool `h w`; by default the keys that a query attends to most, until half of
+    its attention is hidden, and as a control as many others at random. A region that hides every
+    key of a layer raises ValueError. Networks must be in eval mode; `layers` are the picture's
+    maps. The result has one entry for each network that has attention and sees the picture.
     """
-    references = _references(subject, generator, discriminator)
+    references = _references(picture, generator, discriminator)
     networks: dict[str, tuple[nn.Module | None, Tensor | None]] = {
-        "G": (generator, subject.latents),
-        "D": (discriminator, subject.image),
+        "G": (generator, picture.latents),
+        "D": (discriminator, picture.image),
     }
     found = []
     for name, (network, seen) in networks.items():
         maps = [layer for layer in layers if layer.network == name]
         if network is None or not maps:
             continue
-        finest = max(maps, key=lambda layer: layer.attention.height)  # nearest to the points asked
-        before = network(seen, subject.labels)
-        reference = max(LEAST_REFERENCE[name], references[name])
+        # the finest layer's cells are nearest to the query points that were asked for
+        finest = max(maps, key=lambda layer: layer.attention.height)
+        before = network(seen, picture.labels)
+        reference = max(_MIN_REFERENCE[name], references[name])
         changes = {}
         for intervention, hidden in _interventions(maps, region).items():
             afters = []
             for grids in hidden:
                 with _applied(network, intervention, grids):
-                    afters.append(network(seen, subject.labels))
+                    afters.append(network(seen, picture.labels))
             shown = list(hidden[0].values())[-1] if hidden[0] else None
             points = finest.points if name == "G" else ()
             changes[intervention] = _change(before, afters, shown, reference, points)
@@ -143,18 +113,16 @@ def measure_effects(
     return found
 
 
-Grids = dict[str, Tensor]  # by layer, the keys to hide
+Grids = dict[str, Tensor]  # the keys to hide, by layer
 
 
 def _interventions(maps: Sequence[QueryMaps], region: Tensor | None) -> dict[str, list[Grids]]:
-    """The interventions, each with what to hide: once, or once for each query point.
-
-    The discriminator has no pixels to compare at the others, so that it has the first only.
-    """
+    """The interventions, each with what to hide: once, or once for each query point."""
     plan: dict[str, list[Grids]] = {"gamma-0": [{}], "uniform": [{}]}
     if region is not None:
         return plan | {"hidden-region": [{layer.layer: region for layer in maps}]}
     plan |= {"hidden-most": [], "hidden-others": []}
+    # D has no pixels to compare at the query points, so the first one will do
     for i in range(len(maps[0].points) if maps[0].network == "G" else 1):
         draw = generator_for(0, "hidden-others", i)
         pairs = {layer.layer: most_and_others(layer.maps[i], draw) for layer in maps}
@@ -164,14 +132,9 @@ def _interventions(maps: Sequence[QueryMaps], region: Tensor | None) -> dict[str
 
 
 def most_and_others(weights: Tensor, draw: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Choose the keys with the most attention until half of it is taken, and as many others.
+    """Choose the keys with the most attention, up to half of it, and as many others at random.
 
-    Args:
-        weights: `kh kw`, summing to 1.
-        draw: for the others.
-
-    Returns:
-        Two bool grids `kh kw`, with equally many True, nowhere both.
+    Weights `kh kw` sum to 1; the two bool grids `kh kw` have equally many True and do not overlap.
 
     Example:
         >>> weights = torch.tensor([[0.4, 0.1], [0.2, 0.3]])
@@ -182,7 +145,7 @@ def most_and_others(weights: Tensor, draw: torch.Generator) -> tuple[Tensor, Ten
     flat = weights.flatten()
     order = flat.argsort(descending=True, stable=True)
     taken_before = flat[order].cumsum(0) - flat[order]
-    count = min(int((taken_before < HIDDEN_MASS).sum()), len(order) // 2)
+    count = min(int((taken_before < _HIDDEN_MASS).sum()), len(order) // 2)
     most, others = (torch.zeros(len(order), dtype=torch.bool) for _ in range(2))
     most[order[:count]] = True
     rest = order[count:]
@@ -209,8 +172,8 @@ def _change(
     reference: float,
     points: Sequence[tuple[float, float]],
 ) -> Change:
-    """Compare outputs of a batch of one: one for all query points, or one for each."""
-    scale = LEVELS if before.ndim == 4 else 1.0
+    """Compare outputs of a batch of one: `afters` is one for all query points, or one for each."""
+    scale = GREY_LEVELS if before.ndim == 4 else 1.0
     differences = [(after - before)[0].abs().float() * scale for after in afters]
     amount = differences[0].mean().item()
     at_points = []
@@ -222,31 +185,29 @@ def _change(
 
 
 def _shown(output: Tensor) -> Tensor:
-    """A picture as uint8 `c h w`, a logit as it is; on the CPU."""
+    """Turn a picture into uint8 `c h w`, and leave a logit as it is; on the CPU."""
     return (to_uint8(output[0]) if output.ndim == 4 else output[0]).cpu()
 
 
 def _references(
-    subject: Subject, generator: Generator, discriminator: Discriminator | None
+    picture: ExplainedPicture, generator: Generator, discriminator: Discriminator | None
 ) -> dict[str, float]:
-    """How far other pictures of the subject's class lie apart, and their logits, by the network.
-
-    Of every class where it has none. Their seeds are negative, which no subject's is.
-    """
-    config, device = generator.config, subject.image.device
+    """Measure how far other pictures of the same class differ (G), and their logits (D)."""
+    config, device = generator.config, picture.image.device
+    # negative seeds: the picture itself never has one
     z = sample_latents(range(-REFERENCES, 0), config.latent_dim).to(device)
-    made = judged = subject.labels
-    if subject.labels is not None:
-        made = judged = subject.labels.expand(REFERENCES, *subject.labels.shape[1:])
-        if subject.labels.is_floating_point():  # no class is known
+    made = judged = picture.labels
+    if picture.labels is not None:
+        made = judged = picture.labels.expand(REFERENCES, *picture.labels.shape[1:])
+        if picture.labels.is_floating_point():  # the class is unknown: take all of them
             spread = spread_labels(REFERENCES, config)
             assert spread is not None
             made = spread.to(device)
-    pictures = generator(z, made)
-    found = {"G": mean_difference(pictures) * LEVELS}
+    others = generator(z, made)
+    references = {"G": mean_difference(others) * GREY_LEVELS}
     if discriminator is not None:
-        found["D"] = mean_difference(discriminator(pictures, judged))
-    return found
+        references["D"] = mean_difference(discriminator(others, judged))
+    return references
 
 
 def mean_difference(samples: Tensor) -> float:
@@ -263,14 +224,24 @@ def mean_difference(samples: Tensor) -> float:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the causal check says of one network, over several subjects.
+    """Whether attention matters to one network, over several pictures.
+
+    Changes are relative to how far other pictures of the same class differ. Interventions are
+    `gamma-0` (no attention), `uniform` (uniform maps), `hidden-most` and `hidden-others` (the keys
+    that a query attends to most, and as many others), or `hidden-region`.
 
     Args:
         network: `G` or `D`.
-        relative: by the intervention's name, the mean of the relative changes.
-        at_query: by the intervention's name, the mean of the changes at query points; empty for D.
-        matters: taking attention away changes at least `THRESHOLD` of the reference.
-        places_matter: so does making its maps uniform.
+        relative: mean relative change of the picture or the logit, by intervention.
+        at_query: mean change of the query points' pixels in grey levels of 255, by intervention;
+            empty for D.
+        matters: whether removing attention changes the output by at least 10 % of the reference.
+        places_matter: whether making its maps uniform does so too.
+
+    Example:
+        >>> verdict = Verdict("D", {"gamma-0": 0.02, "uniform": 0.01}, {}, False, False)
+        >>> verdict.sentence().partition(":")[0]
+        'Attention does not matter here'
     """
 
     network: str
@@ -280,7 +251,7 @@ class Verdict:
     places_matter: bool
 
     def record(self) -> dict[str, Any]:
-        """The verdict for a JSON file, the sentence with it."""
+        """The verdict for a JSON file, with its sentence."""
         return asdict(self) | {"sentence": self.sentence()}
 
     def sentence(self) -> str:
@@ -307,10 +278,10 @@ class Verdict:
 
 
 def judge(effects: Sequence[Effects]) -> Verdict:
-    """Sum one network's effects on several subjects up.
+    """Sum up one network's effects on several pictures.
 
     Attention matters if gamma 0 changes the output by at least `THRESHOLD` of the reference, in the
-    mean over the subjects; where it looks matters if uniform maps do so, too.
+    mean over the pictures; where it looks matters if uniform maps do so too.
     """
     relative, at_query = {}, {}
     for name in effects[0].changes:

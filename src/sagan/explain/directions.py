@@ -15,24 +15,17 @@ from sagan.nn.spectral import SpectralNorm
 from sagan.randomness import generator_for, sample_latents
 from sagan.sampling import spread_labels
 
-SAMPLES = 512  # of the PCA
+SAMPLES = 512  # for the PCA
 
 
 @dataclass(frozen=True)
 class Direction:
-    """A unit vector in latent space, along which to walk.
+    """A unit vector in latent space, along which to walk."""
 
-    Args:
-        kind: `sefa`, `pca` or `random`.
-        number: from 1, the strongest first.
-        vector: `z`, of length 1, on the CPU.
-        share: of the variance that it explains among all directions of its kind; None if random.
-    """
-
-    kind: str
-    number: int
-    vector: Tensor
-    share: float | None
+    kind: str  # sefa, pca or random
+    number: int  # from 1, the strongest first
+    vector: Tensor  # `z`, of length 1, on the CPU
+    share: float | None  # of the variance that all directions of its kind explain; None if random
 
     @property
     def name(self) -> str:
@@ -44,14 +37,10 @@ def sefa_directions(generator: Generator, count: int) -> list[Direction]:
     """Find the latent directions that the generator's first layer lets through most strongly.
 
     The first layer of both families is linear (a linear layer, or a transposed convolution of a
-    1x1 map): the directions are the eigenvectors of A^T A for its matrix A.
+    1x1 map): the directions are the eigenvectors of A^T A for its matrix A. `count` is at most the
+    latent's length.
 
-    Args:
-        generator: of either family.
-        count: how many, at most the latent's length.
-
-    Source:
-        Shen and Zhou 2021, "Closed-form factorization of latent semantics in GANs".
+    Source: Shen and Zhou 2021, "Closed-form factorization of latent semantics in GANs".
 
     Example:
         >>> from sagan.config import NetworkConfig
@@ -82,19 +71,13 @@ def pca_directions(
 ) -> list[Direction]:
     """Find the latent directions behind the principal components of the first block's features.
 
-    Of the first layer itself, linear in a standard normal latent, PCA would find SeFa's directions
-    again; so it is the first *block*, behind its ReLU. Where there are classes, each one's mean
-    feature is taken off first, since a class is not the latent's doing. Each direction is the
-    regression of the latents on the component's coordinates.
+    The first layer alone is linear in a standard normal latent, so its PCA would find SeFa's
+    directions again; hence the first *block*, behind its ReLU. Each class's mean feature is
+    subtracted first, since a class is not the latent's doing. A direction is the regression of the
+    latents on a component's coordinates. `count` must be less than the number of samples and at
+    most the latent's length; the generator in eval mode.
 
-    Args:
-        generator: in eval mode.
-        count: how many, less than the number of samples and of latent entries.
-        samples: how many features the components are taken of, spread over the classes.
-        batch_size: samples at once.
-
-    Source:
-        Härkönen et al. 2020, "GANSpace", equation 3.
+    Source: Härkönen et al. 2020, "GANSpace", equation 3.
     """
     config = generator.config
     device = next(generator.parameters()).device
@@ -107,7 +90,7 @@ def pca_directions(
         y = None if labels is None else labels[part]
         rows.append(_first_features(generator, z[part], y).flatten(1))
     features = _without_class_means(torch.cat(rows), labels)
-    # eigenvectors of the samples' Gram matrix: the components' coordinates, by no f x f matrix
+    # the Gram matrix's eigenvectors are the components' coordinates; no f x f matrix is needed
     values, vectors = torch.linalg.eigh((features @ features.T).cpu().double())
     coordinates = vectors.flip(1)[:, :count]  # s k, orthonormal
     latents = z.cpu().double()
@@ -117,7 +100,7 @@ def pca_directions(
 
 
 def random_directions(generator: Generator, count: int) -> list[Direction]:
-    """Draw directions at random, to compare the others with."""
+    """Draw random directions, to compare the others with."""
     draw = generator_for(0, "directions")
     vectors = torch.randn(count, generator.config.latent_dim, generator=draw)
     vectors = vectors / vectors.norm(dim=1, keepdim=True)
@@ -128,14 +111,9 @@ def random_directions(generator: Generator, count: int) -> list[Direction]:
 def walk(
     generator: Generator, latents: Tensor, labels: Tensor | None, direction: Tensor, steps: Tensor
 ) -> Tensor:
-    """Generate pictures `len(steps) c h w` along a direction, in [-1, 1].
+    """Generate a picture in [-1, 1] at each distance in `steps` from latents `1 z`.
 
-    Args:
-        generator: in eval mode.
-        latents: `1 z`, where to start.
-        labels: `1`, or None.
-        direction: `z`.
-        steps: how far to go for each picture; a latent's entries have standard deviation 1.
+    Distances are in units of a latent entry's standard deviation.
     """
     points = latents + steps.to(latents)[:, None] * direction.to(latents)
     labels = None if labels is None else labels.expand(len(points), *labels.shape[1:])
@@ -144,7 +122,7 @@ def walk(
 
 
 def _first_features(generator: Generator, latents: Tensor, labels: Tensor | None) -> Tensor:
-    """What the first block puts out, `b c h w`, as in the generators' own forward."""
+    """The first block's output `b c h w`, as in the generators' own forward."""
     if isinstance(generator, DCGANGenerator):
         features: Tensor = generator.blocks[0](latents[:, :, None, None])
         return features
@@ -154,7 +132,7 @@ def _first_features(generator: Generator, latents: Tensor, labels: Tensor | None
 
 
 def _strongest_first(kind: str, values: Tensor, vectors: Tensor, count: int) -> list[Direction]:
-    """Make directions of rows; the sign, which is arbitrary, makes the largest entry positive."""
+    """Make directions of rows; signs, which are arbitrary, make the largest entry positive."""
     shares = (values / values.sum()).tolist()
     found = []
     for i, vector in enumerate(vectors[:count]):

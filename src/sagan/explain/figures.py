@@ -11,33 +11,34 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sagan.explain.causal_check import NAMES, Effects
+from sagan.explain.causal_check import Effects
 from sagan.explain.maps import QueryMaps
 from sagan.explain.strips import Strip, StripGroup
 
 COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#000075")
+_TITLES = {  # of the interventions
+    "gamma-0": "without attention (gamma 0)",
+    "uniform": "uniform maps",
+    "hidden-most": "hidden: what the query attends to most",
+    "hidden-others": "hidden: as many other keys",
+    "hidden-region": "hidden: the region",
+}
 _DPI = 110
-_DIMMED = 0.55  # of the picture's brightness, under a map
-_FULL_COLOUR = 64.0  # grey levels of a difference
-_LINE_CHARACTERS = 170  # of the verdicts
-_STRIP_STEP = 1.08  # from picture to picture, in their width
+_DIMMED = 0.55  # a picture's brightness under a map
+_FULL_COLOUR = 64.0  # the difference in grey levels that is drawn in full colour
+_LINE_CHARACTERS = 170  # where the verdicts wrap
+_STRIP_STEP = 1.08  # from one picture of a strip to the next, in picture widths
 
 
 def draw_attention(
     path: Path, examples: Sequence[tuple[str, Tensor, Sequence[QueryMaps]]], *, title: str
 ) -> None:
-    """Draw images and, at query points of each, where one network's attention looks.
+    """Draw where one network's attention looks from the query points of each image, as a PNG.
 
-    Every layer is a row: the image with the query points in colour, then one map a point, framed in
-    the point's colour, with the point marked. Maps lie over the greyed image: no colour is no
-    attention, bright yellow the most of that map. A key that stands for several pixels, as pooled
-    ones do, covers them all.
-
-    Args:
-        path: the PNG to write.
-        examples: for each image a caption, the image (uint8 `c h w`) and its layers' maps; all with
-            the same number of layers and points.
-        title: above the figure.
+    An example is a caption, an image (uint8 `c h w`) and its layers' maps; all examples have the
+    same number of layers and points. Every layer is a row: the image with the query points in
+    colour, then one map for each, framed in its colour. Maps lie over the greyed image: no colour
+    is no attention, bright yellow is the map's peak. A pooled key covers all of its pixels.
     """
     attention_figure(examples, title=title).savefig(path, dpi=_DPI)
 
@@ -83,7 +84,7 @@ def _draw_map(
 
 
 def lay_over(axis: Any, weights: Tensor) -> None:
-    """Lay a map `kh kw` over the picture that an axis shows, the clearer the more attention."""
+    """Lay a map `kh kw` over the picture that an axis shows, more opaque for more attention."""
     share = (weights / weights.max()).numpy()
     axis.imshow(
         0.4 + 0.6 * share,  # the bright part of the colours; the faint part is left to alpha
@@ -97,7 +98,7 @@ def lay_over(axis: Any, weights: Tensor) -> None:
 
 
 def show(axis: Any, image: Tensor, *, left: float = 0.0) -> None:
-    """Show an image, uint8 `c h w`, over the unit square, y down, or over one beside it."""
+    """Show an image, uint8 `c h w`, over the unit square, y down, or over one further right."""
     pixels = image.permute(1, 2, 0).numpy()
     if pixels.shape[2] == 1:
         pixels = pixels[:, :, 0]
@@ -125,10 +126,7 @@ def draw_causal(
 ) -> None:
     """Draw what each intervention changes: G's pictures with the differences, and D's logits.
 
-    Args:
-        path: the PNG to write.
-        checked: for each subject a caption and its networks' effects.
-        sentences: the verdicts, below.
+    `checked` holds a caption and the networks' effects for each picture; the sentences go below.
     """
     from matplotlib.figure import Figure
 
@@ -151,7 +149,7 @@ def _draw_pictures(part: Any, effects: Sequence[tuple[str, Effects]]) -> None:
     names = list(effects[0][1].changes)
     axes = part.subplots(len(effects), 1 + 2 * len(names), squeeze=False)
     for axis, name in zip(axes[0, 1::2], names, strict=True):
-        axis.set_title(NAMES[name], fontsize=8, loc="left")
+        axis.set_title(_TITLES[name], fontsize=8, loc="left")
     for row, (caption, e) in zip(axes, effects, strict=True):
         show(row[0], e.before)
         _mark(row[0], e.query, COLOURS[0], 6)
@@ -197,7 +195,7 @@ def _draw_logits(axis: Any, effects: Sequence[tuple[str, Effects]]) -> None:
         axis.plot([before] * 2, [row - 0.4, row + 0.4], color="black", linewidth=2)
         for i, (name, change) in enumerate(e.changes.items()):
             offset = 0.15 * (i - (len(e.changes) - 1) / 2)
-            label = NAMES[name] if row == 0 else None
+            label = _TITLES[name] if row == 0 else None
             after = change.after.item()
             axis.plot([before, after], [row + offset] * 2, color=COLOURS[i], linewidth=1)
             axis.plot(after, row + offset, "o", color=COLOURS[i], markersize=5, label=label)
@@ -212,7 +210,7 @@ def _draw_logits(axis: Any, effects: Sequence[tuple[str, Effects]]) -> None:
 
 
 def draw_strips(path: Path, groups: Sequence[StripGroup]) -> None:
-    """Draw strips of pictures, group under group; all strips of one length."""
+    """Draw strips of pictures, group under group; all strips have the same length."""
     from matplotlib.figure import Figure
 
     columns = len(groups[0].strips[0].images)
@@ -224,20 +222,17 @@ def draw_strips(path: Path, groups: Sequence[StripGroup]) -> None:
         axes = part.subplots(len(group.strips), 1, squeeze=False)[:, 0]
         for axis, strip in zip(axes, group.strips, strict=True):
             _draw_strip(axis, strip)
-        axes[0].set_xticks(*_ticks(group.columns), fontsize=7)
+        centres = [i * _STRIP_STEP + 0.5 for i in range(len(group.columns))]
+        axes[0].set_xticks(centres, group.columns, fontsize=7)
         axes[0].tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0)
     figure.savefig(path, dpi=_DPI)
 
 
 def _draw_strip(axis: Any, strip: Strip) -> None:
-    """All pictures of a strip in one axis: many axes take long to draw."""
+    """Draw all pictures of a strip in one axis: many axes are slow to draw."""
     for i, image in enumerate(strip.images):
         show(axis, image, left=i * _STRIP_STEP)
     axis.set_xlim(0, (len(strip.images) - 1) * _STRIP_STEP + 1)
     axis.set_frame_on(False)
     axis.set_ylabel(strip.title, fontsize=8, rotation=0, ha="right", va="center")
     axis.text(1.01, 0.5, strip.note, fontsize=7, va="center", transform=axis.transAxes)
-
-
-def _ticks(names: Sequence[str]) -> tuple[list[float], Sequence[str]]:
-    return [i * _STRIP_STEP + 0.5 for i in range(len(names))], names

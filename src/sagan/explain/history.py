@@ -1,4 +1,4 @@
-"""How attention came to be: each layer's numbers over training, from a run's log."""
+"""Attention over training: each layer's numbers, from a run's log."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,14 +23,10 @@ class Course(NamedTuple):
 
 
 def read_history(log: Path) -> dict[str, dict[str, Course]]:
-    """Read each layer's numbers over training from a log.
+    """Read the course of each layer's numbers from a run's `log.jsonl`; a missing file has none.
 
-    Args:
-        log: a run's `log.jsonl`; no file is an empty history.
-
-    Returns:
-        By layer, as `G attention.0, 8 px`, by number (see `PANELS`), its course. A number that
-        older records lack begins where they have it.
+    The result is by layer, as `G attention.0, 8 px`, and by number (see `PANELS`). A number that
+    older records lack begins with the first record that has it.
     """
     return courses(record for record in read_records(log) if record.get("kind") == "attention")
 
@@ -56,12 +52,7 @@ def courses(records: Iterable[dict[str, Any]]) -> dict[str, dict[str, Course]]:
 
 
 def draw_history(path: Path, history: dict[str, dict[str, Course]]) -> None:
-    """Draw every layer's numbers over training, a panel a number.
-
-    Args:
-        path: the PNG to write.
-        history: from `read_history`, not empty.
-    """
+    """Draw a history that is not empty, one panel per number."""
     from matplotlib.figure import Figure
 
     shown = [number for number in PANELS if any(number in layer for layer in history.values())]

@@ -9,15 +9,15 @@ from typing import Any
 
 from torch import Tensor
 
-from sagan.explain.bundle import Layer, pack
+from sagan.explain.bundle import Layer, pack_bundle
 from sagan.explain.history import Course
 from sagan.explain.maps import QueryMaps
 from sagan.explain.page import assemble
 from sagan.files import write_atomically
 
-MOST_BYTES = 10_000_000
-_ROOM_FOR_WORDS_BYTES = 100_000  # title and history
-_MOST_HISTORY_POINTS = 200
+MAX_BYTES = 10_000_000
+_TEXT_BYTES = 100_000  # room for title and history
+_MAX_HISTORY_POINTS = 200
 
 
 def write_report(
@@ -28,46 +28,39 @@ def write_report(
     about: str = "",
     verdicts: Sequence[str] = (),
     history: Mapping[str, Mapping[str, Course]] | None = None,
-    most_bytes: int = MOST_BYTES,
+    max_bytes: int = MAX_BYTES,
 ) -> None:
     """Write images with the maps of all their queries as one HTML file that loads nothing else.
 
-    16 images of 32 px with maps of 1024 queries and 256 keys in G and D keep all of them. Where all
-    maps do not fit, each keeps every second, fourth, ... query of each row and column, and the page
-    goes from one kept query to the next.
+    An example is a caption, an image (uint8 `c h w`) and its layers' maps; examples without maps
+    are skipped. `about` is a line below the title; verdicts are the causal check's sentences.
 
-    Args:
-        path: the file.
-        examples: for each image a caption, the image (uint8 `c h w`) and its layers' maps, as
-            `explain_image` gives them; those without maps are left out.
-        title: of the page; about: a line below it.
-        verdicts: what the causal check says, a sentence each.
-        history: of `read_history`.
-        most_bytes: the file is not larger.
-
-    Raises:
-        ValueError: there are no maps, or more images than fit at all.
+    16 images of 32 px with maps of 1024 queries and 256 keys in G and D fit whole. If the maps do
+    not fit into `max_bytes`, each keeps every second, fourth, ... query of each row and column, and
+    the page goes from one kept query to the next. Raises ValueError if the images do not fit at
+    all, or none has maps.
     """
     examples = [example for example in examples if example[2]]
     if not examples:
-        raise ValueError("there is no attention to write a report of")
-    packed = _pack_within(examples, most_bytes)
+        raise ValueError("there is no attention to report on")
+    packed = _pack_within(examples, max_bytes)
     data: dict[str, Any] = {"mode": "report", "about": about, "verdicts": list(verdicts)}
     data["history"] = history_lines(history or {})
     page = assemble(data, title=title, bundles=packed).html.encode()
-    if len(page) > most_bytes:
+    if len(page) > max_bytes:
         raise ValueError(
             f"{len(examples)} images take {len(page):,} bytes, more than the report's "
-            f"{most_bytes:,}: take fewer"
+            f"{max_bytes:,}: take fewer"
         )
     write_atomically(path, page)
 
 
 def _pack_within(
-    examples: Sequence[tuple[str, Tensor, Sequence[QueryMaps]]], most_bytes: int
+    examples: Sequence[tuple[str, Tensor, Sequence[QueryMaps]]], max_bytes: int
 ) -> list[str]:
+    """Pack each example, with queries thinned until all of them fit."""
     empty = assemble({"mode": "report"}, title="").html
-    room = most_bytes - len(empty.encode()) - _ROOM_FOR_WORDS_BYTES
+    room = max_bytes - len(empty.encode()) - _TEXT_BYTES
     limit: float = max(
         math.prod(maps.attention.shape[1:]) for _, _, all_maps in examples for maps in all_maps
     )
@@ -77,26 +70,22 @@ def _pack_within(
             packed = [first, *(_compressed(example, limit) for example in examples[1:])]
             if sum(map(len, packed)) <= room or limit <= 1:
                 return packed
-        limit //= 4  # half of the rows, half of the columns
+        limit //= 4  # half the rows, half the columns
 
 
-def _compressed(example: tuple[str, Tensor, Sequence[QueryMaps]], most_bytes_a_map: float) -> str:
+def _compressed(example: tuple[str, Tensor, Sequence[QueryMaps]], max_map_bytes: float) -> str:
     caption, image, all_maps = example
-    bundle = pack(
+    bundle = pack_bundle(
         {"picture": image},
         [Layer(maps.network, maps.layer, maps.attention) for maps in all_maps],
         {"caption": caption, "points": list(all_maps[0].points)},
-        most_bytes_a_map=most_bytes_a_map,
+        max_map_bytes=max_map_bytes,
     )
     return base64.b64encode(zlib.compress(bundle, 6)).decode()
 
 
 def history_lines(history: Mapping[str, Mapping[str, Course]]) -> list[dict[str, Any]]:
-    """Put each layer's gamma and entropy over training into the page's form, thinned for a plot.
-
-    Args:
-        verdicts: what the causal check says, a sentence each.
-        history: of `read_history`.
+    """Each layer's gamma and entropy over training in the page's format, thinned for a plot.
 
     Example:
         >>> numbers = {"gamma": Course([64], [0.5]), "entropy": Course([64], [2.0])}
@@ -114,5 +103,5 @@ def history_lines(history: Mapping[str, Mapping[str, Course]]) -> list[dict[str,
 
 def _thinned(course: Course) -> list[list[float]]:
     points = [[i, v] for i, v in zip(*course, strict=True) if math.isfinite(v)]
-    step = max(1, math.ceil(len(points) / _MOST_HISTORY_POINTS))
+    step = max(1, math.ceil(len(points) / _MAX_HISTORY_POINTS))
     return [*points[:-1:step], *points[-1:]]

@@ -1,4 +1,4 @@
-"""What attention does, shown by taking it away: other gammas, uniform maps, hidden keys.
+"""Run a network with its attention changed: other gammas, uniform maps, hidden keys.
 
 Dimensions: b batch, c channels, h w a picture's or map's sides, n queries, m keys, e query and key
 width.
@@ -14,9 +14,8 @@ from torch import Tensor, nn
 
 from sagan.nn.attention import SelfAttention
 
-_HIDDEN_ENERGY = (
-    -1e9
-)  # exp gives exactly 0; -inf would be NaN where a fused kernel's tile is all so
+# exp gives exactly 0; -inf would give NaN in a fused kernel's tile that is hidden altogether
+_HIDDEN_ENERGY = -1e9
 
 Tokens = tuple[Tensor, Tensor, Tensor]
 
@@ -32,21 +31,21 @@ def intervene(
 ) -> Iterator[None]:
     """Run a network with its attention changed, inside the block only.
 
-    Whatever runs the layers sees the change: the fast forward, `weights`, `record_attention` and
-    `gammas`. Blocks may be nested: the inner one changes what the outer one left. The network is
-    changed while the block lasts, so other threads must not use it.
+    Everything that runs the layers sees the change: the fast forward, `weights`,
+    `record_attention` and `gammas`. Blocks nest: the inner one changes what the outer one left.
+    The network itself is changed for the time of the block, so other threads must not use it.
 
     Args:
-        network: any with `SelfAttention` layers.
-        gamma_scale: what each gamma is multiplied with; 0 takes attention away.
-        uniform: replace the trained map by the one that weighs all keys alike.
+        network: any module with `SelfAttention` layers.
+        gamma_scale: factor for each gamma; 0 removes attention.
+        uniform: replace the trained map with one that weighs all keys alike.
         hidden_keys: bool `h w`, a grid of any size laid over the picture: no query sees a key whose
             cell touches a True; the other keys' weights are renormalised.
-        layers: the names of the layers to change, as `record_attention` gives them; None for all.
+        layers: names of the layers to change, as `record_attention` gives them; None for all.
 
     Raises:
-        ValueError: a layer that is not there, a scale that is no number, or a region that is no
-            bool grid; and on running a layer, a region that hides all of its keys.
+        ValueError: an unknown layer, a scale that is not finite, or a region that is not a bool
+            grid; and on running a layer, a region that hides all of its keys.
 
     Example:
         >>> block = nn.Sequential(SelfAttention(8, form="article"))
@@ -93,9 +92,7 @@ def _named_layers(network: nn.Module, names: Collection[str] | None) -> list[Sel
         return list(found.values())
     unknown = [name for name in names if name not in found]
     if unknown:
-        raise ValueError(
-            f"no attention layer {unknown[0]!r}; there is {', '.join(found) or 'none'}"
-        )
+        raise ValueError(f"no attention layer {unknown[0]!r}; known: {', '.join(found) or 'none'}")
     return [found[name] for name in dict.fromkeys(names)]
 
 
@@ -113,10 +110,7 @@ def _scaled_gamma(layer: SelfAttention, scale: float) -> Iterator[None]:
 
 @contextmanager
 def _projecting_by(layer: SelfAttention, project: Callable[[Tensor], Tokens]) -> Iterator[None]:
-    """Let a layer make its queries and keys in another way.
-
-    Everything that a layer computes starts at `project`, so that no second forward is needed.
-    """
+    """Replace a layer's `project`, where everything that it computes starts."""
     outer = vars(layer).get("project")
     layer.project = project  # type: ignore[assignment, method-assign]
     try:
@@ -135,20 +129,19 @@ def _changed_projection(
 
     def project(x: Tensor) -> Tokens:
         query, key, value = inner(x)
-        e = x.shape[1] // 8  # what comes after are the entries of hidden keys, added below
+        e = x.shape[1] // 8  # entries after these come from hidden keys, added below
         if uniform:
             query = torch.cat([torch.zeros_like(query[..., :e]), query[..., e:]], dim=2)
         if hidden_keys is not None:
             h, w = x.shape[2] // layer.key_stride, x.shape[3] // layer.key_stride
             hidden = on_key_grid(hidden_keys, h, w).flatten().to(x.device)
-            # one more entry, 1 in each query, adds its own energy to each key
+            # one more entry, 1 in every query and an energy in each key, adds to their product
             energy = torch.where(hidden, _HIDDEN_ENERGY, 0.0).to(key.dtype)
             key = torch.cat([key, energy.expand(len(key), -1)[..., None]], dim=2)
             query = F.pad(query, (0, 1), value=1.0)
-            if (key[0, :, e:] < 0).any(1).all():  # here, or in the blocks around
+            if (key[0, :, e:] < 0).any(1).all():  # hidden here, or by an outer block
                 raise ValueError(
-                    f"the region hides all {h}x{w} keys of an attention layer: nothing is left to "
-                    "attend to; choose a smaller one"
+                    f"the region hides all {h}x{w} keys of an attention layer; choose a smaller one"
                 )
         return query, key, value
 
@@ -156,7 +149,7 @@ def _changed_projection(
 
 
 def on_key_grid(hidden: Tensor, height: int, width: int) -> Tensor:
-    """Lay a bool grid over a layer's keys: `height width`, True where a key's cell touches a True.
+    """Resize a bool grid to a layer's keys: True if a key's cell touches a True.
 
     Example:
         >>> pixels = torch.zeros(8, 8, dtype=torch.bool)

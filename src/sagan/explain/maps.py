@@ -9,42 +9,27 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sagan.explain.pictures import Subject
+from sagan.explain.pictures import ExplainedPicture
 from sagan.images import to_uint8
 from sagan.models import Discriminator, Generator
 from sagan.nn.attention import AttentionMap, record_attention
 
-_CANDIDATES = 0.25  # share of the pixels, the most detailed ones, that query points are chosen from
+_CANDIDATES = 0.25  # query points are chosen from this share of the pixels, the most detailed ones
 
 
 @dataclass(frozen=True)
 class QueryMaps:
-    """One layer's attention at query points of one image.
+    """One layer's attention at query points of one image."""
 
-    Args:
-        network: `G` or `D`.
-        layer: the layer's name in the network.
-        attention: the whole map, of a batch of one.
-        points: the query points in [0, 1] x [0, 1] as (y, x), the centres of the queries' cells.
-        maps: `q kh kw`, each summing to 1.
-    """
-
-    network: str
-    layer: str
-    attention: AttentionMap
-    points: tuple[tuple[float, float], ...]
-    maps: Tensor
+    network: str  # G or D
+    layer: str  # its name in the network
+    attention: AttentionMap  # the whole map, of a batch of one
+    points: tuple[tuple[float, float], ...]  # (y, x) in [0, 1], the centres of the queries' cells
+    maps: Tensor  # `q kh kw`, each summing to 1
 
 
 def query_points(image: Tensor, count: int) -> list[tuple[float, float]]:
-    """Choose points of an image that lie on its details, spread out: (y, x) in [0, 1].
-
-    Among the quarter of the pixels with the strongest gradient, the first is the strongest and each
-    further one is the farthest from those before.
-
-    Args:
-        image: `c h w`.
-        count: how many, at least 1.
+    """Choose points of an image `c h w` that lie on its details, spread out: (y, x) in [0, 1].
 
     Example:
         >>> image = torch.zeros(1, 8, 8)
@@ -52,6 +37,7 @@ def query_points(image: Tensor, count: int) -> list[tuple[float, float]]:
         >>> sorted({x for _, x in query_points(image, 3)})  # along the edge
         [0.4375, 0.5625]
     """
+    # candidates: the quarter of the pixels with the strongest gradient, flat ones left out
     grey = image.float().mean(0)
     dy = F.pad((grey[2:] - grey[:-2]).abs(), (0, 0, 1, 1))
     dx = F.pad((grey[:, 2:] - grey[:, :-2]).abs(), (1, 1))
@@ -59,6 +45,7 @@ def query_points(image: Tensor, count: int) -> list[tuple[float, float]]:
     h, w = grey.shape
     order = strength.argsort(descending=True, stable=True)[: max(count, int(_CANDIDATES * h * w))]
     order = order[: max(count, int((strength[order] > 0).sum()))]
+    # farthest-point sampling, starting from the strongest
     places = torch.stack([(order // w + 0.5) / h, (order % w + 0.5) / w], dim=1)
     chosen = [0]
     distance = (places - places[0]).norm(dim=1)
@@ -69,7 +56,7 @@ def query_points(image: Tensor, count: int) -> list[tuple[float, float]]:
 
 
 @torch.no_grad()
-def explain_image(
+def explain_latents(
     generator: Generator,
     discriminator: Discriminator | None,
     latents: Tensor,
@@ -77,16 +64,9 @@ def explain_image(
     *,
     points: int = 5,
 ) -> tuple[Tensor, list[QueryMaps]]:
-    """Generate one image, and collect how every attention layer of G and D looks at it.
+    """Generate one image from latents `1 z`, and collect the maps of G and D, both in eval mode.
 
-    Args:
-        generator, discriminator: of one run, in eval mode; a run may be without the latter.
-        latents: `1 z`.
-        labels: `1`, or None.
-        points: how many query points.
-
-    Returns:
-        The image, uint8 `c h w`, and a `QueryMaps` per layer, the generator's first.
+    Returns the image, uint8 `c h w`, and a `QueryMaps` per layer, the generator's first.
     """
     with record_attention(generator) as maps:
         images = generator(latents, labels)
@@ -104,34 +84,27 @@ def look_at(
     labels: Tensor | None,
     places: list[tuple[float, float]],
 ) -> list[QueryMaps]:
-    """Collect how every attention layer of D looks at one image, generated or real.
-
-    Args:
-        discriminator: in eval mode.
-        images: `1 c h w` in [-1, 1].
-        labels: `1` or `1 k`, or None.
-        places: the query points, (y, x) in [0, 1].
-    """
+    """Collect D's maps of one image `1 c h w` in [-1, 1], generated or real, at query points."""
     with record_attention(discriminator) as maps:
         discriminator(images, labels)
     return [_at_points("D", name, m, places) for name, m in maps.items()]
 
 
 @torch.no_grad()
-def explain_subject(
-    subject: Subject,
+def explain_picture(
+    picture: ExplainedPicture,
     generator: Generator,
     discriminator: Discriminator | None,
     *,
     points: int = 5,
 ) -> list[QueryMaps]:
-    """Collect how G, where it made the picture, and D look at it: a `QueryMaps` per layer."""
-    if subject.latents is None:
+    """Collect the maps of G, if it made the picture, and of D: a `QueryMaps` per layer."""
+    if picture.latents is None:
         assert discriminator is not None
-        places = query_points(subject.image[0], points)
-        return look_at(discriminator, subject.image, subject.labels, places)
-    args = subject.latents, subject.labels
-    return explain_image(generator, discriminator, *args, points=points)[1]
+        places = query_points(picture.image[0], points)
+        return look_at(discriminator, picture.image, picture.labels, places)
+    args = picture.latents, picture.labels
+    return explain_latents(generator, discriminator, *args, points=points)[1]
 
 
 def _at_points(
@@ -141,10 +114,5 @@ def _at_points(
     cells = [(min(int(y * h), h - 1), min(int(x * w), w - 1)) for y, x in places]
     keys = h // attention.key_stride, w // attention.key_stride
     rows = attention.rows([y * w + x for y, x in cells], slice(1))[0].cpu()
-    return QueryMaps(
-        network,
-        layer,
-        attention,
-        tuple(((y + 0.5) / h, (x + 0.5) / w) for y, x in cells),
-        rows.unflatten(1, keys),
-    )
+    centres = tuple(((y + 0.5) / h, (x + 0.5) / w) for y, x in cells)
+    return QueryMaps(network, layer, attention, centres, rows.unflatten(1, keys))

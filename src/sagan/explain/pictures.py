@@ -26,28 +26,24 @@ from sagan.sampling import spread_labels
 
 
 @dataclass(frozen=True)
-class Subject:
-    """One picture, and where it comes from.
+class ExplainedPicture:
+    """One picture, and where it comes from."""
 
-    Args:
-        image: `1 c h w` in [-1, 1], on the networks' device.
-        labels: `1`, or class weights `1 k` where the class is not known; None if unconditional.
-        latents: `1 z` that the generator makes it from; None for a real picture.
-        seed: of the latents, if generated.
-        file: the name of the file, if real.
-        class_name: None where it is not known, or if unconditional.
-    """
+    image: Tensor  # `1 c h w` in [-1, 1], on the networks' device
+    labels: Tensor | None  # `1`, or class weights `1 k` if the class is unknown
+    latents: Tensor | None  # `1 z`; None for a real picture
+    seed: int | None  # of the latents; None for a real picture
+    file: str | None  # file name of a real picture
+    class_name: str | None  # None if unknown or unconditional
 
-    image: Tensor
-    labels: Tensor | None
-    latents: Tensor | None
-    seed: int | None
-    file: str | None
-    class_name: str | None
+    @property
+    def is_real(self) -> bool:
+        """Whether it was read from a file, so that only D looks at it."""
+        return self.latents is None
 
     @property
     def caption(self) -> str:
-        """The class and the origin in a line."""
+        """The class and the origin in one line."""
         origin = self.file if self.seed is None else f"seed {self.seed}"
         return f"{origin}" if self.class_name is None else f"class {self.class_name}, {origin}"
 
@@ -61,53 +57,42 @@ class Subject:
 
 
 @torch.no_grad()
-def generated_subjects(
+def generated_pictures(
     generator: Generator,
     config: RunConfig,
     num: int,
     *,
     seed: int = 0,
     classes: Sequence[int] | None = None,
-) -> list[Subject]:
-    """Generate pictures to explain: image i from seed `seed + i`, spread over the classes.
-
-    Raises:
-        ValueError: a class that is not there, or a count below 1.
-    """
+) -> list[ExplainedPicture]:
+    """Generate pictures to explain: image i from seed `seed + i`, spread over the classes."""
     device = next(generator.parameters()).device
     labels = spread_labels(num, config.network, classes)
-    subjects = []
+    pictures = []
     for i in range(num):
         z = sample_latents([seed + i], config.network.latent_dim).to(device)
         y = None if labels is None else labels[i : i + 1].to(device)
         name = None if y is None else config.data.class_names[int(y)]
-        subjects.append(Subject(generator(z, y), y, z, seed + i, None, name))
-    return subjects
+        pictures.append(ExplainedPicture(generator(z, y), y, z, seed + i, None, name))
+    return pictures
 
 
-def real_subject(
+def real_picture(
     path: Path,
     config: RunConfig,
     *,
     label: int | None = None,
     device: str | torch.device = "cpu",
-) -> Subject:
+) -> ExplainedPicture:
     """Read a picture as the run reads its training images: centre square, size and channels.
 
-    Args:
-        path: of any format in docs/data.md.
-        config: of the run.
-        label: its class. Where a conditional run is told none, every class weighs the same: that
-            changes the discriminator's logit and none of its maps.
-        device: where to put it.
-
-    Raises:
-        ValueError: there is no such file, or it is no readable picture.
+    Without a label, a conditional run weighs all classes alike: that changes D's logit, but none
+    of its maps. Raises ValueError if the file is missing or not a readable picture.
     """
     network = config.network
     try:
         if not path.is_file():
-            raise ValueError(f"{path} is {'no file' if path.exists() else 'not there'}")
+            raise ValueError(f"{path} {'is not a file' if path.exists() else 'does not exist'}")
         if path.stat().st_size > MOST_BYTES:
             raise ValueError(f"{path} is larger than {MOST_BYTES:,} bytes")
         with quiet_pillow():
@@ -115,7 +100,7 @@ def real_subject(
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None
     except Unreadable as reason:
-        raise ValueError(f"{path} is no readable picture: {reason}") from None
+        raise ValueError(f"{path} is not a readable picture: {reason}") from None
     background = parse_background(config.data.background)
     square = to_square(picture, network.resolution, network.channels, background)
     image = to_float(torch.tensor(square).permute(2, 0, 1)[None]).to(device)
@@ -123,7 +108,7 @@ def real_subject(
     if label is not None and network.classes:
         name = config.data.class_names[label]
     labels = None if labels is None else labels.to(device)
-    return Subject(image, labels, None, None, path.name, name)
+    return ExplainedPicture(image, labels, None, None, path.name, name)
 
 
 def _labels(network: NetworkConfig, label: int | None) -> Tensor | None:

@@ -16,13 +16,13 @@ from sagan.explain.directions import (
     sefa_directions,
     walk,
 )
-from sagan.explain.pictures import Subject
+from sagan.explain.pictures import ExplainedPicture
 from sagan.images import to_uint8
 from sagan.models import Generator
 from sagan.sampling import generate, interpolation_labels, interpolation_latents
 
 _FRAMES = 7
-_FARTHEST = 3.0  # of a walk, in standard deviations of a latent's entry
+_MAX_DISTANCE = 3.0  # of a walk, in standard deviations of a latent's entry
 _COUNT = 3  # directions of each kind
 
 
@@ -35,32 +35,27 @@ class Strip(NamedTuple):
 
 
 class StripGroup(NamedTuple):
-    """Strips under one title, with what stands above their columns."""
+    """Strips under one title, with headings for their columns."""
 
     title: str
     columns: list[str]
     strips: list[Strip]
 
 
-def direction_strips(generator: Generator, subject: Subject) -> StripGroup:
-    """Walk from a generated subject along SeFa's and PCA's strongest directions, and a random one.
-
-    Args:
-        generator: in eval mode.
-        subject: a generated one.
-    """
-    assert subject.latents is not None
-    steps = torch.linspace(-_FARTHEST, _FARTHEST, _FRAMES)
+def direction_strips(generator: Generator, picture: ExplainedPicture) -> StripGroup:
+    """Walk from a generated picture along SeFa's and PCA's first directions, and a random one."""
+    assert picture.latents is not None
+    steps = torch.linspace(-_MAX_DISTANCE, _MAX_DISTANCE, _FRAMES)
     count = min(_COUNT, generator.config.latent_dim)
     directions = sefa_directions(generator, count) + pca_directions(generator, count)
     directions += random_directions(generator, 1)
     strips = []
     for direction in directions:
-        pictures = walk(generator, subject.latents, subject.labels, direction.vector, steps)
+        pictures = walk(generator, picture.latents, picture.labels, direction.vector, steps)
         images = to_uint8(pictures).cpu()
         ends = (images[-1].float() - images[0].float()).abs().mean().item()
         strips.append(Strip(_title(direction), f"ends differ\nby {ends:.0f} of 255", images))
-    title = f"Walks from {subject.caption}: distance along a unit direction in latent space"
+    title = f"Walks from {picture.caption}: distance along a unit direction in latent space"
     return StripGroup(title, [f"{step:+.0f}" if step else "0" for step in steps.tolist()], strips)
 
 
@@ -71,21 +66,23 @@ def _title(direction: Direction) -> str:
     return f"{kind} {direction.number}\n{direction.share:.0%}"
 
 
-def interpolation_strips(generator: Generator, config: RunConfig, subject: Subject) -> StripGroup:
-    """Walk from a generated subject to the next seed, and to the next class where there are any."""
-    assert subject.latents is not None
-    assert subject.seed is not None
-    network, seed = config.network, subject.seed
+def interpolation_strips(
+    generator: Generator, config: RunConfig, picture: ExplainedPicture
+) -> StripGroup:
+    """Walk from a generated picture to the next seed, and to the next class if it has one."""
+    assert picture.latents is not None
+    assert picture.seed is not None
+    network, seed = config.network, picture.seed
     latents = interpolation_latents((seed, seed + 1), _FRAMES, network)
-    same = None if subject.labels is None else subject.labels.cpu().expand(_FRAMES)
+    same = None if picture.labels is None else picture.labels.cpu().expand(_FRAMES)
     images = torch.cat(list(generate(generator, latents, same)))
     strips = [Strip(f"seed {seed}\nto {seed + 1}", "", images)]
     title = "From seed to seed"
-    if subject.labels is not None and network.classes > 1:
-        start = int(subject.labels)
+    if picture.labels is not None and network.classes > 1:
+        start = int(picture.labels)
         end = (start + 1) % network.classes
         labels = interpolation_labels((start, end), _FRAMES, network)
-        stay = subject.latents.cpu().expand(_FRAMES, -1)
+        stay = picture.latents.cpu().expand(_FRAMES, -1)
         images = torch.cat(list(generate(generator, stay, labels)))
         names = config.data.class_names
         title += ", and from class to class"

@@ -1,4 +1,4 @@
-"""Scores of images; one formula a file. Nothing here knows a model."""
+"""Scores of images, one formula per file. Nothing here knows about models."""
 
 from sagan.metrics.features.inception_features import load_inception
 from sagan.metrics.formulas.cas import CAS, classification_accuracy_score

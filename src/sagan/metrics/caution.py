@@ -1,48 +1,72 @@
 """What makes a score mean less than it seems, in words."""
 
+from collections.abc import Callable
+
 from sagan.metrics.score import Score
-from sagan.metrics.spec import Spec
 
-_FID_IMAGES = 10_000
-_FEW = 200
+Caution = Callable[[Score], str]  # empty unless it applies
+
+_PAPER_IMAGES = 10_000
+_FEW_IMAGES = 200
 _DEVIATIONS = 3
-_FEW_A_CLASS = 50
 
 
-def caution_of(spec: Spec, score: Score) -> str:
-    """Say what is wrong with a score; nothing where nothing is known to be."""
-    return "; ".join(_cautions(spec, score))
+def _smaller_side(score: Score) -> int:
+    return min(score.n_generated, score.n_real) if score.n_real else score.n_generated
 
 
-def _cautions(spec: Spec, score: Score) -> list[str]:
-    said = []
-    n = min(score.n_generated, score.n_real) if score.n_real else score.n_generated
-    dim = score.protocol["dimensions"]
-    if spec.name in ("fid", "fd"):
-        if n <= dim:
-            said.append(
-                f"{n} images for {dim} features: the covariance is singular and the value mostly "
-                "the sample's size"
-            )
-        elif spec.name == "fid" and n < _FID_IMAGES:
-            said.append(f"{n} images: papers take 10,000 to 50,000, and fewer give a larger value")
-    elif spec.name == "is" and n < _FID_IMAGES:
-        said.append(f"{n} images: papers take 50,000, and fewer give a smaller value")
-    elif spec.name in ("intra-fid", "intra-fd"):
-        smallest = score.details["smallest_class"]
-        if smallest <= dim:
-            said.append(
-                f"as few as {smallest} images a class for {dim} features: mostly the sample's size"
-            )
-        if score.details["classes_left_out"]:
-            said.append("some classes have too few images and are left out")
-    elif n < _FEW:
-        said.append(f"{n} images are few: differences under the spread mean nothing")
+def singular_covariance(score: Score) -> str:
+    n, dim = _smaller_side(score), score.protocol["dimensions"]
+    if n > dim:
+        return ""
+    return f"{n} images for {dim} features: the covariance is singular and sample size dominates"
+
+
+def fewer_than_papers_fid(score: Score) -> str:
+    n = _smaller_side(score)
+    if n >= _PAPER_IMAGES or singular_covariance(score):
+        return ""
+    return f"{n} images: papers use 10,000 to 50,000, and fewer give a larger value"
+
+
+def fewer_than_papers_is(score: Score) -> str:
+    n = _smaller_side(score)
+    if n >= _PAPER_IMAGES:
+        return ""
+    return f"{n} images: papers use 50,000, and fewer give a smaller value"
+
+
+def small_classes(score: Score) -> str:
+    smallest, dim = score.details["smallest_class"], score.protocol["dimensions"]
+    if smallest > dim:
+        return ""
+    return f"as few as {smallest} images per class for {dim} features: sample size dominates"
+
+
+def skipped_classes(score: Score) -> str:
+    if not score.details["classes_left_out"]:
+        return ""
+    return "some classes have too few images and are skipped"
+
+
+def few_images(score: Score) -> str:
+    n = _smaller_side(score)
+    if n >= _FEW_IMAGES:
+        return ""
+    return f"{n} images are few: differences within the spread mean nothing"
+
+
+def like_real(score: Score) -> str:
     floor = score.real_vs_real
-    if floor is not None and floor.spread:
-        value = score.value if score.at_real_n is None else score.at_real_n.value
-        if abs(value - floor.value) <= _DEVIATIONS * floor.spread:
-            said.append("not told apart from real images: within 3 deviations of real against real")
-    if spec.name == "memorisation" and score.protocol.get("test_split") != "the data's own":
-        said.append("the held-out images may have been trained on")
-    return said
+    if floor is None or not floor.spread:
+        return ""
+    value = score.value if score.at_real_n is None else score.at_real_n.value
+    if abs(value - floor.value) > _DEVIATIONS * floor.spread:
+        return ""
+    return f"indistinguishable from real images: within {_DEVIATIONS} sd of the real-vs-real score"
+
+
+def no_test_split(score: Score) -> str:
+    if score.protocol.get("test_split") == "the data's own":
+        return ""
+    return "the held-out images may have been trained on"

@@ -1,8 +1,9 @@
-"""One side of a comparison: what is kept of a set of images as they stream by.
+"""One side of a comparison: what is kept of a set of images as they stream past.
 
 Dimensions: i images, d features, k classes.
 """
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,53 +13,39 @@ from torch import Tensor
 
 from sagan.metrics.features.extractors import Extracted, Extractor
 from sagan.metrics.features.inception import LOGITS
-from sagan.metrics.formulas.frechet import Moments
+from sagan.metrics.formulas.frechet import Gaussian, Moments
 from sagan.metrics.formulas.inception_score import InceptionScore
-from sagan.metrics.spec import Spec
 from sagan.progress import Bar
 
-MOST_KEPT = 10_000  # images whose features are kept, where distances between all pairs are taken
+MOST_KEPT = 10_000  # images whose features are kept for distances between all pairs
+ALL = sys.maxsize
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What metrics need of a side.
+    """What a metric needs to know of a side; `a | b` is enough for both."""
 
-    Args:
-        moments: mean and covariance, of all images in memory independent of their number.
-        keep: features of at most so many images; None keeps all.
-        logits: the Inception Score, of all images likewise.
-    """
+    moments: bool = False  # mean and covariance of all images, in constant memory
+    keep: int = 0  # features of at most this many images
+    logits: bool = False  # the Inception Score of all images, in constant memory
 
-    moments: bool
-    keep: int | None
-    logits: bool
-
-    @classmethod
-    def of(cls, specs: Sequence[Spec]) -> "Needs":
-        """Join the needs of metrics with the same features."""
-        names = {spec.name for spec in specs}
-        intra = bool(names & {"intra-fd", "intra-fid"})
-        pairs = bool(names - {"fd", "fid", "is"})
-        return cls(bool(names & {"fd", "fid"}), None if intra else MOST_KEPT * pairs, "is" in names)
+    def __or__(self, other: "Needs") -> "Needs":
+        return Needs(
+            self.moments or other.moments,
+            max(self.keep, other.keep),
+            self.logits or other.logits,
+        )
 
 
 class Side:
-    """Moments and Inception Score of all images, and the features of all or some of them.
-
-    Args:
-        n: how many images will come.
-        dim: features of an image.
-        needs: what is kept.
-        seed: of the choice of images whose features are kept.
-    """
+    """Moments and Inception Score of all n images, and the features of all or some of them."""
 
     def __init__(self, n: int, dim: int, needs: Needs, seed: int) -> None:
         self.n = n
         self.moments = Moments(dim) if needs.moments else None
         self.inception_score = InceptionScore(LOGITS) if needs.logits else None
         self._kept = np.ones(n, bool)
-        if needs.keep is not None and needs.keep < n:
+        if needs.keep < n:  # the seed chooses which features are kept
             self._kept[np.random.default_rng(seed).permutation(n)[needs.keep :]] = False
         self._seen = 0
         self._parts: list[NDArray[np.floating]] = []
@@ -79,7 +66,7 @@ class Side:
 
     @property
     def features(self) -> NDArray[np.floating]:
-        """Kept features, in the order in which they came."""
+        """Kept features `i d`, in the order of the stream."""
         if len(self._parts) != 1:
             self._parts = [np.concatenate(self._parts)]
         return self._parts[0]
@@ -90,12 +77,24 @@ class Side:
         return np.concatenate(self._labels) if self._labels else None
 
     def subset(self, size: int, seed: int) -> NDArray[np.floating]:
-        """Features of so many of the kept images, chosen by the seed, in their order."""
+        """Features of `size` kept images chosen by the seed, in their order."""
         features = self.features
         if size >= len(features):
             return features
         chosen = np.random.default_rng(seed).permutation(len(features))[:size]
         return features[np.sort(chosen)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RealSide:
+    """The real images, as one kind of features sees them."""
+
+    sides: Mapping[str, Side]  # reference, train and test; empty without real images
+    statistics: Gaussian | None  # saved ones, to use instead of the reference
+    halves: Sequence[tuple[Side, Side]]  # disjoint, for comparing real with real
+    repeats: int  # comparisons of real with real
+    class_names: tuple[str, ...]
+    seed: int
 
 
 Sides = dict[tuple[str, str], Side]  # by features and group
@@ -112,18 +111,9 @@ def collect(
     title: str,
     progress: bool,
 ) -> Sides:
-    """Look once at a stream of images, and collect each group's side for each extractor.
+    """Read a stream of uint8 batches once, and collect each group's side for each extractor.
 
-    Args:
-        batches: uint8 `b c h w`.
-        labels: `i`, or None.
-        groups: by name, which images of the stream are in the group: `i`.
-        extractors, needs: by the features' name.
-        seed: of the choice of images whose features are kept.
-        title, progress: of the bar on stderr.
-
-    Raises:
-        ValueError: the stream is longer or shorter than the groups say.
+    A group is a mask `i` over the stream's images. Extractors and needs are by feature name.
     """
     total = len(next(iter(groups.values())))
     sides = {
@@ -150,5 +140,5 @@ def collect(
                 bar.advance()
     if seen != total:
         count = f"more than {total}" if seen > total else str(seen)
-        raise ValueError(f"{count} images came where {total} were announced")
+        raise ValueError(f"expected {total} images, got {count}")
     return sides

@@ -1,6 +1,6 @@
 """The real images that generated ones are compared with.
 
-Dimensions: i j images, c channels, h w the image's sides.
+Dimensions: i j images, c channels, h w image sides.
 """
 
 from collections.abc import Iterator
@@ -12,26 +12,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 _HELD_OUT_SHARE = 1 / 5
-FEWEST = 10
+_FEWEST = 10
 
 
 @dataclass(frozen=True, kw_only=True)
 class RealImages:
-    """Real images, some of them held out. Made by `split_off_test` or `with_test_split`.
+    """Real images, some of them held out. Made by `split_off_test` or `with_test_split`."""
 
-    Args:
-        images: uint8 `i c h w`; may be mapped from a file.
-        labels: int64 `i`, or None.
-        held_out: which are held out, `i`.
-        class_names: by label.
-        split_by_seed: the seed by which images were held out here, from those that a generator may
-            have been trained on; None where the data have a test split of their own.
-    """
-
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64] | None
-    held_out: NDArray[np.bool_]
-    class_names: tuple[str, ...]
+    images: NDArray[np.uint8]  # `i c h w`; may be mapped from a file
+    labels: NDArray[np.int64] | None  # `i`
+    held_out: NDArray[np.bool_]  # `i`
+    class_names: tuple[str, ...]  # by label
+    # the seed that chose the held-out images, which a generator may have been trained on; None if
+    # the data have a test split of their own
     split_by_seed: int | None = None
 
     def __len__(self) -> int:
@@ -39,12 +32,12 @@ class RealImages:
 
     @property
     def reference(self) -> NDArray[np.bool_]:
-        """Which generated images are compared with: all that a generator was trained on, `i`."""
+        """Mask `i` of the images to compare with: all that a generator was trained on."""
         return ~self.held_out if self.split_by_seed is None else np.ones(len(self), bool)
 
     @property
     def n_reference(self) -> int:
-        """How many those are."""
+        """The number of those."""
         return int(self.reference.sum())
 
     @property
@@ -54,7 +47,7 @@ class RealImages:
         return channels, height, width
 
     def batches(self, batch_size: int) -> Iterator[Tensor]:
-        """Yield uint8 batches of all images, in their order."""
+        """Yield uint8 batches of all images, in order."""
         for start in range(0, len(self), batch_size):
             yield torch.tensor(self.images[start : start + batch_size])
 
@@ -66,13 +59,7 @@ def with_test_split(
     test_labels: NDArray[np.int64] | None,
     class_names: tuple[str, ...],
 ) -> RealImages:
-    """Join training images and the test split that belongs to them.
-
-    Args:
-        train, test: uint8 `i c h w` and `j c h w`.
-        train_labels, test_labels: of them, or None.
-        class_names: by label.
-    """
+    """Join training images `i c h w` and their test split `j c h w`, uint8."""
     both = train_labels is not None and test_labels is not None
     return RealImages(
         images=np.concatenate([train, test]),
@@ -89,13 +76,7 @@ def split_off_test(
     *,
     seed: int,
 ) -> RealImages:
-    """Hold a fifth of images out that have no test split, of every class by its share.
-
-    Args:
-        images: uint8 `i c h w`.
-        labels: `i`, or None.
-        class_names: by label.
-        seed: of the choice.
+    """Hold out a fifth of the images, stratified by class, if the data have no test split.
 
     Raises:
         ValueError: there are fewer than 10 images.
@@ -107,8 +88,8 @@ def split_off_test(
     """
     from sklearn.model_selection import train_test_split
 
-    if len(images) < FEWEST:
-        raise ValueError(f"{len(images)} real images are too few; at least {FEWEST} are needed")
+    if len(images) < _FEWEST:
+        raise ValueError(f"{len(images)} real images are too few; at least {_FEWEST} are needed")
     index, size = np.arange(len(images)), round(_HELD_OUT_SHARE * len(images))
     counts = np.unique(labels, return_counts=True)[1] if labels is not None else np.array([])
     by_class = labels if len(counts) and counts.min() > 1 and len(counts) <= size else None

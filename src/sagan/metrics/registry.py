@@ -1,47 +1,82 @@
-"""Each metric's arithmetic on two sides."""
+"""All metrics, one record each: every other file reads names, defaults and the rest from here."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sagan.metrics.collect import Side
+from sagan.metrics import caution
+from sagan.metrics.caution import Caution
+from sagan.metrics.collect import ALL, MOST_KEPT, Needs, RealSide, Side
 from sagan.metrics.formulas.cas import classification_accuracy
-from sagan.metrics.formulas.duplicates import near_duplicate_rate
+from sagan.metrics.formulas.duplicates import near_duplicate_distance, near_duplicate_rate
 from sagan.metrics.formulas.frechet import Gaussian, frechet_distance, frechet_distance_of
 from sagan.metrics.formulas.kernel import SUBSETS, kernel_distance
 from sagan.metrics.formulas.memorisation import memorisation
 from sagan.metrics.formulas.nn1 import nn1
 from sagan.metrics.formulas.prdc import NEIGHBOURS, prdc
-from sagan.metrics.score import Level
+from sagan.metrics.score import Better
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A value, and where there are any its spread, its values by class number, further numbers."""
+    """A metric's value for two sides, or one part of it (`recall` of `prdc`)."""
 
-    part: str
     value: float
-    spread: float | None
     n: tuple[int, int]
+    spread: float | None = None
+    part: str = ""
     by_class: dict[int, float] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
 
 
-def _fd(generated: Side, real: Side | Gaussian) -> list[Measured]:
-    """Fréchet distance; the real side may be saved statistics."""
+Floors = list[list[Measured]]  # a list of values for each repetition of real against real
+
+
+class Measure(Protocol):
+    """How a metric is computed: for generated images, and for real ones in their place."""
+
+    def floors(self, real: RealSide) -> Floors:
+        """Score real images against other real ones."""
+
+    def values(self, generated: Side, real: RealSide, floors: Floors) -> list[Measured]:
+        """Score generated images."""
+
+    def at_floor_n(self, generated: Side, real: RealSide, floors: Floors) -> Floors:
+        """Score as many generated images as the floors have; empty if it cannot be compared."""
+
+
+@dataclass(frozen=True)
+class Pairwise:
+    """Compare two sides; for the floor, one half of the real images with the other."""
+
+    compare: Callable[[Side, Any, int, bool], list[Measured]]  # the bool: whether to add a spread
+
+    def floors(self, real: RealSide) -> Floors:
+        alone = len(real.halves) == 1  # otherwise the spread is over the halves
+        return [self.compare(a, b, real.seed, alone) for a, b in real.halves]
+
+    def values(self, generated: Side, real: RealSide, floors: Floors) -> list[Measured]:
+        reference = real.statistics or real.sides.get("reference")
+        return self.compare(generated, reference, real.seed, True)
+
+    def at_floor_n(self, generated: Side, real: RealSide, floors: Floors) -> Floors:
+        return [self.compare(generated, b, real.seed, False) for _, b in real.halves]
+
+
+def _fd(generated: Side, real: Side | Gaussian, seed: int, spread: bool) -> list[Measured]:
     assert generated.moments is not None
     if isinstance(real, Side):
         assert real.moments is not None
         real = real.moments.gaussian()
     value = frechet_distance(generated.moments.gaussian(), real)
-    return [Measured("", value, None, (generated.n, real.n))]
+    return [Measured(value, (generated.n, real.n))]
 
 
-def _intra_fd(generated: Side, real: Side) -> list[Measured]:
+def _intra_fd(generated: Side, real: Side, seed: int, spread: bool) -> list[Measured]:
     """Fréchet distance within each class, and the mean over classes."""
     x, y = _by_class(generated), _by_class(real)
     by_class = {
@@ -51,11 +86,12 @@ def _intra_fd(generated: Side, real: Side) -> list[Measured]:
     }
     if not by_class:
         raise ValueError("no class has 2 images on both sides")
-    missing = sorted(set(y) - set(by_class))
-    smallest = min(min(len(x[k]), len(y[k])) for k in by_class)
-    details = {"smallest_class": smallest, "classes_left_out": missing}
-    value = float(np.mean(list(by_class.values())))
-    return [Measured("", value, None, (generated.n, real.n), by_class, details)]
+    details = {
+        "smallest_class": min(min(len(x[k]), len(y[k])) for k in by_class),
+        "classes_left_out": sorted(set(y) - set(by_class)),
+    }
+    mean = float(np.mean(list(by_class.values())))
+    return [Measured(mean, (generated.n, real.n), by_class=by_class, details=details)]
 
 
 def _by_class(side: Side) -> dict[int, NDArray[np.floating]]:
@@ -64,125 +100,244 @@ def _by_class(side: Side) -> dict[int, NDArray[np.floating]]:
     return {int(k): side.features[labels == k] for k in np.unique(labels)}
 
 
-def _kid(generated: Side, real: Side, seed: int, subsets: bool) -> list[Measured]:
-    """Kernel distance, its spread over subsets."""
-    count = SUBSETS if subsets else 0
-    result = kernel_distance(generated.features, real.features, subsets=count, seed=seed)
+def _kid(generated: Side, real: Side, seed: int, spread: bool) -> list[Measured]:
+    x, y = generated.features, real.features
+    result = kernel_distance(x, y, subsets=SUBSETS if spread else 0, seed=seed)
+    return [Measured(result.value, (len(x), len(y)), result.spread)]
+
+
+_PRDC_PARTS = ("precision", "recall", "density", "coverage")
+
+
+def _prdc(generated: Side, real: Side, seed: int, spread: bool) -> list[Measured]:
     n = (len(generated.features), len(real.features))
-    return [Measured("", result.value, result.spread, n)]
-
-
-def _prdc(generated: Side, real: Side) -> list[Measured]:
-    """Four values."""
     result = prdc(real.features, generated.features)
-    n = (len(generated.features), len(real.features))
-    return [
-        Measured("precision", result.precision, None, n),
-        Measured("recall", result.recall, None, n),
-        Measured("density", result.density, None, n),
-        Measured("coverage", result.coverage, None, n),
-    ]
+    return [Measured(getattr(result, part), n, part=part) for part in _PRDC_PARTS]
 
 
-def _nn1(generated: Side, real: Side, seed: int) -> list[Measured]:
-    """Accuracy at as many of both sides as the smaller has."""
+def _nn1(generated: Side, real: Side, seed: int, spread: bool) -> list[Measured]:
     n = min(len(generated.features), len(real.features))
     result = nn1(real.subset(n, seed), generated.subset(n, seed))
     details = {"of_real": result.of_real, "of_generated": result.of_generated}
     error = _standard_error(result.accuracy, 2 * n)
-    return [Measured("", result.accuracy, error, (n, n), details=details)]
+    return [Measured(result.accuracy, (n, n), error, details=details)]
 
 
-def _is(generated: Side) -> list[Measured]:
-    """Inception Score."""
+def _is(generated: Side, real: Any, seed: int, spread: bool) -> list[Measured]:
     assert generated.inception_score is not None
-    value, spread = generated.inception_score.compute()
-    return [Measured("", value, spread, (generated.n, 0))]
+    value, deviation = generated.inception_score.compute()
+    return [Measured(value, (generated.n, 0), deviation)]
 
 
-def measure_pair(
-    name: str, generated: Side, real: Side | Gaussian | None, seed: int, *, subsets: bool = True
-) -> list[Measured]:
-    """Compute a metric of two sides.
+class _CAS:
+    """Train on one side, test on held-out real images; the real score is a ceiling."""
 
-    Args:
-        name: fid, fd, intra-fid, intra-fd, kid, prdc, nn1 or is.
-        generated: the one side.
-        real: the other; saved statistics do for fid, none for is.
-        seed: of subsets.
-        subsets: take the spread over subsets, where a metric has that.
-    """
-    if name == "is":
-        return _is(generated)
-    if name in ("fid", "fd"):
-        assert real is not None
-        return _fd(generated, real)
-    assert isinstance(real, Side)
-    match name:
-        case "intra-fid" | "intra-fd":
-            return _intra_fd(generated, real)
-        case "kid":
-            return _kid(generated, real, seed, subsets)
-        case "prdc":
-            return _prdc(generated, real)
-    assert name == "nn1"
-    return _nn1(generated, real, seed)
+    def floors(self, real: RealSide) -> Floors:
+        return [[self._accuracy(real.sides["train"], real.sides["test"])]]
 
+    def values(self, generated: Side, real: RealSide, floors: Floors) -> list[Measured]:
+        measured = self._accuracy(generated, real.sides["test"])
+        ((ceiling,),) = floors
+        measured.details.update(
+            of_class_asked_for=self._accuracy(real.sides["train"], generated).value,
+            n_real_train=ceiling.n[0],
+            ceiling_per_class={real.class_names[k]: v for k, v in ceiling.by_class.items()},
+        )
+        return [measured]
 
-def measure_duplicates(generated: Side, near: float) -> Measured:
-    """Near-duplicate rate, overall and within each class."""
-    features, labels = generated.features, generated.labels
-    by_class = {}
-    if labels is not None:
-        for k in np.unique(labels):
-            if (labels == k).sum() > 1:
-                by_class[int(k)] = near_duplicate_rate(features[labels == k], near)
-    value = near_duplicate_rate(features, near)
-    return Measured("", value, None, (len(features), 0), by_class, {"nearer_than": near})
+    def at_floor_n(self, *_: Any) -> Floors:
+        return []
+
+    def _accuracy(self, train: Side, test: Side) -> Measured:
+        assert train.labels is not None
+        assert test.labels is not None
+        score = classification_accuracy(train.features, train.labels, test.features, test.labels)
+        present = np.unique(test.labels)
+        by_class = {int(k): value for k, value in zip(present, score.per_class, strict=True)}
+        n = (len(train.features), len(test.features))
+        return Measured(score.accuracy, n, _standard_error(score.accuracy, n[1]), "", by_class)
 
 
-def measure_memorisation(
-    generated: NDArray[np.floating],
-    train: NDArray[np.floating],
-    held_out: NDArray[np.floating],
-    seed: int,
-) -> Measured:
-    """Share of images nearer to training than to held-out ones."""
-    result = memorisation(generated, train, held_out, seed=seed)
-    n = (len(generated), len(train))
-    details = {"copies": result.copies, "n_held_out": len(held_out)}
-    error = _standard_error(result.nearer_to_train, min(len(generated), len(held_out)))
-    return Measured("", result.nearer_to_train, error, n, details=details)
+class _Memorisation:
+    """Share nearer to training images; for the floor, half of the held-out ones are scored."""
+
+    def floors(self, real: RealSide) -> Floors:
+        train, test = real.sides["train"].features, real.sides["test"].features
+        rng = np.random.default_rng([real.seed, 3])
+        floors = []
+        for _ in range(real.repeats):
+            order = rng.permutation(len(test))
+            floors.append([self._share(test[order[::2]], train, test[order[1::2]], real.seed)])
+        return floors
+
+    def values(self, generated: Side, real: RealSide, floors: Floors) -> list[Measured]:
+        train, test = real.sides["train"].features, real.sides["test"].features
+        return [self._share(generated.features, train, test, real.seed)]
+
+    def at_floor_n(self, *_: Any) -> Floors:
+        return []
+
+    def _share(
+        self,
+        generated: NDArray[np.floating],
+        train: NDArray[np.floating],
+        held_out: NDArray[np.floating],
+        seed: int,
+    ) -> Measured:
+        result = memorisation(generated, train, held_out, seed=seed)
+        error = _standard_error(result.nearer_to_train, min(len(generated), len(held_out)))
+        details = {"copies": result.copies, "n_held_out": len(held_out)}
+        n = (len(generated), len(train))
+        return Measured(result.nearer_to_train, n, error, details=details)
 
 
-def measure_cas(train: Side, test: Side) -> Measured:
-    """Accuracy on held-out real images after training on the first side."""
-    assert train.labels is not None
-    assert test.labels is not None
-    score = classification_accuracy(train.features, train.labels, test.features, test.labels)
-    present = np.unique(test.labels)
-    by_class = {int(k): value for k, value in zip(present, score.per_class, strict=True)}
-    n = (len(train.features), len(test.features))
-    return Measured("", score.accuracy, _standard_error(score.accuracy, n[1]), n, by_class)
+class _Duplicates:
+    """Near-duplicates within one side; the real images set the distance."""
+
+    def floors(self, real: RealSide) -> Floors:
+        near = near_duplicate_distance(real.sides["reference"].features)
+        return [[self._rate(a, near)] for a, _ in real.halves]
+
+    def values(self, generated: Side, real: RealSide, floors: Floors) -> list[Measured]:
+        return [self._rate(generated, floors[0][0].details["nearer_than"])]
+
+    def at_floor_n(self, generated: Side, real: RealSide, floors: Floors) -> Floors:
+        return [self.values(generated, real, floors)]
+
+    def _rate(self, side: Side, near: float) -> Measured:
+        classes = {} if side.labels is None else _by_class(side)
+        return Measured(
+            near_duplicate_rate(side.features, near),
+            (len(side.features), 0),
+            by_class={k: near_duplicate_rate(x, near) for k, x in classes.items() if len(x) > 1},
+            details={"nearer_than": near},
+        )
 
 
 def _standard_error(share: float, n: int) -> float:
     return math.sqrt(max(share * (1 - share), 0.25 / n) / n)
 
 
-def level_of(measured: Sequence[Measured]) -> Level | None:
-    """Mean over repetitions and standard deviation, or one's own spread; None without any."""
-    if not measured:
-        return None
-    values = [m.value for m in measured]
-    spread = float(np.std(values, ddof=1)) if len(values) > 1 else measured[0].spread
-    return Level(float(np.mean(values)), spread, measured[0].n)
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """Everything about a metric. To add one, write its formula and a record in the table below."""
+
+    name: str
+    better: Better
+    measure: Measure
+    needs: Needs
+    features: Literal["any", "inception", "pixel"] = "any"  # it is defined for
+    by_default: tuple[str, ...] = ()  # features it is computed on unless metrics are named
+    parts: tuple[str, ...] = ()  # names of its values, if there are several
+    labelled: bool = False  # needs classes on both sides
+    needs_images: bool = True  # real ones; False if saved statistics, or nothing, will do
+    wants_test_split: bool = False  # by default only if the data have their own
+    protocol: Mapping[str, Any] = field(default_factory=dict)  # added to each score's protocol
+    cautions: tuple[Caution, ...] = (caution.few_images, caution.like_real)
 
 
-PROTOCOLS: dict[str, dict[str, Any]] = {
-    "kid": {"kernel": "(x.y / d + 1)^3", "estimator": "unbiased, all pairs; spread over subsets"},
-    "prdc": {"neighbours": NEIGHBOURS},
-    "cas": {"classifier": "SVC, RBF kernel, C = 10, gamma = scale"},
-    "is": {"splits": 10, "logits": "1008 without bias"},
-    "nn1": {"ties": "half"},
-}
+_SOME = Needs(keep=MOST_KEPT)
+_TABLE = (
+    Metric(
+        name="fid",
+        better="lower",
+        measure=Pairwise(_fd),
+        needs=Needs(moments=True),
+        features="inception",
+        by_default=("inception",),
+        needs_images=False,
+        cautions=(caution.singular_covariance, caution.fewer_than_papers_fid, caution.like_real),
+    ),
+    Metric(
+        name="intra-fid",
+        better="lower",
+        measure=Pairwise(_intra_fd),
+        needs=Needs(keep=ALL),
+        features="inception",
+        by_default=("inception",),
+        labelled=True,
+        cautions=(caution.small_classes, caution.skipped_classes, caution.like_real),
+    ),
+    Metric(
+        name="is",
+        better="higher",
+        measure=Pairwise(_is),
+        needs=Needs(logits=True),
+        features="inception",
+        by_default=("inception",),
+        needs_images=False,
+        protocol={"splits": 10, "logits": "1008 without bias"},
+        cautions=(caution.fewer_than_papers_is, caution.like_real),
+    ),
+    Metric(
+        name="cas",
+        better="higher",
+        measure=_CAS(),
+        needs=_SOME,
+        features="pixel",
+        by_default=("pixel",),
+        labelled=True,
+        protocol={"classifier": "SVC, RBF kernel, C = 10, gamma = scale"},
+    ),
+    Metric(
+        name="fd",
+        better="lower",
+        measure=Pairwise(_fd),
+        needs=Needs(moments=True),
+        by_default=("own", "pixel"),
+        cautions=(caution.singular_covariance, caution.like_real),
+    ),
+    Metric(
+        name="intra-fd",
+        better="lower",
+        measure=Pairwise(_intra_fd),
+        needs=Needs(keep=ALL),
+        labelled=True,
+        cautions=(caution.small_classes, caution.skipped_classes, caution.like_real),
+    ),
+    Metric(
+        name="kid",
+        better="lower",
+        measure=Pairwise(_kid),
+        needs=_SOME,
+        by_default=("inception", "pixel"),
+        protocol={
+            "kernel": "(x.y / d + 1)^3",
+            "estimator": "unbiased, all pairs; spread over subsets",
+        },
+    ),
+    Metric(
+        name="prdc",
+        better="higher",
+        measure=Pairwise(_prdc),
+        needs=_SOME,
+        by_default=("inception", "pixel"),
+        parts=_PRDC_PARTS,
+        protocol={"neighbours": NEIGHBOURS},
+    ),
+    Metric(
+        name="nn1",
+        better="lower",
+        measure=Pairwise(_nn1),
+        needs=_SOME,
+        by_default=("pixel",),
+        protocol={"ties": "half"},
+    ),
+    Metric(
+        name="memorisation",
+        better="lower",
+        measure=_Memorisation(),
+        needs=_SOME,
+        by_default=("pixel",),
+        wants_test_split=True,
+        cautions=(caution.few_images, caution.like_real, caution.no_test_split),
+    ),
+    Metric(
+        name="duplicates",
+        better="lower",
+        measure=_Duplicates(),
+        needs=_SOME,
+        by_default=("pixel",),
+    ),
+)
+METRICS = {metric.name: metric for metric in _TABLE}

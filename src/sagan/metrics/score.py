@@ -1,25 +1,19 @@
-"""What a metric says, with all that decides it."""
+"""A metric's result, with everything that determines it."""
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-from sagan.metrics.spec import Better
+Better = Literal["lower", "higher"]
 
 
 @dataclass(frozen=True)
 class Level:
-    """A metric's value for some images against others.
-
-    Args:
-        value: the mean over repetitions, where there are several.
-        spread: standard deviation over them, or None.
-        n: images of both sides.
-    """
+    """A metric's value for some images against others, the mean if it was repeated."""
 
     value: float
-    spread: float | None
-    n: tuple[int, int]
+    spread: float | None  # standard deviation over repetitions
+    n: tuple[int, int]  # images of both sides
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,23 +21,23 @@ class Score:
     """One metric's record.
 
     Args:
-        metric: its name with its features, as `fd:pixel`.
+        metric: name with features, as `fd:pixel`.
         title: the same in words.
         value: the score.
-        spread: of the score: over subsets (KID), splits (IS), or its standard error (CAS, 1-NN,
-            memorisation); None where there is none.
-        better: lower or higher; of 1-NN and memorisation .5 is the best.
+        spread: over subsets (KID) or splits (IS), or the standard error (CAS, 1-NN, memorisation);
+            None for other metrics.
+        better: lower or higher; for 1-NN and memorisation .5 is best.
         n_generated, n_real: images that the value was computed from.
-        real_vs_real: what real images score against other real ones: the floor (for CAS the
-            ceiling). None where there are too few.
-        at_real_n: the value at the sizes of `real_vs_real` where those are smaller: this is what to
-            compare with it.
+        real_vs_real: score of real images against other real ones: the floor (for CAS the
+            ceiling). None if there are too few.
+        at_real_n: the value at the sizes of `real_vs_real`, if those are smaller: compare this one
+            with it.
         caution: what makes the number mean less than it seems, in words; often empty.
-        protocol: features, their number, resize and range, quantisation, weights' SHA-256, seed,
-            version, and what else decides the value.
-        per_class: by class name, of metrics that have it.
+        protocol: features, their number, resize and range, quantisation, SHA-256 of the weights,
+            seed, version, and whatever else determines the value.
+        per_class: by class name, for metrics that have it.
         details: further numbers.
-        seconds: spent on this metric, the floor included and the features not.
+        seconds: spent on this metric, including the floor but not the features.
 
     Example:
         >>> import numpy as np
@@ -70,7 +64,7 @@ class Score:
     seconds: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values; numbers that are not finite become None."""
+        """Convert to JSON values; non-finite numbers become None."""
         return {key: _plain(value) for key, value in dataclasses.asdict(self).items()}
 
 

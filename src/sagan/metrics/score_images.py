@@ -1,6 +1,6 @@
-"""Scoring images that are in memory: the one call for images of any program.
+"""Scoring images in memory, from any program.
 
-Dimensions: i generated and j real images, b batch, c channels, h w the images' sides.
+Dimensions: i generated and j real images, b batch, c channels, h w image sides.
 """
 
 from collections.abc import Iterable, Sequence
@@ -35,33 +35,33 @@ def evaluate(
     seed: int = 0,
     device: str | torch.device = "cpu",
 ) -> dict[str, Score]:
-    """Score generated images against real ones, of whatever program.
+    """Score generated images against real ones, from any program.
 
-    A fifth of the real images, chosen by the seed, is held out for the metrics that need images
-    which the others are not. To score many sets against the same real images, to bring a test split
-    of your own, or to stream more images than fit into memory: `sagan.metrics.prepare`.
+    A fifth of the real images, chosen by the seed, is held out for metrics that need a test set. To
+    score many sets against the same real images, use your own test split, or stream more images
+    than fit into memory, see `sagan.metrics.prepare`; to score a run, `sagan.evaluate_run`.
 
     Args:
         generated: uint8 `i c h w` in [0, 255], an array or a tensor; or batches of it.
         real: uint8 `j c h w`, likewise, of the same size.
-        labels: class numbers `i` from 0, in the images' order; `cas` and `intra-fd` need both
-            sides'.
+        labels: class numbers `i` from 0, in the images' order; `cas` and `intra-fd` need them for
+            both sides.
         real_labels: class numbers `j`.
         metrics: as `fd:pixel,kid,prdc,cas`, see docs/metrics.md; None takes all that the images
             allow.
-        inception: the extractor for `fid`, `intra-fid`, `is` and whatever has no features of its
-            own, from `sagan.metrics.load_inception`. Without it those take features of a
-            classifier that is trained on the real images, in seconds.
-        seed: of all choices: what is held out, subsets, the classifier.
-        device: where that classifier is trained.
+        inception: from `sagan.metrics.load_inception`, for `fid`, `intra-fid`, `is` and metrics
+            that name no features. Without it, the latter take features of a classifier that is
+            trained on the real images, in seconds.
+        seed: for all choices: what is held out, subsets, the classifier.
+        device: for training that classifier.
 
     Returns:
-        Each score by its name, as `fd:pixel`: its `value`, `real_vs_real` (what real images score
-        against other real ones), `caution` and protocol.
+        Scores by name, as `fd:pixel`: `value`, `real_vs_real` (what real images score against other
+        real ones), `caution` and protocol.
 
     Raises:
-        ValueError: images or labels are not of that kind, there are too few, a metric is unknown,
-            or needs labels or features that were not given.
+        ValueError: images or labels are of the wrong kind or too few, or a metric is unknown, or
+            needs labels or features that were not given.
 
     Example:
         >>> images = np.random.default_rng(0).integers(0, 256, (200, 1, 8, 8), np.uint8)
@@ -74,8 +74,7 @@ def evaluate(
     made, originals = _as_array(generated, "generated"), _as_array(real, "real")
     if made.shape[1:] != originals.shape[1:]:
         raise ValueError(
-            f"generated images are {_size(made)} and real ones {_size(originals)}; bring them to "
-            "one size first"
+            f"generated images are {_size(made)} and real ones {_size(originals)}; resize first"
         )
     made_labels = _as_labels(labels, len(made), "labels")
     original_labels = _as_labels(real_labels, len(originals), "real_labels")
@@ -84,7 +83,7 @@ def evaluate(
     classes = 0 if named is None else int(named.max()) + 1
     if made_labels is not None and made_labels.max() >= classes:
         raise ValueError(
-            f"generated images are of class {made_labels.max()}, and the real ones' end at "
+            f"generated images are of class {made_labels.max()}, but the real ones' end at "
             f"{classes - 1}"
         )
     kind = "own" if inception is None else inception.name
@@ -105,7 +104,7 @@ def evaluate(
 
 
 def _as_array(images: Images, side: Literal["generated", "real"]) -> NDArray[np.uint8]:
-    """Check images, and join their batches."""
+    """Check images and join their batches."""
     batches = [images] if isinstance(images, np.ndarray | Tensor) else images
     parts = [_checked(batch, side) for batch in batches]
     if len({part.shape[1:] for part in parts}) > 1:
@@ -119,13 +118,13 @@ def _as_array(images: Images, side: Literal["generated", "real"]) -> NDArray[np.
 def _checked(images: Batch, side: str) -> NDArray[np.uint8]:
     if not isinstance(images, np.ndarray | Tensor):
         raise ValueError(
-            f"{side} images must be an array or a tensor, uint8 n c h w, or batches of it; "
+            f"{side} images must be an array or a tensor, uint8 n c h w, or batches; "
             f"not {type(images).__name__}"
         )
     if images.dtype not in (np.uint8, torch.uint8):
         raise ValueError(
-            f"{side} images must be uint8 in [0, 255], not {images.dtype}; sagan.to_uint8 makes "
-            "that of tensors in [-1, 1]"
+            f"{side} images must be uint8 in [0, 255], not {images.dtype}; sagan.to_uint8 converts "
+            "tensors in [-1, 1]"
         )
     if images.ndim != 4 or images.shape[1] not in (1, 3, 4):
         raise ValueError(
@@ -140,7 +139,7 @@ def _as_labels(labels: Labels | None, num: int, name: str) -> NDArray[np.int64] 
     array = np.asarray(labels.cpu() if isinstance(labels, Tensor) else labels)
     if not np.issubdtype(array.dtype, np.integer) or array.shape != (num,):
         raise ValueError(
-            f"{name} must be {num} class numbers, one an image; not {array.dtype} of shape "
+            f"{name} must be {num} class numbers, one per image; not {array.dtype} of shape "
             f"{array.shape}"
         )
     if array.min() < 0:

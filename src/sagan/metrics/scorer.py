@@ -1,11 +1,13 @@
 """Scoring images against real ones: the real side is prepared once, then scores any number of sets.
 
-Dimensions: i images, c channels, h w the image's sides.
+Dimensions: i images, c channels, h w image sides.
 """
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
+from operator import or_
 from typing import Any
 
 import numpy as np
@@ -13,23 +15,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sagan.metrics import registry as measures
-from sagan.metrics.caution import caution_of
-from sagan.metrics.collect import Needs, Sides, collect
+from sagan.metrics.collect import RealSide, Side, Sides, collect
 from sagan.metrics.features.classifier import train_own_features
 from sagan.metrics.features.extractors import Extractor, PixelFeatures
-from sagan.metrics.formulas.duplicates import near_duplicate_distance
 from sagan.metrics.formulas.frechet import Gaussian
 from sagan.metrics.real_images import RealImages
-from sagan.metrics.registry import Measured, level_of, measure_pair
-from sagan.metrics.score import Score
-from sagan.metrics.spec import BETTER, Spec
+from sagan.metrics.registry import METRICS, Floors, Measured
+from sagan.metrics.score import Level, Score
+from sagan.metrics.spec import Spec
 from sagan.version import __version__
 
 _BATCH = 256
-_SPLITS = 4  # of real against real, where they are cheap
-_CHEAP = 5000  # real images up to which they are,
-_CHEAP_DIM = 1024  # and features
+_SPLITS = 4  # comparisons of real with real, if they are cheap:
+_CHEAP = 5000  # up to this many real images
+_CHEAP_DIM = 1024  # of this many features
 
 
 def prepare(
@@ -43,20 +42,13 @@ def prepare(
     device: str | torch.device = "cpu",
     progress: bool = False,
 ) -> "Reference":
-    """Look at the real images once, for scoring generated ones with some metrics.
+    """Look at the real images once, then score any number of sets of `num` generated images.
 
-    Args:
-        real: images; None where saved statistics are all there is.
-        specs: from `parse_metrics`.
-        num: how many generated images will be scored each time.
-        seed: of all choices: splits, subsets, the classifier for own features.
-        inception: the extractor for Inception features, if any metric needs it.
-        statistics: saved moments of Inception features, in place of the real images' for `fid`.
-        device: of the classifier for own features.
-        progress: show it on stderr.
+    The seed is for splits, subsets and the classifier of own features, which trains on the device.
+    Saved statistics of Inception features stand in for the real images in `fid`.
 
     Raises:
-        ValueError: too few images, or a metric needs labels or images that are not there.
+        ValueError: too few images, or a metric needs labels or images that were not given.
 
     Example:
         >>> from sagan.metrics import parse_metrics, split_off_test
@@ -69,22 +61,21 @@ def prepare(
         ('fd:pixel', 20, 60)
     """
     if num < 2:
-        raise ValueError(f"{num} generated images cannot be scored; at least 2")
+        raise ValueError(f"at least 2 generated images are needed, not {num}")
     _check(real, specs)
     extractors = _extractors(real, specs, seed, inception, device)
-    needs = {name: Needs.of([s for s in specs if s.features == name]) for name in extractors}
-    reference = Reference(specs, num, seed, extractors, needs, real, statistics, progress)
-    return reference
+    return Reference(specs, num, seed, extractors, real, statistics, progress)
 
 
 def _check(real: RealImages | None, specs: Sequence[Spec]) -> None:
     for spec in specs:
         if real is None:
-            if spec.name not in ("fid", "is"):
+            if spec.metric.needs_images:
+                enough = " and ".join(m.name for m in METRICS.values() if not m.needs_images)
                 raise ValueError(
-                    f"{spec.key()} needs real images; saved statistics do for fid and is only"
+                    f"{spec.key()} needs real images; saved statistics are enough for {enough} only"
                 )
-        elif spec.labelled and (real.labels is None or len(real.class_names) < 2):
+        elif spec.metric.labelled and (real.labels is None or len(real.class_names) < 2):
             raise ValueError(f"{spec.key()} needs real images of at least two classes")
 
 
@@ -119,60 +110,80 @@ class Reference:
         num: int,
         seed: int,
         extractors: Mapping[str, Extractor],
-        needs: Mapping[str, Needs],
         real: RealImages | None,
         statistics: Gaussian | None,
         progress: bool,
     ) -> None:
         self.specs, self.num, self.seed = tuple(specs), num, seed
-        self._extractors, self._needs = extractors, needs
-        self._real, self._statistics, self._progress = real, statistics, progress
-        self._sides: Sides = {}
-        self._floors: dict[Spec, list[list[Measured]]] = {}
-        self._splits, self._floor_n = 0, (0, 0)
-        if real is not None:
-            groups = self._real_groups(real)
-            self._sides = collect(
-                real.batches(_BATCH),
-                real.labels,
-                groups,
-                extractors,
-                needs,
-                seed=seed,
-                title="looking at real images",
-                progress=progress,
-            )
-
-    def _real_groups(self, real: RealImages) -> dict[str, NDArray[np.bool_]]:
-        """Reference, training and test images; and halves of all, to compare real with real."""
-        total = len(real)
-        a = min(self.num, total // 2)
-        b = min(real.n_reference, total - a)
-        self._floor_n = (a, b)
-        self._splits = _SPLITS if total <= _CHEAP else 1
-        groups = {
-            "reference": real.reference,
-            "train": ~real.held_out,
-            "test": real.held_out,
+        self._extractors, self._progress = extractors, progress
+        self._needs = {
+            name: reduce(or_, (spec.metric.needs for spec in specs if spec.features == name))
+            for name in extractors
         }
+        self._class_names = () if real is None else real.class_names
+        self._test_split: dict[str, Any] = {}
+        if real is not None:
+            own = real.split_by_seed is None
+            self._test_split["test_split"] = "the data's own" if own else f"a fifth, by seed {seed}"
+        self._floors: dict[Spec, Floors] = {}
+        # halves of the real images: as many as will be scored, against as many as the reference has
+        self._n_a = 0 if real is None else min(num, len(real) // 2)
+        self._repeats = _SPLITS if real is not None and len(real) <= _CHEAP else 1
+        sides = {} if real is None else self._look_at(real)
+        self._real = {name: self._real_side(name, sides, statistics) for name in extractors}
+
+    def _look_at(self, real: RealImages) -> Sides:
+        total = len(real)
+        n_b = min(real.n_reference, total - self._n_a)
+        groups = {"reference": real.reference, "train": ~real.held_out, "test": real.held_out}
         rng = np.random.default_rng([self.seed, 1])
-        for i in range(self._splits):
+        for i in range(self._repeats):
             rank = rng.permutation(total)
-            groups[f"a{i}"], groups[f"b{i}"] = rank < a, (rank >= a) & (rank < a + b)
-        return groups
+            groups[f"a{i}"] = rank < self._n_a
+            groups[f"b{i}"] = (rank >= self._n_a) & (rank < self._n_a + n_b)
+        batches = real.batches(_BATCH)
+        return self._collect(batches, real.labels, groups, title="looking at real images")
+
+    def _real_side(self, features: str, sides: Sides, statistics: Gaussian | None) -> RealSide:
+        mine = {group: side for (name, group), side in sides.items() if name == features}
+        repeats = self._repeats if self._extractors[features].dim <= _CHEAP_DIM else 1
+        return RealSide(
+            sides=mine,
+            statistics=statistics if features.startswith("inception") else None,
+            halves=[(mine[f"a{i}"], mine[f"b{i}"]) for i in range(repeats) if mine],
+            repeats=self._repeats,
+            class_names=self._class_names,
+            seed=self.seed,
+        )
+
+    def _collect(
+        self,
+        batches: Iterable[Tensor],
+        labels: NDArray[np.int64] | None,
+        groups: Mapping[str, NDArray[np.bool_]],
+        *,
+        title: str,
+    ) -> Sides:
+        return collect(
+            batches,
+            labels,
+            groups,
+            self._extractors,
+            self._needs,
+            seed=self.seed,
+            title=title,
+            progress=self._progress,
+        )
 
     @property
     def statistics(self) -> Gaussian:
-        """Mean and covariance of the real images' Inception features.
-
-        Raises:
-            ValueError: there is no `fid` among the metrics.
-        """
-        if self._statistics is not None:
-            return self._statistics
+        """Mean and covariance of the real images' Inception features; ValueError without `fid`."""
         for spec in self.specs:
             if spec.name == "fid":
-                moments = self._sides[spec.features, "reference"].moments
+                real = self._real[spec.features]
+                if real.statistics is not None:
+                    return real.statistics
+                moments = real.sides["reference"].moments
                 assert moments is not None
                 return moments.gaussian()
         raise ValueError("saving statistics needs fid among the metrics")
@@ -180,166 +191,87 @@ class Reference:
     def score(
         self, batches: Iterable[Tensor], labels: Tensor | NDArray[np.int64] | None = None
     ) -> list[Score]:
-        """Score images.
-
-        Args:
-            batches: uint8 `b c h w` in any sizes, as many images as were announced to `prepare`.
-            labels: int `i`, in the images' order; for metrics that need classes.
+        """Score batches `b c h w` of uint8 images, with their labels `i` if metrics need classes.
 
         Raises:
-            ValueError: there are more or fewer images, or labels are missing.
+            ValueError: there are not `num` images, or labels are missing.
         """
         labels = None if labels is None else np.asarray(labels, np.int64)
         for spec in self.specs:
-            if spec.labelled and labels is None:
+            if spec.metric.labelled and labels is None:
                 raise ValueError(f"{spec.key()} needs the classes of the generated images")
         if labels is not None and len(labels) != self.num:
             raise ValueError(f"{len(labels)} labels for {self.num} images")
         began = time.monotonic()
-        chosen = np.random.default_rng([self.seed, 2]).permutation(self.num) < self._floor_n[0]
-        made = collect(
-            batches,
-            labels,
-            {"all": np.ones(self.num, bool), "matched": chosen},
-            self._extractors,
-            self._needs,
-            seed=self.seed,
-            title="looking at generated images",
-            progress=self._progress,
-        )
-        looking_sec = time.monotonic() - began
+        matched = np.random.default_rng([self.seed, 2]).permutation(self.num) < self._n_a
+        groups = {"all": np.ones(self.num, bool), "matched": matched}
+        made = self._collect(batches, labels, groups, title="looking at generated images")
+        looking_sec = {"seconds_looking": round(time.monotonic() - began, 3)}
         scores = []
         for spec in self.specs:
             began = time.monotonic()
-            found = self._score(spec, made)
-            seconds = (time.monotonic() - began) / len(found)
-            facts = {"seconds_looking": round(looking_sec, 3)}
+            found = self._score(spec, made[spec.features, "all"], made[spec.features, "matched"])
+            seconds = round((time.monotonic() - began) / len(found), 3)
             scores += [
-                replace(s, seconds=round(seconds, 3), details={**s.details, **facts}) for s in found
+                replace(s, seconds=seconds, details={**s.details, **looking_sec}) for s in found
             ]
         return scores
 
-    def _score(self, spec: Spec, made: Sides) -> list[Score]:
-        match spec.name:
-            case "cas":
-                return [self._cas(spec, made)]
-            case "memorisation":
-                return [self._memorisation(spec, made)]
-            case "duplicates":
-                return [self._duplicates(spec, made)]
-        return self._pair(spec, made)
-
-    def _pair(self, spec: Spec, made: Sides) -> list[Score]:
-        generated = made[spec.features, "all"]
-        real = self._sides.get((spec.features, "reference"))
-        values = measure_pair(spec.name, generated, self._statistics or real, self.seed)
-        halves = self._halves(spec.features)
-        floors = self._floors.get(spec)
-        if floors is None:
-            floors = self._floors[spec] = [
-                measure_pair(spec.name, a, b, self.seed, subsets=len(halves) == 1)
-                for a, b in halves
-            ]
-        at_real_n: list[list[Measured]] = []
+    def _score(self, spec: Spec, generated: Side, matched: Side) -> list[Score]:
+        measure, real = spec.metric.measure, self._real[spec.features]
+        if spec not in self._floors:
+            self._floors[spec] = measure.floors(real)
+        floors = self._floors[spec]
+        values = measure.values(generated, real, floors)
+        at_floor_n: Floors = []
         if floors and [m.n for m in floors[0]] != [m.n for m in values]:
-            at_real_n = [
-                measure_pair(spec.name, made[spec.features, "matched"], b, self.seed, subsets=False)
-                for _, b in halves
-            ]
+            at_floor_n = measure.at_floor_n(matched, real, floors)
         return [
-            self._record(spec, value, [f[i] for f in floors], [m[i] for m in at_real_n])
+            self._record(spec, value, [f[i] for f in floors], [m[i] for m in at_floor_n])
             for i, value in enumerate(values)
         ]
-
-    def _halves(self, features: str) -> list[tuple[Any, Any]]:
-        if self._real is None:
-            return []
-        splits = self._splits if self._extractors[features].dim <= _CHEAP_DIM else 1
-        return [
-            (self._sides[features, f"a{i}"], self._sides[features, f"b{i}"]) for i in range(splits)
-        ]
-
-    def _cas(self, spec: Spec, made: Sides) -> Score:
-        train, test = self._sides["pixel", "train"], self._sides["pixel", "test"]
-        generated = made["pixel", "all"]
-        value = measures.measure_cas(generated, test)
-        if spec not in self._floors:
-            self._floors[spec] = [[measures.measure_cas(train, test)]]
-        ceiling = self._floors[spec][0][0]
-        agreement = measures.measure_cas(train, generated).value
-        details = {
-            "of_class_asked_for": agreement,
-            "n_real_train": ceiling.n[0],
-            "ceiling_per_class": self._named(ceiling.by_class),
-        }
-        return self._record(spec, replace(value, details=details), [ceiling], [])
-
-    def _memorisation(self, spec: Spec, made: Sides) -> Score:
-        train = self._sides[spec.features, "train"].features
-        test = self._sides[spec.features, "test"].features
-        generated = made[spec.features, "all"].features
-        value = measures.measure_memorisation(generated, train, test, self.seed)
-        if spec not in self._floors:
-            rng = np.random.default_rng([self.seed, 3])
-            floors = []
-            for _ in range(_SPLITS if len(test) + len(train) <= _CHEAP else 1):
-                order = rng.permutation(len(test))
-                some, others = test[order[::2]], test[order[1::2]]
-                floors.append(measures.measure_memorisation(some, train, others, self.seed))
-            self._floors[spec] = [floors]
-        return self._record(spec, value, self._floors[spec][0], [])
-
-    def _duplicates(self, spec: Spec, made: Sides) -> Score:
-        if spec not in self._floors:
-            near = near_duplicate_distance(self._sides[spec.features, "reference"].features)
-            halves = self._halves(spec.features)
-            self._floors[spec] = [[measures.measure_duplicates(a, near)] for a, _ in halves]
-        near = self._floors[spec][0][0].details["nearer_than"]
-        value = measures.measure_duplicates(made[spec.features, "all"], near)
-        floors = [floor[0] for floor in self._floors[spec]]
-        at_real_n = []
-        if floors[0].n != value.n:
-            at_real_n = [measures.measure_duplicates(made[spec.features, "matched"], near)]
-        return self._record(spec, value, floors, at_real_n)
-
-    def _named(self, by_class: Mapping[int, float]) -> dict[str, float]:
-        assert self._real is not None or not by_class
-        return {self._real.class_names[k]: v for k, v in by_class.items()} if self._real else {}
 
     def _record(
         self,
         spec: Spec,
         value: Measured,
         floors: Sequence[Measured],
-        at_real_n: Sequence[Measured],
+        at_floor_n: Sequence[Measured],
     ) -> Score:
         extractor = self._extractors[spec.features]
-        protocol = {
-            "features": spec.features,
-            "dimensions": extractor.dim,
-            "resize": extractor.resize,
-            "quantisation": "uint8",
-            "weights_sha256": extractor.weights_sha256,
-            "seed": self.seed,
-            "version": __version__,
-            **measures.PROTOCOLS.get(spec.name, {}),
-        }
-        if self._real is not None:
-            own = self._real.split_by_seed is None
-            protocol["test_split"] = "the data's own" if own else f"a fifth, by seed {self.seed}"
         score = Score(
             metric=spec.key(value.part),
             title=spec.title(value.part),
             value=value.value,
             spread=value.spread,
-            better=BETTER[value.part or spec.name],
+            better=spec.metric.better,
             n_generated=value.n[0],
             n_real=value.n[1],
-            real_vs_real=level_of(floors),
-            at_real_n=level_of(at_real_n),
+            real_vs_real=_level_of(floors),
+            at_real_n=_level_of(at_floor_n),
             caution="",
-            protocol=protocol,
-            per_class=self._named(value.by_class),
+            protocol={
+                "features": spec.features,
+                "dimensions": extractor.dim,
+                "resize": extractor.resize,
+                "quantisation": "uint8",
+                "weights_sha256": extractor.weights_sha256,
+                "seed": self.seed,
+                "version": __version__,
+                **spec.metric.protocol,
+                **self._test_split,
+            },
+            per_class={self._class_names[k]: v for k, v in value.by_class.items()},
             details=dict(value.details),
         )
-        return replace(score, caution=caution_of(spec, score))
+        cautions = (caution(score) for caution in spec.metric.cautions)
+        return replace(score, caution="; ".join(filter(None, cautions)))
+
+
+def _level_of(measured: Sequence[Measured]) -> Level | None:
+    """Mean and standard deviation over repetitions, or the spread of the only one."""
+    if not measured:
+        return None
+    values = [m.value for m in measured]
+    spread = float(np.std(values, ddof=1)) if len(values) > 1 else measured[0].spread
+    return Level(float(np.mean(values)), spread, measured[0].n)

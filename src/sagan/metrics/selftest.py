@@ -1,30 +1,26 @@
-"""Which metric sees which fault: faults put into one half of a real set, scored against the other.
+"""Which metric sees which fault: faults put into half of a real set, scored against the other half.
 
-Dimensions: i images, c channels, h w the image's sides.
+Dimensions: i images, c channels, h w image sides.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sagan.metrics.features.classifier import train_own_features
-from sagan.metrics.features.extractors import Extractor, PixelFeatures
-from sagan.metrics.formulas.cas import classification_accuracy
-from sagan.metrics.formulas.duplicates import near_duplicate_distance, near_duplicate_rate
-from sagan.metrics.formulas.frechet import frechet_distance_of
-from sagan.metrics.formulas.kernel import kernel_distance
-from sagan.metrics.formulas.nn1 import nn1
-from sagan.metrics.formulas.prdc import prdc
-from sagan.metrics.real_images import RealImages
+from sagan.metrics.real_images import with_test_split
+from sagan.metrics.scorer import Reference, prepare
+from sagan.metrics.spec import parse_metrics
 from sagan.progress import Bar
 
 SPLITS = 10
 _REPEATED = 100
 _WRONG_SHARE = 0.1
 _BLUR_PX = 0.5
+_METRICS = "fd:pixel,fd:own,kid:pixel,kid:own,nn1:pixel,prdc:pixel,duplicates:pixel,cas"
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
@@ -33,19 +29,12 @@ Fault = Callable[[Images, Labels, np.random.Generator], tuple[Images, Labels]]
 
 @dataclass(frozen=True)
 class SelfTest:
-    """How each metric moved at each fault.
+    """How far each fault moved each metric."""
 
-    Args:
-        real_vs_real: by metric, mean and standard deviation over the splits without a fault.
-        z: by fault and metric, the mean change over that standard deviation.
-        splits: how many halvings.
-        n: images in a half.
-    """
-
-    real_vs_real: dict[str, tuple[float, float]]
-    z: dict[str, dict[str, float]]
-    splits: int
-    n: int
+    real_vs_real: dict[str, tuple[float, float]]  # by metric: mean and sd over splits, no fault
+    z: dict[str, dict[str, float]]  # by fault and metric: the mean change over that sd
+    splits: int  # random halvings
+    n: int  # images in a half
 
 
 def selftest(
@@ -57,15 +46,9 @@ def selftest(
     seed: int = 0,
     progress: bool = False,
 ) -> SelfTest:
-    """Halve a labelled set at random, several times; score one half, sound and faulty.
+    """Halve a labelled set at random, `splits` times (10); score one half, sound and faulty.
 
-    Args:
-        images: uint8 `i c h w`.
-        labels: `i`.
-        class_names: by label.
-        splits: halvings, at least 2; None for 10.
-        seed: of all draws.
-        progress: show it on stderr.
+    Images are uint8 `i c h w`.
 
     Raises:
         ValueError: fewer than 2 splits.
@@ -80,21 +63,20 @@ def selftest(
             rng = np.random.default_rng([seed, split])
             order = rng.permutation(len(images))
             some, others = order[:half], order[half : 2 * half]
-            judge = _Judge(images[others], labels[others], class_names, seed + split)
+            score = _scorer(images[others], labels[others], class_names, seed + split)
             for name, scores in found.items():
                 faulty = (images[some], labels[some])
                 if name != "none":
                     faulty = FAULTS[name](*faulty, rng)
-                scores.append(judge(*faulty))
+                scores.append(score(*faulty))
                 bar.advance()
-    metrics = list(found["none"][0])
-    base = {m: np.array([scores[m] for scores in found["none"]]) for m in metrics}
+    base = {m: np.array([scores[m] for scores in found["none"]]) for m in found["none"][0]}
     level = {m: (float(values.mean()), float(values.std(ddof=1))) for m, values in base.items()}
     z = {
         name: {
             # a share that never varies is taken to vary by one image
-            m: (float(np.mean([s[m] for s in scores])) - level[m][0]) / (level[m][1] or 1 / half)
-            for m in metrics
+            m: (float(np.mean([s[m] for s in scores])) - mean) / (sd or 1 / half)
+            for m, (mean, sd) in level.items()
         }
         for name, scores in found.items()
         if name != "none"
@@ -102,48 +84,26 @@ def selftest(
     return SelfTest(level, z, splits, half)
 
 
-class _Judge:
-    """Scores images against one half."""
+def _scorer(
+    images: Images, labels: Labels, class_names: tuple[str, ...], seed: int
+) -> Callable[[Images, Labels], dict[str, float]]:
+    """Score as `sagan evaluate` does, against these images, for comparing and for testing CAS."""
+    real = with_test_split(images, labels, images, labels, class_names)
+    specs = parse_metrics(_METRICS)
 
-    def __init__(
-        self, images: Images, labels: Labels, class_names: tuple[str, ...], seed: int
-    ) -> None:
-        none = np.zeros(len(images), bool)
-        real = RealImages(images=images, labels=labels, held_out=none, class_names=class_names)
-        self._labels, self._seed = labels, seed
-        self._extractors: dict[str, Extractor] = {
-            "pixel": PixelFeatures((images.shape[1], images.shape[2], images.shape[3])),
-            "own": train_own_features(real, seed=seed),
-        }
-        self._real = {
-            name: extract(torch.tensor(images)).features
-            for name, extract in self._extractors.items()
-        }
-        self._near = near_duplicate_distance(self._real["pixel"])
+    @cache  # a fault may change the number of images, which `prepare` has to know
+    def reference(num: int) -> Reference:
+        return prepare(real, specs, num=num, seed=seed)
 
-    def __call__(self, images: Images, labels: Labels) -> dict[str, float]:
-        batch = torch.tensor(images)
-        made = {name: extract(batch).features for name, extract in self._extractors.items()}
-        pixel, real = made["pixel"], self._real["pixel"]
-        balls = prdc(real, pixel)
-        n = min(len(pixel), len(real))
-        kid = {
-            name: kernel_distance(made[name], self._real[name], subsets=0, seed=self._seed).value
-            for name in made
-        }
+    def score(images: Images, labels: Labels) -> dict[str, float]:
+        scores = reference(len(images)).score([torch.tensor(images)], labels)
+        names = [score.metric.partition(":")[0] for score in scores]
         return {
-            "fd:pixel": frechet_distance_of(pixel, real),
-            "fd:own": frechet_distance_of(made["own"], self._real["own"]),
-            "kid:pixel": kid["pixel"],
-            "kid:own": kid["own"],
-            "nn1": nn1(real[:n], pixel[:n]).accuracy,
-            "precision": balls.precision,
-            "recall": balls.recall,
-            "density": balls.density,
-            "coverage": balls.coverage,
-            "duplicates": near_duplicate_rate(pixel, self._near),
-            "cas": classification_accuracy(pixel, labels, real, self._labels).accuracy,
+            name if names.count(name) == 1 else score.metric: score.value
+            for name, score in zip(names, scores, strict=True)
         }
+
+    return score
 
 
 def _drop_a_class(

@@ -1,60 +1,29 @@
-"""Names of metrics, with the features that they look at: `fd:pixel`, `cas`, `kid:own`, `fid`."""
+"""Metrics as users name them, with their features: `fd:pixel`, `cas`, `kid:own`, `fid`."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-Better = Literal["lower", "higher"]
+from sagan.metrics.features.inception_features import HOW_TO_GET_WEIGHTS
+from sagan.metrics.registry import METRICS, Metric
 
-INCEPTION_ONLY = ("fid", "intra-fid", "is")
-PIXEL_ONLY = ("cas",)
-PAIRWISE = ("fd", "intra-fd", "kid", "prdc", "nn1", "memorisation", "duplicates")
-NAMES = (*INCEPTION_ONLY, "fd", "intra-fd", "kid", "prdc", *PIXEL_ONLY, "nn1", "memorisation",
-         "duplicates")  # fmt: skip
 FEATURES = ("pixel", "own", "inception", "inception-clean")
-_LABELLED = ("cas", "intra-fd", "intra-fid")
-_OFFLINE = ("cas", "fd:own", "fd:pixel", "kid:pixel", "prdc:pixel", "nn1:pixel",
-            "memorisation:pixel", "duplicates:pixel")  # fmt: skip
-_INCEPTION = ("fid", "intra-fid", "is", "kid:inception", "prdc:inception")
-BETTER: dict[str, Better] = {
-    "fid": "lower",
-    "intra-fid": "lower",
-    "is": "higher",
-    "fd": "lower",
-    "intra-fd": "lower",
-    "kid": "lower",
-    "precision": "higher",
-    "recall": "higher",
-    "density": "higher",
-    "coverage": "higher",
-    "cas": "higher",
-    "nn1": "lower",
-    "memorisation": "lower",
-    "duplicates": "lower",
-}
 
 
 @dataclass(frozen=True)
 class Spec:
-    """A metric and its features.
-
-    Args:
-        name: one of `NAMES`.
-        features: one of `FEATURES`.
-    """
+    """A metric's name and its features, one of `FEATURES`."""
 
     name: str
     features: str
 
     @property
-    def labelled(self) -> bool:
-        """Whether it needs classes."""
-        return self.name in _LABELLED
+    def metric(self) -> Metric:
+        """Its record."""
+        return METRICS[self.name]
 
     def key(self, part: str = "") -> str:
-        """How the metric, or a part of it (`recall` of `prdc`), is called in reports.
+        """Name the metric, or a part of it (`recall` of `prdc`), as reports do.
 
-        Fréchet distances are called FID only with Inception features in the original protocol.
+        A Fréchet distance is called FID only on Inception features in the original protocol.
 
         Example:
             >>> Spec("fid", "inception").key(), Spec("fid", "inception-clean").key()
@@ -62,11 +31,10 @@ class Spec:
             >>> Spec("prdc", "own").key("recall")
             'recall:own'
         """
-        clean = "clean-" if self.features == "inception-clean" else ""
-        if self.name in INCEPTION_ONLY:
-            return f"{clean}{self.name}"
         name = part or self.name
-        return name if self.name in PIXEL_ONLY else f"{name}:{self.features}"
+        if self.metric.features == "any":
+            return f"{name}:{self.features}"
+        return f"clean-{name}" if self.features == "inception-clean" else name
 
     def title(self, part: str = "") -> str:
         """The same in words: `fd (features pixel)`."""
@@ -75,15 +43,13 @@ class Spec:
 
 
 def parse_metrics(text: str, features: str = "own") -> tuple[Spec, ...]:
-    """Read metric names with commas between them.
+    """Parse comma-separated metric names, as `fid,fd:pixel,cas`.
 
-    Args:
-        text: as `fid,fd:pixel,cas`; without features of its own a name takes `features`.
-        features: one of `FEATURES`; `fid`, `intra-fid` and `is` take Inception's only.
+    A name without features of its own takes `features`, one of `FEATURES`.
 
     Raises:
-        ValueError: there is no such metric or feature, they do not go together, or there are no
-            Inception features for a metric that needs them.
+        ValueError: a metric or feature is unknown, they do not go together, or the metric needs
+            Inception features and there are none.
 
     Example:
         >>> [spec.key() for spec in parse_metrics("fd:pixel, cas, kid")]
@@ -95,49 +61,42 @@ def parse_metrics(text: str, features: str = "own") -> tuple[Spec, ...]:
 
 def _parse(text: str, features: str) -> Spec:
     name, _, own = text.partition(":")
-    if name not in NAMES:
-        raise ValueError(f"unknown metric {name!r}; choose from {', '.join(NAMES)}")
+    if name not in METRICS:
+        raise ValueError(f"unknown metric {name!r}; choose from {', '.join(METRICS)}")
     if own and own not in FEATURES:
         raise ValueError(f"unknown features {own!r} in {text!r}; choose from {', '.join(FEATURES)}")
-    if name in PIXEL_ONLY:
+    needed = METRICS[name].features
+    if needed == "pixel":
         if own not in ("", "pixel"):
-            raise ValueError(f"{name} looks at pixels, not at {own} features; leave :{own} out")
+            raise ValueError(f"{name} looks at pixels, not at {own} features; drop :{own}")
         return Spec(name, "pixel")
     chosen = own or features
     if chosen.startswith("inception") and not features.startswith("inception"):
         raise ValueError(f"{text}: {HOW_TO_GET_WEIGHTS}")
-    if name in INCEPTION_ONLY and not chosen.startswith("inception"):
+    if needed == "inception" and not chosen.startswith("inception"):
         if own:
-            raise ValueError(
-                f"{name} is of Inception features only; for {own} features there is fd:{own}"
-            )
+            raise ValueError(f"{name} takes Inception features only; for {own} use fd:{own}")
         raise ValueError(f"{name}: {HOW_TO_GET_WEIGHTS}")
     if own.startswith("inception") and own != features:
-        raise ValueError(f"{text}: --features opens {features} only; leave :{own} out")
+        raise ValueError(f"{text}: --features opens {features} only; drop :{own}")
     return Spec(name, chosen)
-
-
-HOW_TO_GET_WEIGHTS = (
-    "the standard Inception weights are needed: give their file (pytorch-fid's "
-    "pt_inception-2015-12-05-6726825d.pth) with --features inception:FILE, or allow downloading it "
-    "(96 MB) with --features inception:download; fd:own and kid:own need none"
-)
 
 
 def default_metrics(*, labelled: bool, held_out: bool, features: str = "own") -> tuple[Spec, ...]:
     """All metrics that the data and the features allow.
 
-    Args:
-        labelled: both sides have classes, at least two.
-        held_out: there are real images that the generator was not trained on.
-        features: one of `FEATURES`; Inception's add theirs.
+    Labelled: both sides have at least two classes. Held out: the data have a test split of their
+    own. Inception features add their metrics to those that need no weights.
     """
-    names: Sequence[str] = _OFFLINE
+    groups: list[tuple[str, ...]] = [("own", "pixel")]
     if features.startswith("inception"):
-        names = [*(n.replace(":inception", f":{features}") for n in _INCEPTION), *_OFFLINE]
-    specs = parse_metrics(",".join(names), features)
+        groups.insert(0, ("inception",))
     return tuple(
-        spec
-        for spec in specs
-        if (labelled or not spec.labelled) and (held_out or spec.name != "memorisation")
+        Spec(metric.name, features if kind == "inception" else kind)
+        for group in groups
+        for metric in METRICS.values()
+        for kind in group
+        if kind in metric.by_default
+        and (labelled or not metric.labelled)
+        and (held_out or not metric.wants_test_split)
     )

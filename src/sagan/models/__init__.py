@@ -21,17 +21,17 @@ def build_generator(config: NetworkConfig, *, seed: int = 0) -> Generator:
 
     Args:
         config: the network's sizes; `sagan.preset` has the published ones.
-        seed: of the weights; PyTorch's own generator is left as it is.
+        seed: seed of the weights; PyTorch's global generator is left unchanged.
 
     Returns:
-        A module: latents `b z` and labels `b` (none when unconditional) to images `b c h w` in
+        A module from latents `b z` and labels `b` (None if unconditional) to images `b c h w` in
         [-1, 1].
 
     Raises:
-        ValueError: attention is wanted on a feature map that it does not have.
+        ValueError: attention is asked for on a feature map that the network lacks.
 
     Source:
-        Zhang et al. 2019, by family: the released code, or the code that the article quotes.
+        Zhang et al. 2019, by family: the released code, or the code quoted in the article.
 
     Example:
         >>> import torch
@@ -52,14 +52,14 @@ def build_discriminator(config: NetworkConfig, *, seed: int = 0) -> Discriminato
 
     Args:
         config: the network's sizes, the same as the generator's.
-        seed: of the weights; PyTorch's own generator is left as it is.
+        seed: seed of the weights; PyTorch's global generator is left unchanged.
 
     Returns:
-        A module: images `b c h w` in [-1, 1] and labels `b` (none when unconditional) to logits
-        `b`, the higher the more real.
+        A module from images `b c h w` in [-1, 1] and labels `b` (None if unconditional) to logits
+        `b`, higher for more real.
 
     Raises:
-        ValueError: attention is wanted on a feature map that it does not have.
+        ValueError: attention is asked for on a feature map that the network lacks.
 
     Source:
         As `build_generator`.
@@ -79,7 +79,7 @@ def build_discriminator(config: NetworkConfig, *, seed: int = 0) -> Discriminato
 
 
 def _initialise(network: nn.Module, config: NetworkConfig) -> None:
-    """Set weights as the preset says; the conditional batch norm's tables stay at 0."""
+    """Initialise weights as configured; the tables of conditional batch norm stay at 0."""
     if config.init == "default":
         return
     fill = nn.init.xavier_uniform_ if config.init == "xavier" else nn.init.orthogonal_
@@ -96,4 +96,4 @@ def _initialise(network: nn.Module, config: NetworkConfig) -> None:
             bias = getattr(module, "bias", None)
             if bias is not None:
                 nn.init.zeros_(bias)
-    power_iteration(network, steps=15)  # the vectors were made for the weights before
+    power_iteration(network, steps=15)  # the vectors belong to the old weights

@@ -1,8 +1,8 @@
-"""The network of the code that the article quotes: transposed convolutions up, strided ones down.
+"""The network of the code quoted in the article: transposed convolutions up, strided ones down.
 
-Spectral norm on every convolution but the last of each network and those of attention; batch norm
-in the generator only; LeakyReLU with slope 0.1 in the discriminator. Spectral norm takes dimension
-0 of the weight as rows, transposed convolutions included, as the quoted code does.
+Spectral norm on every convolution except attention's and the last of each network; batch norm in
+the generator only; LeakyReLU with slope 0.1 in the discriminator. As in the quoted code, spectral
+norm takes dimension 0 of the weight as rows, even of transposed convolutions.
 
 Source: heykeetae/Self-Attention-GAN, `sagan_models.py` and `spectral.py`.
 """
@@ -72,7 +72,7 @@ class DCGANDiscriminator(nn.Module):
         self.to_logit = nn.Conv2d(stages[-1].c_out, 1, 4)
 
     def forward(self, images: Tensor, labels: Labels = None) -> Tensor:
-        """Judge images: the higher, the more real."""
+        """Logits `b`, higher for more real."""
         check_labels(labels, 0)
         x = images
         for i, block in enumerate(self.blocks):

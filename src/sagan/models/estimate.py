@@ -1,9 +1,9 @@
-"""What training a configuration costs, without training it: parameters, FLOP and memory.
+"""Estimate the parameters, FLOP and memory of training a configuration.
 
-The networks are built and run on PyTorch's `meta` device, which has shapes but no numbers, so that
-nothing is allocated. FLOP are counted as in the literature: 2 for a multiply-add, matrix products
-and convolutions only. On `meta` attention takes plain matrix products, which are counted like any
-others; where the real device takes a fused kernel, the memory of the map is taken off again.
+The networks are built and run on PyTorch's `meta` device, which has shapes but no data, so nothing
+is allocated. FLOP are counted as in the literature: 2 per multiply-add, matrix products and
+convolutions only. On `meta` attention runs as plain matrix products, which are counted like any
+others; if the real device uses a fused kernel, the map's memory is subtracted again.
 """
 
 import time
@@ -20,36 +20,27 @@ from sagan.models import Discriminator, Generator, build_discriminator, build_ge
 from sagan.nn.attention_kernels import attention_path
 
 _FLOAT_BYTES = 4
-# A step of wgan-gp adds a forward pass over mixtures, its gradient with respect to them, and the
-# backward pass through both, in forward passes' worth.
+# A wgan-gp step adds a forward pass over mixtures, its gradient with respect to them, and the
+# backward pass through both; counted in forward passes.
 _PENALTY_PASSES = 6
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """What one configuration costs to train.
-
-    Args:
-        g_parameters, d_parameters: numbers of weights.
-        g_flop, d_flop: of one image's forward pass.
-        train_flop: of one real image, its share of the generator steps included.
-        state_bytes: weights, gradients, both Adam moments and the averaged generator.
-        activation_bytes: what the larger step keeps for its backward pass over a micro-batch.
-        working_bytes: what comes and goes beside it: gradients of its largest tensor.
-    """
+    """What one configuration costs to train."""
 
     g_parameters: int
     d_parameters: int
-    g_flop: int
+    g_flop: int  # of one image's forward pass
     d_flop: int
-    train_flop: int
-    state_bytes: int
-    activation_bytes: int
-    working_bytes: int
+    train_flop: int  # per real image, including its share of the generator steps
+    state_bytes: int  # weights, gradients, both Adam moments and the averaged generator
+    activation_bytes: int  # kept by the larger step for its backward pass over a micro-batch
+    working_bytes: int  # temporary: gradients of the largest tensor
 
     @property
     def peak_bytes(self) -> int:
-        """The most memory that training takes on its device, the data and the program apart."""
+        """Peak memory of training on its device, without data and program."""
         return self.state_bytes + self.activation_bytes + self.working_bytes
 
 
@@ -58,17 +49,10 @@ def estimate(
 ) -> Estimate:
     """Estimate parameters, FLOP and peak memory of training, in a few seconds.
 
-    A training image costs 4 G + 8 D forward passes' worth with one discriminator step a generator
-    step; with k of them (1 + 3/k) G + (6 + 2/k) D. Memory is that of one process whose micro-batch
-    is `batch_size / accumulate`; bf16 is taken to halve what is kept for the backward pass.
-
-    Args:
-        network: of both networks.
-        training: batch size, discriminator steps, loss and precision.
-        device_type: `cpu`, `cuda` or `mps`; decides which attention keeps its map.
-
-    Raises:
-        ValueError: attention is wanted on a feature map that there is not.
+    A training image costs as much as 4 G + 8 D forward passes with one discriminator step per
+    generator step; with k of them, (1 + 3/k) G + (6 + 2/k) D. Memory is that of one process whose
+    micro-batch is `batch_size / accumulate`; bf16 is assumed to halve what is kept for the backward
+    pass. The device type (`cpu`, `cuda`, `mps`) decides which attention stores its map.
 
     Example:
         >>> digits = NetworkConfig(resolution=8, channels=1, classes=10, g_width=8, d_width=8)
@@ -97,9 +81,7 @@ def estimate(
 def estimate_peak_bytes(
     network: NetworkConfig, training: TrainingConfig, *, device_type: str = "cpu"
 ) -> int:
-    """Estimate the peak memory of training alone, in a fraction of a second.
-
-    Args and Raises: as `estimate`, whose `peak_bytes` it is.
+    """`estimate(...).peak_bytes` alone, in a fraction of a second.
 
     Example:
         >>> digits = NetworkConfig(resolution=8, channels=1, classes=10, g_width=8, d_width=8)
@@ -115,13 +97,13 @@ def estimate_peak_bytes(
 def measure_flop_per_sec(
     device: str = "cpu", *, seconds: float = 0.3, precision: Precision = "float32"
 ) -> float:
-    """Measure the rate of a matrix product here: no training step runs faster than that.
+    """Measure the rate of a matrix product here, an upper bound for any training step.
 
     Example:
         >>> measure_flop_per_sec(seconds=0.01) > 1e6
         True
     """
-    side = 8192 if device == "cuda" else 1024  # a GPU is not filled by less
+    side = 8192 if device == "cuda" else 1024  # less would not fill a GPU
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     matrix = torch.rand(side, side, device=device, dtype=dtype)
     set_before = torch.get_float32_matmul_precision()
@@ -137,34 +119,12 @@ def measure_flop_per_sec(
         torch.set_float32_matmul_precision(set_before)
 
 
-def attention_flop(n: int, m: int, channels: int, form: str) -> int:
-    """FLOP of an attention layer's forward pass for one image, by the formula.
-
-    With pooled keys (m = n/4) this is 2 (1.25 n c^2 + n m (c/8 + c/2)): the four 1x1 convolutions,
-    the energies and the weighted sum.
-
-    Args:
-        n: queries.
-        m: keys.
-        channels: c.
-        form: `paper` (values c/2 and an output convolution) or `article` (values c).
-
-    Example:
-        >>> attention_flop(1024, 256, 64, "paper")
-        31457280
-    """
-    e = channels // 8
-    d = channels // 2 if form == "paper" else channels
-    convolutions = n * channels * (2 * e + d) + (n * d * channels if form == "paper" else 0)
-    return 2 * (convolutions + n * m * (e + d))
-
-
 def _count(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
 
 
 def _forward_flop(G: Generator, D: Discriminator, network: NetworkConfig) -> tuple[int, int]:
-    """Count one more image's forward passes: what a whole batch shares, as sigma, falls out."""
+    """Count the forward passes of one more image, so that work per batch (sigma) cancels."""
     counts = []
     meta = torch.device("meta")
     for batch in (1, 2):
@@ -179,7 +139,7 @@ def _forward_flop(G: Generator, D: Discriminator, network: NetworkConfig) -> tup
 
 
 def _state_bytes(G: nn.Module, D: nn.Module) -> int:
-    """Weights, gradients and two moments of both networks; the average of G; all buffers."""
+    """Weights, gradients and two moments of both networks; the averaged G; all buffers."""
     buffers = sum(b.numel() * b.element_size() for n in (G, D, G) for b in n.buffers())
     return _FLOAT_BYTES * (4 * (_count(G) + _count(D)) + _count(G)) + buffers
 
@@ -187,7 +147,7 @@ def _state_bytes(G: nn.Module, D: nn.Module) -> int:
 def _step_bytes(
     G: Generator, D: Discriminator, network: NetworkConfig, training: TrainingConfig, device: str
 ) -> tuple[int, int]:
-    """What the larger of the two steps keeps, and what it works with beside."""
+    """The bytes that the larger of the two steps keeps, and its temporary ones."""
     batch = training.batch_size // training.accumulate
     d_fused = _fused_maps(discriminator_stages(network), network, device)
     g_fused = _fused_maps(generator_stages(network), network, device)
@@ -212,7 +172,7 @@ def _step_bytes(
 
 
 def discriminator_pass(D: Discriminator, batch: int, *, penalised: bool = False) -> Tensor:
-    """The forward pass of a discriminator step of b real and b fake images, on blank ones."""
+    """The forward pass of a discriminator step with b real and b fake images, all blank."""
     network, device = D.config, next(D.parameters()).device
     side = network.resolution
     images = torch.zeros(2 * batch, network.channels, side, side, device=device)
@@ -226,7 +186,7 @@ def discriminator_pass(D: Discriminator, batch: int, *, penalised: bool = False)
 
 
 def generator_pass(G: Generator, D: Discriminator, batch: int) -> Tensor:
-    """The forward pass of a generator step of b images, with D frozen, from blank latents."""
+    """The forward pass of a generator step with b images, D frozen, from zero latents."""
     network, device = G.config, next(G.parameters()).device
     labels = _labels(network, batch, device)
     D.requires_grad_(False)
@@ -242,17 +202,12 @@ def stored_bytes(
     *,
     without: Set[tuple[int, int]] = frozenset(),
 ) -> tuple[int, int]:
-    """What a forward pass keeps for the backward one, each storage once, weights apart.
+    """Bytes that a forward pass keeps for the backward pass, in total and in the largest tensor.
 
-    Args:
-        forward: the pass, on any device.
-        networks: whose weights and buffers are there anyway.
-        without: sizes n, m of the attention maps that are left out.
-
-    Returns:
-        The bytes of all, and of the largest tensor.
+    Each storage counts once; weights and buffers of the networks do not count, nor do attention
+    maps whose size n, m is in `without`.
     """
-    storages: dict[int, torch.UntypedStorage] = {}  # held, so that no address comes twice
+    storages: dict[int, torch.UntypedStorage] = {}  # held, so that no address is reused
 
     def keep(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
@@ -277,11 +232,11 @@ def _labels(network: NetworkConfig, batch: int, device: torch.device) -> Tensor 
 
 @dataclass(frozen=True)
 class _FusedMap:
-    """An attention layer whose map of n queries and m keys is never stored, and what is instead."""
+    """An attention layer whose map of n queries and m keys is never stored."""
 
     n: int
     m: int
-    kept_bytes: int  # an image: a fused kernel's output and each row's normaliser
+    kept_bytes: int  # per image, instead: a fused kernel's output and each row's normaliser
 
 
 def _fused_maps(stages: list[Stage], network: NetworkConfig, device_type: str) -> list[_FusedMap]:

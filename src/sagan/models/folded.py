@@ -1,4 +1,4 @@
-"""A generator for sampling only: what is fixed after training is worked into its weights.
+"""Fold spectral norm and batch norm into a generator's weights, for faster sampling.
 
 Dimensions: b batch, c channels, h w the map's sides, k classes.
 """
@@ -20,27 +20,15 @@ _Generator = TypeVar("_Generator", bound=ResNetGenerator | DCGANGenerator)
 
 @torch.no_grad()
 def fold(generator: _Generator) -> _Generator:
-    """Copy a generator into an equal one that samples faster.
+    """Copy a generator into an equivalent one that samples faster.
 
-    Weights are divided by their spectral norms once and for all; batch norm goes into the
-    convolution in front of it where one is; conditional batch norm becomes one multiply-add of its
-    tables; memory order is channels-last. Attention layers stay what they are, so that their maps
-    can be recorded.
+    Weights are divided by their spectral norms once; batch norm is folded into the convolution
+    before it, if there is one; conditional batch norm becomes one multiply-add with its tables;
+    memory order is channels-last. Attention layers are unchanged, so their maps can be recorded.
 
-    Args:
-        generator: with its batch-norm statistics settled; it is not changed.
-
-    Returns:
-        A module for sampling, in eval mode and without gradients: it cannot be trained, and its
-        weights fit no other. Images are the same but for rounding (below 1e-5).
-
-    Example:
-        >>> from sagan.config import NetworkConfig
-        >>> from sagan.models import build_generator
-        >>> generator = build_generator(NetworkConfig(resolution=16, g_width=8)).eval()
-        >>> latents = torch.randn(2, 128)
-        >>> torch.allclose(fold(generator)(latents), generator(latents), atol=1e-5)
-        True
+    The copy is in eval mode and without gradients: it cannot be trained, and its state dict fits no
+    other network. Images are equal up to rounding (below 1e-5). The generator is not changed; its
+    batch-norm statistics must be final.
     """
     folded = copy.deepcopy(generator).eval()
     folded.is_folded = True
@@ -60,7 +48,7 @@ def fold(generator: _Generator) -> _Generator:
 
 
 def _divided(layer: SpectralNorm) -> nn.Module:
-    """The layer inside, its weight divided."""
+    """The inner layer with its weight divided by its spectral norm."""
     layer.layer.weight = nn.Parameter(layer.normalized_weight())
     return layer.layer
 
@@ -69,13 +57,13 @@ def _fold_block(block: GeneratorBlock) -> None:
     if isinstance(block.norm1.norm, ConditionalBatchNorm):
         for name in ("norm1", "norm2"):
             setattr(block, name, FoldedConditionalNorm(getattr(block, name).norm))
-    else:  # nothing can take norm1: the shortcut needs what is in front of it as it is
+    else:  # norm1 cannot be folded: the shortcut needs its input unchanged
         _fold_norm_into(block.conv1, block.norm2.norm, rows=0)
         block.norm2.register_module("norm", nn.Identity())
 
 
 def _fold_norm_into(convolution: nn.Module, norm: nn.Module, *, rows: int) -> None:
-    """Make a convolution give what the batch norm behind it would; `rows`: its output channels."""
+    """Fold a batch norm into the convolution before it; `rows` is its output-channel dimension."""
     assert isinstance(convolution, nn.Conv2d | nn.ConvTranspose2d)
     assert isinstance(norm, nn.BatchNorm2d)
     assert norm.running_mean is not None
@@ -91,7 +79,7 @@ def _fold_norm_into(convolution: nn.Module, norm: nn.Module, *, rows: int) -> No
 
 
 def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """A batch norm's statistics as x * scale + shift, without its weights."""
+    """A batch norm's statistics as scale and shift, without its weights."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     scale = (norm.running_var + norm.eps).rsqrt()
@@ -101,7 +89,7 @@ def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
 class FoldedConditionalNorm(nn.Module):
     """A `ConditionalBatchNorm` in evaluation as `x * scale[y] + shift[y]`.
 
-    Class weights that do not sum to 1 give what they give there: the tables hold what a class adds.
+    The tables hold each class's difference, so class weights need not sum to 1, as there.
     """
 
     scale: Tensor

@@ -21,9 +21,9 @@ from sagan.sharing.mixin import Pretrained
 def attention_after(
     stages: list[Stage], config: NetworkConfig, *, normalised: bool = True
 ) -> nn.ModuleDict:
-    """Make the attention layers, keyed by the index of the block that each stands behind.
+    """Attention layers, keyed by the index of the block before each.
 
-    Without `normalised` they have no spectral norm, whatever their form.
+    `normalised=False` turns their spectral norm off whatever their form.
     """
     return nn.ModuleDict(
         {
@@ -70,7 +70,7 @@ class ResNetGenerator(Pretrained):
         self.to_image = sn_conv(last_width, config.channels, 3, eps=eps, normalised=normalised)
 
     def forward(self, latents: Tensor, labels: Labels = None) -> Tensor:
-        """Generate images; labels are class numbers `b`, or class weights `b k` to mix classes."""
+        """Generate images; labels are class numbers `b`, or class weights `b k` for mixtures."""
         check_labels(labels, self.config.classes)
         x: Tensor = self.linear(latents).unflatten(1, (-1, 4, 4))
         for i, block in enumerate(self.blocks):
@@ -113,7 +113,7 @@ class ResNetDiscriminator(nn.Module):
         )
 
     def forward(self, images: Tensor, labels: Labels = None) -> Tensor:
-        """Judge images: the higher, the more real."""
+        """Logits `b`, higher for more real."""
         check_labels(labels, self.config.classes)
         x = images
         for i, block in enumerate(self.blocks):
@@ -136,11 +136,7 @@ class ResNetDiscriminator(nn.Module):
 
 
 def check_labels(labels: Labels, classes: int) -> None:
-    """Refuse labels where a network has no classes, and missing ones where it has.
-
-    Raises:
-        ValueError: as said; or class weights that are not `b k`.
-    """
+    """Raise ValueError for missing or superfluous labels, and for class weights not `b k`."""
     if classes and labels is None:
         raise ValueError(f"this network is conditional: labels in [0, {classes}) are needed")
     if not classes and labels is not None:

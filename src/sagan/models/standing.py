@@ -1,4 +1,4 @@
-"""Standing statistics: batch-norm statistics from batches of a generator's own."""
+"""Standing statistics: batch-norm statistics recomputed from generated batches."""
 
 import torch
 from torch import nn
@@ -12,21 +12,12 @@ from sagan.randomness import generator_for
 def standing_statistics(
     generator: nn.Module, config: NetworkConfig, *, batches: int, batch_size: int, seed: int
 ) -> None:
-    """Recompute a generator's batch-norm statistics, in place, from batches of its own.
+    """Recompute a generator's batch-norm statistics, in place, from `batches` of its own images.
 
-    The running statistics of a moving average with slow decay are those of long ago, and those of
-    an averaged generator are another network's; these are its own. Latents and (uniform) labels are
-    keyed by the seed. The network is left in eval mode.
+    Running statistics lag behind the weights, and those of an averaged generator belong to another
+    network. Latents and (uniform) labels are keyed by the seed. The network is left in eval mode.
 
-    Args:
-        generator: changed in its batch-norm buffers only.
-        config: of the generator.
-        batches: how many; 0 does nothing.
-        batch_size: latents a batch.
-        seed: of the latents and labels.
-
-    Source:
-        Brock et al. 2019, "standing statistics".
+    Source: Brock et al. 2019, "standing statistics".
     """
     norms = [m for m in generator.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     if not batches or not norms:
@@ -52,10 +43,10 @@ def standing_statistics(
 
 
 def average_statistics(generator: Generator, training: TrainingConfig) -> None:
-    """Recompute a generator's statistics as a run's recipe has it, if it does.
+    """Recompute a generator's statistics if the run's recipe says so.
 
-    The batch is a micro-batch of one process, so that the result does not depend on how many there
-    are: the variance of a batch is an unbiased estimate, whatever the batch's size.
+    The batch is a micro-batch of a single process, so the result does not depend on the number of
+    processes; a batch's variance is unbiased whatever its size.
     """
     standing_statistics(
         generator,

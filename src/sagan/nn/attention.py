@@ -1,4 +1,4 @@
-"""Self-attention over feature maps, in both published forms, and the numbers of its maps.
+"""Self-attention over feature maps, in both published forms, and statistics of its maps.
 
 Dimensions: b batch, c channels, h w the map's sides, n = h*w queries, m keys (n, or n/4 after 2x2
 pooling), e query and key width (c/8), d value width (c or c/2), both rounded down.
@@ -22,15 +22,15 @@ class SelfAttention(nn.Module):
     """Let every position of a feature map look at every other: `x + gamma * attention(x)`.
 
     `form="article"`: query and key C/8, value C, with biases, no pooling, no output convolution
-    (the code that the article quotes). `form="paper"`: query and key C/8, value C/2, keys and
+    (the code quoted in the article). `form="paper"`: query and key C/8, value C/2, keys and
     values max-pooled 2x2, a 1x1 output convolution, no biases (the authors' released code).
     gamma starts at 0, so that a new block passes its input through unchanged.
 
     Args:
         channels: C, at least 8.
-        form: which of the two published forms.
-        spectral_norm: normalise the convolutions; by default as published (`paper`: yes,
-            `article`: no).
+        form: `paper` or `article`.
+        spectral_norm: normalise the convolutions; by default as published (`paper` yes, `article`
+            no).
         spectral_eps: see `SpectralNorm`.
 
     Raises:
@@ -78,14 +78,14 @@ class SelfAttention(nn.Module):
 
     @property
     def key_stride(self) -> int:
-        """Feature-map pixels per key along each side: 2 where keys are pooled, else 1."""
+        """Feature-map pixels per key along each side: 2 if keys are pooled, else 1."""
         return 2 if self.form == "paper" else 1
 
     def _tokens(self, features: Tensor, *, pool: bool) -> Tensor:
         if pool and self.key_stride > 1:
             features = F.max_pool2d(features, self.key_stride)
-        # b c h w -> b n c. contiguous() is free for channels_last and gives the fused kernels the
-        # unit stride they need otherwise.
+        # b c h w -> b n c. contiguous() costs nothing for channels_last; otherwise it gives the
+        # fused kernels the unit stride that they need.
         return features.flatten(2).transpose(1, 2).contiguous()
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -104,12 +104,12 @@ class SelfAttention(nn.Module):
         __call__ = forward
 
     def reference(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute the same output literally, and with it the map `b n m`, as the quoted code."""
+        """Compute the same output and the map `b n m` literally, as the quoted code does."""
         attended, weights = reference_attention(*self.project(x))
         return self._residual(x, attended), weights
 
     def weights(self, x: Tensor) -> Tensor:
-        """Give the attention map `b n m` of an input `b c h w`; row n is query n's softmax."""
+        """The attention map `b n m` of an input `b c h w`; row n is query n's softmax."""
         query, key, _ = self.project(x)
         return torch.bmm(query, key.transpose(1, 2)).softmax(dim=-1)
 
@@ -123,16 +123,16 @@ class SelfAttention(nn.Module):
 class AttentionMap:
     """One layer's attention over one batch, with what is needed to read its coordinates.
 
-    A map that a layer recorded is kept as its queries and keys, some hundredth of its size; its
-    rows are made when they are asked for, so that a map of any size can be read piece by piece.
+    A recorded map is stored as its queries and keys, about a hundredth of its size; rows are
+    computed on demand, so a map of any size can be read piece by piece.
 
     Args:
-        source: the map `b n m`, each row of which sums to 1; or the query `b n e` and key `b m e`
-            that it is made of.
-        height: of the grid of queries; n = height * width.
-        width: of that grid.
+        source: the map `b n m`, whose rows sum to 1; or the query `b n e` and key `b m e` that it
+            is computed from.
+        height: height of the grid of queries; n = height * width.
+        width: width of that grid.
         key_stride: query pixels per key along each side.
-        gamma: the layer's.
+        gamma: the layer's gamma.
 
     Example:
         >>> AttentionMap(torch.eye(16)[None], 4, 4, key_stride=1, gamma=0.0).grid().shape
@@ -169,7 +169,7 @@ class AttentionMap:
         return self.rows(slice(None))
 
     def rows(self, queries: slice | Sequence[int] | Tensor, images: slice = slice(None)) -> Tensor:
-        """The map's rows of some queries and images: `images queries m`, in float32."""
+        """The rows of some queries and images: `images queries m`, in float32."""
         if isinstance(self._source, Tensor):
             return self._source[images, queries].float()
         query, key = self._source
@@ -187,15 +187,14 @@ class AttentionMap:
 def record_attention(network: nn.Module) -> Iterator[dict[str, AttentionMap]]:
     """Collect every self-attention layer's map while the network runs inside the block.
 
-    The forward itself stays as fast and as it is; each layer's queries and keys are made from the
-    same input by the same projections. Layers appear in the order in which they run.
+    The forward pass itself is unchanged; each layer's queries and keys are projected once more from
+    the same input. Layers appear in the order in which they run.
 
     Args:
-        network: any module with `SelfAttention` layers in it.
+        network: any module that contains `SelfAttention` layers.
 
     Returns:
-        A context manager whose value is filled as the network runs: `AttentionMap`s by the layers'
-        names.
+        A context manager whose value is filled as the network runs: `AttentionMap`s by layer name.
 
     Example:
         >>> net = nn.Sequential(SelfAttention(8, form="article"))
@@ -228,13 +227,13 @@ def record_attention(network: nn.Module) -> Iterator[dict[str, AttentionMap]]:
 
 
 class AttentionNumbers(NamedTuple):
-    """What one map is like, averaged over images and queries.
+    """Statistics of one map, averaged over images and queries.
 
     Args:
-        entropy: nats; log m when uniform.
+        entropy: in nats; log m if uniform.
         distance: mean attention distance, in pixels of the layer's feature map.
         far_mass: share of attention farther away than half the map's height.
-        query_dependence: nats; 0 when every query looks at the same keys, at most log m.
+        query_dependence: in nats; 0 if every query attends to the same keys, at most log m.
 
     Example:
         >>> uniform = AttentionMap(torch.full((1, 16, 16), 1 / 16), 4, 4, key_stride=1, gamma=0.0)
@@ -249,13 +248,12 @@ class AttentionNumbers(NamedTuple):
 
 
 def attention_numbers(attention: AttentionMap) -> AttentionNumbers:
-    """Sum an attention map up in numbers that can be logged and compared over training.
+    """Summarise an attention map in numbers that can be logged and compared over training.
 
     Distances run from a query's centre to the centre of a key's cell, in feature-map pixels. Query
-    dependence is the Jensen-Shannon divergence of all of a map's rows: the entropy of the mean row
-    less the mean entropy of the rows. It is what one learns of the key from knowing the query
-    (their mutual information, queries alike), and costs one pass over the map where the mean over
-    pairs of rows would cost n^2 of them.
+    dependence is the Jensen-Shannon divergence of all rows of a map: the entropy of the mean row
+    minus the mean entropy of the rows. It equals the mutual information of query and key for
+    uniform queries, and takes one pass over the map where a mean over pairs of rows would take n^2.
 
     Args:
         attention: one layer's map, from `record_attention`.
@@ -297,7 +295,7 @@ def attention_numbers(attention: AttentionMap) -> AttentionNumbers:
         entropy=entropy / (b * n),
         distance=distance / (b * n),
         far_mass=far_mass / (b * n),
-        query_dependence=max(0.0, mean_row_entropy - entropy / (b * n)),  # not below 0 by rounding
+        query_dependence=max(0.0, mean_row_entropy - entropy / (b * n)),  # rounding may go below 0
     )
 
 
@@ -309,7 +307,7 @@ def key_distances(
     device: torch.device,
     queries: slice | Tensor = slice(None),
 ) -> Tensor:
-    """Give the distances `n m` from (some) queries' to key cells' centres, in query pixels."""
+    """Distances `n m` between the centres of (some) queries and of key cells, in query pixels."""
 
     def centres(stride: int) -> Tensor:
         y = (torch.arange(height // stride, device=device) + 0.5) * stride

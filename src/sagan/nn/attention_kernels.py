@@ -1,4 +1,4 @@
-"""How attention is computed: the literal definition, and the forms that training runs.
+"""Attention kernels: the literal definition, and the faster forms that training runs.
 
 Dimensions: b batch, n queries, m keys, e query and key width, d value width.
 """
@@ -12,12 +12,12 @@ from torch import Tensor
 
 AttentionPath = Literal["recomputed", "fused", "plain"]
 
-# Energies (n * m) from which making the map anew, piece by piece in the cache, beats storing it.
-# Measured on two AVX-512 cores; docs/speed.md has the table: 1024 x 256 is still faster stored.
+# Energies (n * m) from which recomputing the map, piece by piece in the cache, beats storing it.
+# Measured on two AVX-512 cores; see docs/speed.md: 1024 x 256 is still faster stored.
 RECOMPUTED_FROM_ENERGIES = 2**19
 
-# Energies of one piece and thread, 512 KB in float32: a piece and its gradient stay in a core's
-# second-level cache. Pieces of fewer queries than the second number make poor matrix products.
+# Energies per piece and thread, 512 KB in float32: a piece and its gradient stay in a core's
+# second-level cache. Fewer queries per piece than the second number make slow matrix products.
 _PIECE_ENERGIES = 2**17
 _PIECE_QUERIES = 64
 
@@ -25,7 +25,7 @@ _PIECE_QUERIES = 64
 def reference_attention(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
     """Compute attention literally: energy, softmax over the keys, weighted sum.
 
-    The form that the article walks through, kept as the definition that the fast paths must equal.
+    This is the definition, in the article's form, that the fast paths must equal.
 
     Args:
         query: `b n e`.
@@ -50,12 +50,12 @@ def reference_attention(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tens
 
 
 def attention_path(n: int, m: int, device_type: str) -> AttentionPath:
-    """Say which way `attend` goes for n queries and m keys.
+    """The path that `attend` takes for n queries and m keys.
 
-    recomputed: piece by piece, the map made anew in the backward pass (large maps on the CPU).
+    recomputed: piece by piece, the map once more in the backward pass (large maps on the CPU).
     fused: `scaled_dot_product_attention` with widths that CUDA's kernels take.
-    plain: the literal form, which stores the map (small maps, where it is fastest; other devices;
-    and inside torch.compile or an exporter on the CPU, which cannot look into the pieces).
+    plain: the literal form, which stores the map: for small maps, where it is fastest; on other
+    devices; and inside torch.compile or an exporter on the CPU, which cannot trace the pieces.
 
     Example:
         >>> attention_path(64, 16, "cpu"), attention_path(4096, 1024, "cpu")
@@ -71,23 +71,11 @@ def attention_path(n: int, m: int, device_type: str) -> AttentionPath:
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Compute attention by the fastest path for the size and device.
 
-    Equals `reference_attention(query, key, value)[0]` up to rounding. For large maps its memory is
-    linear in n and m; it can be differentiated any number of times, where the second derivative
-    takes the memory of the literal form. On CUDA second derivatives need the math kernel
-    (`torch.nn.attention.sdpa_kernel`), as `training.losses.gradient_penalty` asks for.
-
-    Args:
-        query: `b n e`.
-        key: `b m e`.
-        value: `b m d`.
-
-    Returns:
-        The attended values, `b n d`.
-
-    Example:
-        >>> q, k, v = torch.randn(2, 16, 4), torch.randn(2, 16, 4), torch.randn(2, 16, 8)
-        >>> torch.allclose(attend(q, k, v), reference_attention(q, k, v)[0], atol=1e-5)
-        True
+    Takes query `b n e`, key `b m e`, value `b m d` and returns `b n d`, equal to
+    `reference_attention(query, key, value)[0]` up to rounding. For large maps its memory is linear
+    in n and m. It can be differentiated any number of times; the second derivative takes the memory
+    of the literal form, and on CUDA needs the math kernel (`torch.nn.attention.sdpa_kernel`), which
+    `training.losses.gradient_penalty` selects.
     """
     path = attention_path(query.shape[1], key.shape[1], query.device.type)
     if path == "recomputed":
@@ -95,20 +83,19 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         return attended
     if path == "plain":
         return reference_attention(query, key, value)[0]
-    d = value.shape[-1]  # the fused kernels want widths in multiples of 8; zeros change no energy
+    d = value.shape[-1]  # fused kernels need widths in multiples of 8; zeros change no energy
     query, key, value = (F.pad(t, (0, -t.shape[-1] % 8)) for t in (query, key, value))
     heads = query[:, None], key[:, None], value[:, None]
     return F.scaled_dot_product_attention(*heads, scale=1.0)[:, 0, :, :d]
 
 
 class _Recomputed(torch.autograd.Function):
-    """Attention in pieces small enough for the cache; the backward pass makes each piece anew.
+    """Attention in cache-sized pieces, each recomputed in the backward pass."""
 
-    No kernel of PyTorch's for the CPU takes values wider than keys, and padding the keys to the
-    values' width multiplies the work on the energies by 4 to 8. These are plain matrix products,
-    arranged so that none has a narrow output with many rows: the libraries run
-    `(m x nc) (nc x e)` up to eight times slower than its transpose.
-    """
+    # PyTorch's fused CPU kernels need values as wide as keys; padding keys to the values' width
+    # multiplies the work on the energies by 4 to 8. These are plain matrix products, arranged so
+    # that none has a narrow output with many rows: BLAS libraries run `(m x nc) (nc x e)` up to
+    # eight times slower than its transpose.
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -122,7 +109,7 @@ class _Recomputed(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         query, key, value = ctx.saved_tensors
-        if torch.is_grad_enabled():  # it is to be differentiated again
+        if torch.is_grad_enabled():  # for second derivatives
             return _literal_backward(query, key, value, gradient)
         b, n, m = len(query), query.shape[1], key.shape[1]
         sums = torch.promote_types(query.dtype, torch.float32)
@@ -140,7 +127,7 @@ class _Recomputed(torch.autograd.Function):
 
 
 def pieces(b: int, n: int, m: int) -> Iterator[tuple[slice, slice]]:
-    """Cut b images of n queries into pieces: several whole images, or a part of one's queries."""
+    """Split b images of n queries into pieces: several whole images, or some queries of one."""
     most = _PIECE_ENERGIES * torch.get_num_threads()
     images = max(1, most // (n * m))
     queries = n if n * m <= most else max(_PIECE_QUERIES, most // m)
@@ -150,19 +137,19 @@ def pieces(b: int, n: int, m: int) -> Iterator[tuple[slice, slice]]:
 
 
 def _weights(query: Tensor, key: Tensor) -> Tensor:
-    """The rows of the map that belong to these queries."""
+    """The map's rows for these queries."""
     return torch.bmm(query, key.mT).softmax(-1).to(query.dtype)
 
 
 def _add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
     if total.dtype == a.dtype:
         total.baddbmm_(a, b)
-    else:  # bf16 operands; their sum over the pieces is kept in float32
+    else:  # bf16 operands, summed over the pieces in float32
         total += torch.bmm(a, b)
 
 
 def _softmax_backward(gradient: Tensor, weights: Tensor) -> Tensor:
-    """The gradient of the energies: PyTorch's own formula, in one pass over memory."""
+    """The gradient of the energies, by PyTorch's own kernel in one pass over memory."""
     slope: Tensor = torch.ops.aten._softmax_backward_data(gradient, weights, -1, weights.dtype)
     return slope
 

@@ -16,19 +16,13 @@ from sagan.nn.spectral import SpectralNorm
 def sn_conv(
     c_in: int, c_out: int, kernel_px: int, *, eps: float = 1e-12, normalised: bool = True
 ) -> nn.Module:
-    """Make a convolution that keeps the map's size, spectrally normalised unless told otherwise."""
+    """A convolution that keeps the map's size, spectrally normalised by default."""
     conv = nn.Conv2d(c_in, c_out, kernel_px, padding=kernel_px // 2)
     return SpectralNorm(conv, eps=eps) if normalised else conv
 
 
 class ClassNorm(nn.Module):
-    """Batch norm that is conditional when there are classes (k > 0), and plain when there are none.
-
-    Example:
-        >>> import torch
-        >>> ClassNorm(8, classes=0)(torch.randn(4, 8, 5, 5), None).shape
-        torch.Size([4, 8, 5, 5])
-    """
+    """Batch norm: conditional if there are classes (k > 0), else plain."""
 
     def __init__(
         self, channels: int, *, classes: int, eps: float = 1e-5, momentum: float = 0.1
@@ -55,18 +49,18 @@ class ClassNorm(nn.Module):
 class GeneratorBlock(nn.Module):
     """Residual block that doubles the map: norm-ReLU-up-conv-norm-ReLU-conv, shortcut up-1x1.
 
-    The shortcut's 1x1 convolution runs before the upsampling: the same numbers for a quarter of
-    the work.
+    The shortcut's 1x1 convolution runs before the upsampling: the same result for a quarter of the
+    work.
 
     Args:
-        c_in: width of the input in channels.
-        c_out: width of the output.
+        c_in: input channels.
+        c_out: output channels.
         classes: k of the norms; 0 is unconditional.
         norm_eps: added to the batch norms' variance.
         norm_momentum: weight of the new batch in their running statistics.
         spectral_eps: see `SpectralNorm`.
-        upsampling: `nearest`, or `bilinear` as mimicry has it.
-        spectral_norm: whether the convolutions have it.
+        upsampling: `nearest`, or `bilinear` as in mimicry.
+        spectral_norm: normalise the convolutions.
 
     Source:
         Miyato & Koyama 2018; as in the released code of Zhang et al. 2019.
@@ -115,17 +109,17 @@ class DiscriminatorBlock(nn.Module):
     """Residual block: (ReLU-)conv-ReLU-conv(-pool), shortcut (pool-)1x1, or identity.
 
     The first block of a network sees images and has no ReLU in front. Pooling runs before the
-    shortcut's 1x1 convolution: the same numbers for a quarter of the work.
+    shortcut's 1x1 convolution: the same result for a quarter of the work.
 
     Args:
-        c_in: width of the input in channels.
-        c_out: width of the output.
+        c_in: input channels.
+        c_out: output channels.
         downsample: halve the map.
-        first: of the network.
+        first: whether this is the network's first block.
         spectral_eps: see `SpectralNorm`.
-        c_hidden: the width between the 3x3 convolutions; by default c_out.
-        shortcut_relu: let the shortcut start behind the first ReLU, as it does wherever that ReLU
-            works in place (StudioGAN, mimicry). The first block has none.
+        c_hidden: channels between the 3x3 convolutions; by default c_out.
+        shortcut_relu: start the shortcut after the first ReLU, as implementations with an in-place
+            ReLU do (StudioGAN, mimicry). The first block has no such ReLU.
 
     Source:
         Miyato & Koyama 2018; as in the released code of Zhang et al. 2019.

@@ -14,12 +14,12 @@ Labels = Tensor | None  # int64 `b`, or class weights float `b k` (for mixtures 
 class ConditionalBatchNorm(nn.Module):
     """Batch norm whose gain and bias are looked up by class: `(1 + gain[y]) * norm(x) + bias[y]`.
 
-    Both tables start at 0, which is gain 1 and bias 0, and are never spectrally normalised: doing
-    so is the likeliest cause of one toolbox's failed SAGAN. The statistics are those of a plain
-    `BatchNorm2d` inside, so that it can be swapped for a synchronised one.
+    Both tables start at 0 (gain 1, bias 0) and are never spectrally normalised: that is the likely
+    cause of one toolbox's failed SAGAN. The statistics belong to a plain `BatchNorm2d` inside, so
+    it can be swapped for a synchronised one.
 
     Args:
-        channels: c, of the maps.
+        channels: c of the maps.
         classes: k, at least 1.
         eps: added to the variance.
         momentum: weight of the new batch in the running statistics.
@@ -47,7 +47,7 @@ class ConditionalBatchNorm(nn.Module):
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
         """Normalise `b c h w` by the batch and modulate it by labels (`b`, or weights `b k`)."""
         normalised: Tensor = self.norm(x)
-        # in the map's own type: float32 tables would make a bf16 map float32, twice as large
+        # in the map's own type: float32 tables would turn a bf16 map into float32, twice as large
         gain = (1 + lookup(self.gain, labels)).to(normalised.dtype)[:, :, None, None]
         bias = lookup(self.bias, labels).to(normalised.dtype)[:, :, None, None]
         return torch.addcmul(bias, normalised, gain)
@@ -57,7 +57,7 @@ class ConditionalBatchNorm(nn.Module):
 
 
 def lookup(table: nn.Embedding, labels: Tensor) -> Tensor:
-    """Look rows up by class number, or mix them by class weights (float `b k`)."""
+    """Look up rows by class number, or mix them by class weights (float `b k`)."""
     if labels.is_floating_point():
         return labels @ table.weight
     rows: Tensor = table(labels)

@@ -15,8 +15,8 @@ class SpectralNorm(nn.Module):
 
     The estimate is sigma = u^T W v. `power_iteration` moves u and v; the forward never does, so it
     is pure: the training loop calls `power_iteration(network)` once per optimiser step, evaluation
-    and gradient accumulation see fixed vectors, and a resumed run continues exactly. The gradient
-    flows through sigma but not through u and v.
+    and gradient accumulation see fixed vectors, and a resumed run continues exactly. Gradients flow
+    through sigma but not through u and v.
 
     Args:
         layer: a module with a `weight` of at least two dimensions.
@@ -25,7 +25,7 @@ class SpectralNorm(nn.Module):
         eps: added to the vectors' norms.
 
     Raises:
-        ValueError: the layer has no such weight, or dim is out of range.
+        ValueError: the layer has no weight matrix, or dim is out of range.
 
     Source:
         Miyato et al. 2018, algorithm 1, with one iteration per step.
@@ -59,7 +59,7 @@ class SpectralNorm(nn.Module):
         self.power_iteration(steps=15)
 
     def matrix(self) -> Tensor:
-        """The weight as the matrix whose singular value is meant: `rows, everything else`."""
+        """The weight as the matrix that is normalised: `rows, everything else`."""
         weight: Tensor = self.layer.weight  # type: ignore[assignment]
         return weight.movedim(self.dim, 0).flatten(1)
 
@@ -76,7 +76,7 @@ class SpectralNorm(nn.Module):
     def normalized_weight(self) -> Tensor:
         """The weight that the forward uses: `weight / sigma`."""
         weight: Tensor = self.layer.weight  # type: ignore[assignment]
-        if weight.is_meta or torch.compiler.is_compiling():  # these take the formula as it is
+        if weight.is_meta or torch.compiler.is_compiling():  # these use the plain formula
             return weight / self.sigma()
         with _full_precision(weight):
             normalised: Tensor = _Normalised.apply(  # type: ignore[no-untyped-call]
@@ -94,9 +94,9 @@ class SpectralNorm(nn.Module):
 
 
 class _Order:
-    """A weight's matrix in the order in which it lies in memory, so that it need not be copied.
+    """A view of a weight as a matrix with columns in memory order, so that nothing is copied.
 
-    A channels-last weight has the columns of its matrix in another order than v is kept in.
+    For a channels-last weight that order differs from the one in which v is stored.
     """
 
     def __init__(self, shape: torch.Size, stride: tuple[int, ...], dim: int) -> None:
@@ -114,7 +114,7 @@ class _Order:
         return weight.permute(self._dims).flatten(1)
 
     def laid(self, v: Tensor) -> Tensor:
-        """The vector v in the order of the matrix's columns."""
+        """The vector v, reordered like the matrix's columns."""
         return v.view(self._kept_shape).permute(self._to_laid).flatten()
 
     def restored(self, v: Tensor) -> Tensor:
@@ -134,7 +134,7 @@ def _order_of(shape: torch.Size, stride: tuple[int, ...], dim: int) -> _Order:
 class _Normalised(torch.autograd.Function):
     """`weight / sigma` with its closed-form gradient: `(g - <g, weight / sigma> u v^T) / sigma`.
 
-    The same numbers as autograd makes of the formula, in a third of the passes over the weight.
+    The same as autograd on the formula, in a third of the passes over the weight.
     """
 
     @staticmethod
@@ -150,7 +150,7 @@ class _Normalised(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         weight, u, v, sigma = ctx.saved_tensors
         matrix = ctx.order.matrix
-        if torch.is_grad_enabled():  # it is to be differentiated again, through sigma too
+        if torch.is_grad_enabled():  # for second derivatives, which go through sigma too
             sigma = torch.dot(u, torch.mv(matrix(weight), v))
         upstream = matrix(gradient)
         along = torch.dot(upstream.flatten(), matrix(weight).flatten()) / sigma
@@ -169,8 +169,8 @@ def power_iteration(network: nn.Module, steps: int = 1) -> None:
     """Advance every spectral norm of a network; call once per optimiser step of that network.
 
     Args:
-        network: any module with `SpectralNorm` layers in it; their vectors change in place.
-        steps: of the iteration.
+        network: any module that contains `SpectralNorm` layers; their vectors change in place.
+        steps: iterations.
 
     Source:
         Miyato et al. 2018, algorithm 1.
@@ -184,12 +184,12 @@ def power_iteration(network: nn.Module, steps: int = 1) -> None:
 
 @torch.no_grad()
 def _advance(layers: Sequence[SpectralNorm], steps: int) -> None:
-    """Take power steps of several layers at once: products a layer, all the rest for all of them.
+    """Iterate several layers at once: one product per layer, everything else batched.
 
-    Each layer's numbers are those that it would get alone, bit for bit.
+    Each layer gets the numbers that it would get alone, bit for bit.
     """
     weights: list[Tensor] = [layer.layer.weight for layer in layers]  # type: ignore[misc]
-    if not layers or weights[0].is_meta:  # there are no numbers to iterate on
+    if not layers or weights[0].is_meta:  # no numbers to iterate on
         return
     orders = [
         _order_of(weight.shape, weight.stride(), layer.dim)
@@ -208,7 +208,7 @@ def _advance(layers: Sequence[SpectralNorm], steps: int) -> None:
 
 
 def _unit(vectors: list[Tensor], eps: list[float]) -> list[Tensor]:
-    """Divide vectors by their norms and a little more."""
+    """Divide vectors by their norms plus eps."""
     norms = torch._foreach_norm(vectors)
     torch._foreach_add_(norms, eps)
     return list(torch._foreach_div(vectors, list(norms)))

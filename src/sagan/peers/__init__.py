@@ -1,9 +1,9 @@
-"""Other implementations' checkpoints into runs: one file a peer.
+"""Imports other implementations' checkpoints as runs: one file per peer.
 
-Each peer's file says which names its networks are known by (`MARKS`), what of the configuration is
-the same in all of them (`NETWORK`), which preset its training follows (`PRESET`), what its files do
-not say (`ASSUMED`), and how its names become ours. `reading` tells the peers apart; `importing`
-joins the networks into a run.
+Each peer's file has the weight names that identify its networks (`MARKS`), the configuration common
+to all of them (`NETWORK`), the preset its training follows (`PRESET`), what its files do not say
+(`ASSUMED`), and how its names become ours. `residual` reads the blocks that four of them share,
+`recognise` tells the peers apart, and `importing` joins the networks into a run.
 
 Example:
     >>> list(PEERS)

@@ -6,7 +6,7 @@ convolutions too, and a power step before each evaluation. The code runs at 64 p
 Source: `sagan_models.py` and `spectral.py` at 8714a54 (2018-06-15).
 """
 
-from sagan.peers.tensors import Part, State, Tensors, prefixed
+from sagan.peers.tensors import Part, State, Tensors
 
 MARKS = {
     "generator": ("l1.0.module.weight_bar", "l1.1.running_mean", "last.0.weight"),
@@ -18,7 +18,7 @@ ASSUMED = ""
 
 _LAYERS = 4
 _ATTENTION = {"query": "query_conv", "key": "key_conv", "value": "value_conv"}
-_BEHIND = {2: "attn1", 3: "attn2"}  # block -> theirs
+_AFTER_BLOCK = {2: "attn1", 3: "attn2"}
 
 
 def read_generator(tensors: Tensors) -> Part:
@@ -56,8 +56,6 @@ def read_discriminator(tensors: Tensors) -> Part:
 
 def _attention(tensors: Tensors) -> State:
     state: State = {}
-    for block, theirs in _BEHIND.items():
-        names = {ours: f"{theirs}.{name}" for ours, name in _ATTENTION.items()}
-        attention = tensors.attention(names, f"{theirs}.gamma")
-        state |= prefixed(f"attention.{block}", attention)
+    for block, theirs in _AFTER_BLOCK.items():
+        state |= tensors.attention(theirs, _ATTENTION, f"attention.{block}")
     return state

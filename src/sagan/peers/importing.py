@@ -1,10 +1,9 @@
-"""Other implementations' files into a run folder, from which everything else goes on.
+"""Imports other implementations' files as a run.
 
-The run is written under another name and renamed once it is whole. Its raw weights and spectral
-vectors are the files' own, so that training goes on from them; optimisers start afresh.
+Raw weights and spectral vectors are the files' own, so training continues from them; optimisers
+start afresh.
 """
 
-import hashlib
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,7 @@ from torch import Tensor
 from sagan.config import DataConfig, NetworkConfig, RunConfig, TrainingConfig
 from sagan.config.channels import RESNET_D, RESNET_G
 from sagan.config.presets import preset
-from sagan.files import TEMPORARY, sync_folder
+from sagan.files import TEMPORARY, sha256_of_file, sync_folder
 from sagan.models import build_discriminator, build_generator
 from sagan.peers.recognise import PEERS, Found, Role, read_networks
 from sagan.peers.tensors import State
@@ -27,28 +26,19 @@ from sagan.runs.run import Run
 
 __all__ = ["PEERS", "Imported", "import_run"]
 
-_SHARED = ("resolution", "channels", "classes")  # by both networks
+_SHARED = ("resolution", "channels", "classes")  # fields that G and D must agree on
 
 
 @dataclass(frozen=True)
 class Imported:
-    """What an import found and made.
-
-    Args:
-        run: the new run.
-        peer: whose checkpoint it was.
-        config: the run's configuration.
-        discriminator: whether there was one; without, the run cannot be trained on.
-        averaged: whether the averaged generator was among the files.
-        assumed: what the files do not say and was taken as published; may be empty.
-    """
+    """What an import found and made."""
 
     run: Run
     peer: str
     config: RunConfig
-    discriminator: bool
-    averaged: bool
-    assumed: str
+    discriminator: bool  # without one, the run cannot be trained
+    averaged: bool  # whether the averaged generator was among the files
+    assumed: str  # what the files do not say and was taken as published; may be empty
 
 
 def import_run(
@@ -57,26 +47,18 @@ def import_run(
     *,
     peer: str | None = None,
 ) -> Imported:
-    """Make a run of another implementation's checkpoint files.
+    """Import another implementation's checkpoint files as a new run in the folder `out`.
 
     Args:
-        files: G's, and if there are D's and the averaged G's (`ema` in its name), in any order.
-        out: the run folder to make; must not be there yet.
+        files: G's and optionally D's and the averaged G's (`ema` in its name), in any order.
+        out: must not exist yet, or be empty. If the import fails, nothing is written.
         peer: whose they are; None tells by the weights' names.
-
-    Returns:
-        What was found and made.
-
-    Raises:
-        ValueError: a file is none of this peer's or of any, is damaged, or does not belong to the
-            others; or the folder is there. Nothing is written then.
-        OSError: a file cannot be read, or the run not written.
     """
     out = Path(out)
     if peer is not None and peer not in PEERS:
         raise ValueError(f"unknown implementation {peer!r}; choose from {', '.join(PEERS)}")
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise ValueError(f"{out} is there already: name a new run folder")
+        raise ValueError(f"{out} exists already: name a new run folder")
     found = [network for file in files for network in read_networks(file, peer)]
     generator, average, discriminator = _roles(found)
     config = _config(generator, average, discriminator)
@@ -87,7 +69,7 @@ def import_run(
     if discriminator is not None:
         tensors["discriminator"] = _checked(discriminator, config.network)
         tensors |= {"g_optimizer": {}, "d_optimizer": {}}
-    names = {Path(file).name: _sha256(file) for file in files}
+    names = {Path(file).name: sha256_of_file(file) for file in files}
     _write(out, config, tensors, {"peer": generator.peer, "files": names})
     return Imported(
         run=Run(out),
@@ -100,7 +82,7 @@ def import_run(
 
 
 def _roles(found: Sequence[Found]) -> tuple[Found, Found | None, Found | None]:
-    """Give the generator, the averaged one and the discriminator; the first may be the second."""
+    """Sort into generator, averaged generator and discriminator; an average alone is both."""
     first = found[0]
     for other in found[1:]:
         if other.peer != first.peer:
@@ -134,20 +116,20 @@ def _check_together(one: Found, other: Found) -> None:
 def _only(found: Sequence[Found], role: Role, *, average: bool) -> Found | None:
     chosen = [network for network in found if (network.role, network.average) == (role, average)]
     if len(chosen) > 1:
-        hint = "; the averaged one is told by `ema` in its file's name" if role[0] == "g" else ""
+        hint = "; name the averaged one's file with `ema`" if role == "generator" else ""
         raise ValueError(f"{chosen[0].where} and {chosen[1].where} are both {role}s{hint}")
     return chosen[0] if chosen else None
 
 
 def _config(generator: Found, average: Found | None, discriminator: Found | None) -> RunConfig:
-    """Join what the networks are, and how such a one is trained as published."""
-    # The generator last: where both say something, constants of norms, a file may tell its own.
+    """Join the networks' fields with the published training settings."""
+    # The generator last: both have the norms' constants, and its file may say its own.
     fields = {**(discriminator.part.network if discriminator else {}), **generator.part.network}
     try:
         network = NetworkConfig(**_with_tables(fields))
     except ValueError as error:
         raise ValueError(
-            f"{generator.where} is a network that has no place here: {error}"
+            f"{generator.where} is a network that sagan cannot build: {error}"
         ) from None
     return RunConfig(
         preset=generator.peer,
@@ -165,7 +147,7 @@ def _training(generator: Found, average: Found | None, network: NetworkConfig) -
 
 
 def _with_tables(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Say widths that are the family's own by their base width, as our configurations do."""
+    """Shorten widths that follow the family's table to their base width, as presets have it."""
     fields = dict(fields)
     resolution = fields["resolution"]
     for letter, table in (("g", RESNET_G), ("d", {k: v[0] for k, v in RESNET_D.items()})):
@@ -184,13 +166,13 @@ def _with_tables(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _checked(found: Found, config: NetworkConfig) -> State:
-    """Refuse weights whose names or shapes are not those of the network that was told from them."""
+    """Check the weights against the inferred network."""
     build = build_generator if found.role == "generator" else build_discriminator
     try:
         with torch.device("meta"):
             expected = build(config).state_dict()
     except ValueError as error:
-        raise ValueError(f"{found.where} is a network that has no place here: {error}") from None
+        raise ValueError(f"{found.where} is a network that sagan cannot build: {error}") from None
     state = found.part.state
     for name in expected.keys() ^ state.keys():
         lacks = "has no" if name in expected else "has a"
@@ -210,8 +192,8 @@ def _write(
     tensors: Mapping[str, Mapping[str, Tensor]],
     facts: Mapping[str, Any],
 ) -> None:
-    """Write a run whole or not at all."""
-    out = out.absolute()  # so that it has a name, and a folder beside it
+    """Write the run under a temporary name, and rename it once it is whole."""
+    out = out.absolute()  # `.` has no name
     out.parent.mkdir(parents=True, exist_ok=True)
     run = Run(out.with_name(f"{TEMPORARY}{out.name}"))
     shutil.rmtree(run.path, ignore_errors=True)
@@ -225,8 +207,3 @@ def _write(
         shutil.rmtree(run.path, ignore_errors=True)
         raise
     sync_folder(out.parent)
-
-
-def _sha256(path: str | os.PathLike[str]) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

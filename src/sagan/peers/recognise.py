@@ -1,4 +1,4 @@
-"""From a file of another implementation to the networks in it, by the names of their weights."""
+"""Finds the networks in another implementation's file, by the names of their weights."""
 
 import os
 from collections.abc import Mapping
@@ -25,60 +25,39 @@ PEERS: Mapping[str, ModuleType] = {
 
 _INSIDE = ("state_dict", "model_state_dict")  # where training scripts put the weights
 _WRAPPED = "module."  # before every name, from DataParallel
-_TOGETHER = {"generator": False, "generator_ema": True, "discriminator": False}  # mmgeneration's
+# mmgeneration's networks in one file, and whether each is an average.
+_TOGETHER = {"generator": False, "generator_ema": True, "discriminator": False}
 
 
 @dataclass(frozen=True)
 class Found:
-    """One network of a file.
+    """One network of a file."""
 
-    Args:
-        where: the file, for messages.
-        peer: whose.
-        role: which of the two networks.
-        average: whether it is the averaged generator, by the name of its file or of its weights.
-        part: what it is and weighs.
-    """
-
-    where: str
+    where: str  # the file, for messages
     peer: str
     role: Role
-    average: bool
+    average: bool  # of a generator, by the name of its file or of its weights
     part: Part
 
 
 def read_networks(path: str | os.PathLike[str], peer: str | None = None) -> list[Found]:
-    """Read every network in a file, and tell whose they are.
-
-    Args:
-        path: a `.pth` file.
-        peer: whose they must be; None tells by the weights' names.
-
-    Raises:
-        ValueError: the file is damaged, holds code, or no network of these implementations.
-        OSError: it cannot be opened.
-    """
+    """Read every network in a `.pth` file; if no peer is named, the weights' names tell it."""
     content = read_pth(path)
-    name = Path(path).name
     found = []
-    for average, weights in _networks(content, average="ema" in name.lower()):
+    for average, weights in _networks(content, average="ema" in Path(path).name.lower()):
         tensors = Tensors(str(path), weights, notes=_notes(content))
         whose, role = _identify(tensors, peer)
         module = PEERS[whose]
         read = module.read_generator if role == "generator" else module.read_discriminator
         part = read(tensors)
         tensors.finish()
-        network = {**module.NETWORK, **part.network}
-        found.append(
-            Found(
-                str(path), whose, role, average and role == "generator", Part(network, part.state)
-            )
-        )
+        part = Part({**module.NETWORK, **part.network}, part.state)
+        found.append(Found(str(path), whose, role, average and role == "generator", part))
     return found
 
 
 def _networks(content: Mapping[str, Any], *, average: bool) -> list[tuple[bool, dict[str, Tensor]]]:
-    """Take the weights out of what a training script wraps them in."""
+    """Unwrap the weights from what a training script saves, each with whether it is an average."""
     for key in _INSIDE:
         inner = content.get(key)
         if isinstance(inner, Mapping):
@@ -112,7 +91,7 @@ def _identify(tensors: Tensors, peer: str | None) -> tuple[str, Role]:
         raise ValueError(f"{tensors.where} holds no weights by name: give the files of G and of D")
     kind = "of a known SAGAN" if peer is None else f"of {peer}"
     wanted = "" if peer is None else f"; it has no {_first_missing(tensors, PEERS[peer])}"
-    raise ValueError(f"{tensors.where} is no checkpoint {kind}: it holds {tensors}{wanted}")
+    raise ValueError(f"{tensors.where} is not a checkpoint {kind}: it holds {tensors}{wanted}")
 
 
 def _first_missing(tensors: Tensors, module: ModuleType) -> str:

@@ -1,27 +1,25 @@
-"""What the ResNet implementations share: the configuration, told from the weights' shapes."""
+"""Infers a residual network's configuration from the shapes of its weights."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sagan.peers.tensors import State
 
-# Blocks of the discriminator that halve the map, by the number of blocks.
+# How many of the discriminator's blocks halve the map, by the number of blocks.
 HALVINGS = {4: 2, 5: 4, 6: 5, 7: 6}
-# SNGAN's at 64 px, which mimicry and mmgeneration follow, goes down to 2x2.
+# At 64 px mimicry and mmgeneration follow SNGAN, which goes down to 2x2.
 SNGAN_HALVINGS = HALVINGS | {5: 5}
 
 
-def generator_fields(state: State, attention: Sequence[int]) -> dict[str, Any]:
-    """Tell a generator's configuration from its weights.
+def generator_fields(state: State, attention: Collection[int]) -> dict[str, Any]:
+    """Infer a generator's fields from its weights, by our names.
 
-    Args:
-        state: all of them, by our names.
-        attention: numbers of the blocks that attention stands behind.
+    `attention` holds the numbers of the blocks that an attention layer follows.
     """
     normalised = "linear.u" in state
     inner = ".layer" if normalised else ""
     linear = state[f"linear{inner}.weight"]
-    widths = [linear.shape[0] // 16, *_outputs(state, f"conv1{inner}.weight")]
+    widths = [linear.shape[0] // 16, *_widths(state, f"conv1{inner}.weight")]
     gain = state.get("blocks.0.norm1.norm.gain.weight")
     return {
         "resolution": 2 << len(widths),
@@ -36,26 +34,16 @@ def generator_fields(state: State, attention: Sequence[int]) -> dict[str, Any]:
 
 def discriminator_fields(
     state: State,
-    attention: Sequence[int],
+    attention: Collection[int],
     *,
     where: str,
     halvings: Mapping[int, int] = HALVINGS,
 ) -> dict[str, Any]:
-    """Tell a discriminator's configuration from its weights.
-
-    Args:
-        state: all of them, by our names.
-        attention: numbers of the blocks that attention stands behind.
-        where: the file's name, for messages.
-        halvings: by the number of blocks, how many of them halve the map.
-
-    Raises:
-        ValueError: it has no spectral norm, or an unknown number of blocks.
-    """
-    widths = _outputs(state, "conv2.layer.weight")
+    """Infer a discriminator's fields from its weights; refuse it without spectral norm."""
+    widths = _widths(state, "conv2.layer.weight")
     blocks = len(widths)
     if not blocks:
-        raise ValueError(f"{where} is a discriminator without spectral norm, which has no place")
+        raise ValueError(f"{where} is a discriminator without spectral norm: not supported")
     if blocks not in halvings:
         raise ValueError(f"{where} is a discriminator of {blocks} blocks, not of 4 to 7")
     resolution = 2 << blocks
@@ -67,14 +55,14 @@ def discriminator_fields(
         "channels": state["blocks.0.conv1.layer.weight"].shape[1],
         "classes": 0 if embedding is None else embedding.shape[0],
         "d_channels": tuple(widths),
-        "d_hidden": tuple(_outputs(state, "conv1.layer.weight")),
+        "d_hidden": tuple(_widths(state, "conv1.layer.weight")),
         "d_halvings": halvings[blocks],
         "d_attention": tuple(sides[i] for i in attention),
         "d_attention_blocks": () if each_first else tuple(attention),
     }
 
 
-def _outputs(state: State, weight: str) -> list[int]:
+def _widths(state: State, weight: str) -> list[int]:
     widths: list[int] = []
     while (name := f"blocks.{len(widths)}.{weight}") in state:
         widths.append(state[name].shape[0])

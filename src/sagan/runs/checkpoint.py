@@ -1,8 +1,8 @@
 """Checkpoints: safetensors and JSON, written atomically and verified when read.
 
 A checkpoint is a folder `step-NNNNNNNN` of safetensors files and a `manifest.json`, written last,
-that holds every file's SHA-256 and the run's configuration. It is made under another name and
-renamed once it is on the disk, so it is there whole or not at all. Nothing is ever unpickled.
+with every file's SHA-256 and the run's configuration. It is made under a temporary name and renamed
+once it is on the disk, so it is there whole or not at all. Nothing is ever unpickled.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from torch import Tensor
 from sagan.config import RunConfig, run_config_from_dict
 from sagan.config.growth import stage_config
 from sagan.errors import CheckpointError
-from sagan.files import TEMPORARY, sync_folder, write_durably
+from sagan.files import TEMPORARY, hashed_json, sync_folder, write_durably
 from sagan.version import __version__
 
 FORMAT = 1
@@ -30,12 +30,7 @@ _MISSING = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint whose manifest has been read; its files are verified as they are read.
-
-    Args:
-        path: its folder.
-        manifest: the manifest's content.
-    """
+    """A checkpoint whose manifest has been read; its files are verified as they are read."""
 
     path: Path
     manifest: Mapping[str, Any]
@@ -61,15 +56,15 @@ class Checkpoint:
         return stage_config(self.run_config, self.stage)
 
     def has(self, name: str) -> bool:
-        """Whether there is a file of this name (without ending); an imported run may lack D."""
+        """Whether it has a file of this name (without extension); an imported run may lack D."""
         return f"{name}.safetensors" in self.manifest["files"]
 
     def tensors(self, name: str) -> dict[str, Tensor]:
-        """Read one file's tensors, by its name without ending.
+        """Read one file's tensors, by its name without extension.
 
         Raises:
-            CheckpointError: the file is missing, or not what the manifest says.
-            OSError: it cannot be read now, which says nothing of what is in it.
+            CheckpointError: the file is missing or damaged.
+            OSError: it cannot be read now, which says nothing about its content.
         """
         file = f"{name}.safetensors"
         expected = self.manifest["files"].get(file)
@@ -84,11 +79,7 @@ class Checkpoint:
         return safetensors.torch.load(content)
 
     def verify(self) -> None:
-        """Read every file once against the manifest.
-
-        Raises:
-            CheckpointError: the first file that is missing or damaged.
-        """
+        """Check every file against the manifest; raise CheckpointError for the first bad one."""
         for file in self.manifest["files"]:
             self.tensors(file.removesuffix(".safetensors"))
 
@@ -97,8 +88,8 @@ def open_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint folder's manifest.
 
     Raises:
-        CheckpointError: there is none, or it is damaged or of another format.
-        OSError: it cannot be read now, which says nothing of what is in it.
+        CheckpointError: it is missing, damaged or of another format.
+        OSError: it cannot be read now, which says nothing about its content.
     """
     file = path / "manifest.json"
     try:
@@ -106,35 +97,24 @@ def open_checkpoint(path: Path) -> Checkpoint:
         manifest = json.loads(content)
     except _MISSING as error:
         raise CheckpointError(
-            f"{path} is no checkpoint: manifest.json: {error.strerror}"
+            f"{path} is not a checkpoint: manifest.json: {error.strerror}"
         ) from error
     except ValueError as error:
         raise CheckpointError(f"{file} is damaged: it is not JSON") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise CheckpointError(f"{file} is not of format {FORMAT}, the one that this version reads")
-    if _manifest_bytes(manifest) != content:
+        raise CheckpointError(f"{file} is not of format {FORMAT}, the only one this version reads")
+    if hashed_json(manifest) != content:
         raise CheckpointError(f"{file} is damaged: it is not what was written")
     return Checkpoint(path, manifest)
-
-
-def _manifest_bytes(manifest: Mapping[str, Any]) -> bytes:
-    body = {key: value for key, value in manifest.items() if key != "sha256"}
-    digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
-    return json.dumps({**body, "sha256": digest}, sort_keys=True, indent=1).encode()
 
 
 def write_checkpoint(
     path: Path, tensors: Mapping[str, Mapping[str, Tensor]], content: Mapping[str, Any]
 ) -> None:
-    """Write a checkpoint folder that is not there yet: whole, or not at all.
+    """Write a new checkpoint folder, whole or not at all.
 
-    Args:
-        path: the folder.
-        tensors: per file name (without ending), its tensors.
-        content: JSON values for the manifest: at least `step` and `config`.
-
-    Raises:
-        OSError: it could not be written.
+    `tensors` are keyed by file name without extension; `content` goes into the manifest and has at
+    least `step` and `config`.
     """
     temporary = path.with_name(f"{TEMPORARY}{path.name}")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -148,7 +128,7 @@ def write_checkpoint(
         digest = hashlib.sha256(data).hexdigest()
         files[f"{name}.safetensors"] = {"bytes": len(data), "sha256": digest}
     manifest = {**content, "format": FORMAT, "sagan": __version__, "files": files}
-    write_durably(temporary / "manifest.json", _manifest_bytes(manifest))
+    write_durably(temporary / "manifest.json", hashed_json(manifest))
     sync_folder(temporary)
     os.rename(temporary, path)
     sync_folder(path.parent)

@@ -1,4 +1,4 @@
-"""A run's log: one JSON object a line."""
+"""A run's log: one JSON object per line."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,25 +9,25 @@ from sagan.files import write_atomically
 
 
 def append_records(path: Path, *records: Mapping[str, Any]) -> None:
-    """Append records to a JSONL file, whole lines at once."""
+    """Append records to a JSONL file in one write of whole lines."""
     with open(path, "a", encoding="utf-8") as file:
         file.write("".join(json.dumps(record) + "\n" for record in records))
 
 
 def rewrite_records(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
-    """Replace a JSONL file by these records, at once."""
+    """Atomically replace a JSONL file by these records."""
     write_atomically(path, "".join(json.dumps(record) + "\n" for record in records).encode())
 
 
 def read_records(path: Path) -> Iterator[dict[str, Any]]:
-    """Read a JSONL file's records; broken lines are left out."""
+    """Read a JSONL file's records, skipping broken lines."""
     return (record for _, record in read_lines(path) if record is not None)
 
 
 def read_lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any] | None]]:
-    """Read a JSONL file's lines, each with its record, or None where it is broken.
+    """Read a JSONL file's lines, each with its record, or None if it is broken.
 
-    A last line cut short by a crash is left out.
+    A last line cut short by a crash is skipped.
     """
     if not path.is_file():
         return

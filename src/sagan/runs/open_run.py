@@ -1,4 +1,4 @@
-"""Networks opened from a run or one of its checkpoints."""
+"""Open the networks of a run or of one of its checkpoints."""
 
 import os
 from typing import Literal
@@ -12,30 +12,14 @@ from sagan.runs.run import find_checkpoint
 from sagan.sharing.facts import Facts
 
 
-def load(
+def load_run_generator(
     path: str | os.PathLike[str],
     *,
     weights: Literal["ema", "raw"] = "ema",
     device: str | torch.device = "cpu",
     fold: bool = False,
 ) -> Generator:
-    """Open the generator of a run or checkpoint, in eval mode.
-
-    Args:
-        path: a run folder (its best checkpoint, else its latest) or a checkpoint folder.
-        weights: `ema` for the averaged weights that sampling uses, `raw` for the trained ones; both
-            with standing statistics where the recipe has them.
-        device: where to put it.
-        fold: work its norms into its weights, for sampling alone (see `sagan.models.fold`): the
-            same images but for rounding, sooner.
-
-    Returns:
-        A module: latents `b z` and labels `b` (none when unconditional) to images `b c h w` in
-        [-1, 1]. Its `config` says its sizes.
-
-    Raises:
-        ValueError: there is no run at the path, or the weights' name is unknown.
-        CheckpointError: the checkpoint is damaged.
+    """Open the generator of a run or checkpoint, in eval mode; see `sagan.load`.
 
     Example:
         >>> import tempfile
@@ -46,7 +30,7 @@ def load(
         >>> weights = build_generator(config.network).state_dict()
         >>> run = Run(Path(tempfile.mkdtemp()))
         >>> _ = run.save(1, {"ema": weights}, config=config, keep=1)
-        >>> load(run.path)(torch.randn(2, 128)).shape
+        >>> load_run_generator(run.path)(torch.randn(2, 128)).shape
         torch.Size([2, 3, 8, 8])
     """
     if weights not in ("ema", "raw"):
@@ -56,7 +40,7 @@ def load(
     network.load_state_dict(checkpoint.tensors("ema" if weights == "ema" else "generator"))
     network.facts = Facts(checkpoint.config, checkpoint.step, weights)
     network.to(device).eval().requires_grad_(False)
-    if weights == "raw":  # saved with the running statistics, which training goes on with
+    if weights == "raw":  # saved with the running statistics, with which training continues
         average_statistics(network, checkpoint.config.training)
     return folded(network) if fold else network
 
@@ -72,7 +56,7 @@ def load_discriminator(
 
     Returns:
         A module: images `b c h w` in [-1, 1] and labels `b` (none when unconditional) to logits
-        `b`, the higher the more real.
+        `b`, higher for more real.
 
     Raises:
         ValueError: there is no run at the path.

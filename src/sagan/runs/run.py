@@ -14,10 +14,9 @@ from torch import Tensor
 
 from sagan.config import RunConfig, differences, run_config_from_dict, to_dict
 from sagan.errors import CheckpointError
-from sagan.files import TEMPORARY, is_run_folder, refuse_file, write_atomically
+from sagan.files import DOOMED, TEMPORARY, remove_folder, write_atomically
 from sagan.runs.checkpoint import Checkpoint, open_checkpoint, write_checkpoint
-
-_DOOMED = ".removed-"
+from sagan.runs.place import RUN_OR_CHECKPOINT, locate
 
 
 @dataclass(frozen=True)
@@ -33,72 +32,71 @@ class Run:
 
     @property
     def samples_path(self) -> Path:
-        """Where sample grids go."""
+        """The folder of sample grids."""
         return self.path / "samples"
 
     def exists(self) -> bool:
-        """Whether a run is there."""
-        return is_run_folder(self.path)
+        """Whether the folder has a configuration."""
+        return (self.path / "config.json").is_file()
 
     def config(self) -> RunConfig:
-        """Read the run's configuration.
-
-        Raises:
-            ValueError: there is no run, or its configuration cannot be read.
-        """
+        """Read the run's configuration; raise ValueError if it is missing or unreadable."""
         file = self.path / "config.json"
         try:
             return run_config_from_dict(json.loads(file.read_bytes()))
         except FileNotFoundError:
-            raise ValueError(f"{self.path} is no run folder: it has no config.json") from None
+            raise ValueError(f"{self.path} is not a run folder: it has no config.json") from None
         except ValueError as error:  # not JSON, not UTF-8, or not a configuration
             raise ValueError(f"{file} cannot be read: {error}") from None
 
     def write_config(self, config: RunConfig) -> None:
-        """Write the run's configuration, making the folder where there is none."""
+        """Write the run's configuration, making its folder if need be."""
         self.path.mkdir(parents=True, exist_ok=True)
         content = json.dumps(to_dict(config), indent=2) + "\n"
         write_atomically(self.path / "config.json", content.encode())
 
     def write_excluded(self, excluded: Sequence[tuple[str, str]]) -> None:
-        """Write the names of what the data leave out, if anything, with reasons to `data.json`."""
+        """List the files that the data leave out, with reasons, in `data.json`."""
         if not excluded and not (self.path / "data.json").exists():
             return
         listed = [{"name": name, "reason": reason} for name, reason in excluded]
         content = json.dumps({"excluded": listed}, indent=1) + "\n"
         write_atomically(self.path / "data.json", content.encode())
 
-    def check_continues(self, config: RunConfig) -> None:
-        """Refuse a configuration that does not go on with the run there is, if there is one.
+    def check_continues(self, config: RunConfig, old: RunConfig | None = None) -> None:
+        """Raise ValueError unless training with this configuration would continue the run.
 
-        An imported run has no data yet: its first training chooses them and how to train.
-
-        Raises:
-            ValueError: it differs in anything but a larger number of images; each difference is
-                named. Or the run was imported without a discriminator.
+        It may differ in a larger number of images only; each other difference is named. `old` is
+        the run's own configuration, if it has been read already. A folder without a run takes any.
         """
-        if not self.exists():
-            return
-        old = self.config()
+        if old is None:
+            if not self.exists():
+                return
+            old = self.config()
         if not old.data.source:
             self._check_can_be_trained(config)
-            old = replace(old, data=config.data, training=config.training)
         images = config.training.images
-        longer = replace(old, training=replace(old.training, images=images))
-        found = differences(longer, config)
+        if old.data.rules != config.data.rules:
+            raise ValueError(
+                f"{self.path} was begun with the reading rules {old.data.rules}: to go on, give "
+                f"DataConfig(rules={old.data.rules}) and load_dataset(..., rules={old.data.rules})"
+            )
+        before = _with_first_training(old, config)
+        found = differences(_with_images(before, images), config)
         if found:
             raise ValueError(
                 f"{self.path} was started with other settings ({'; '.join(found)}); name another "
                 f"run folder (--init {self.path} begins it from this one), or leave these options "
-                "out to go on with the run's own"
+                "out to continue with the run's own"
             )
-        if images < old.training.images:
+        if images < before.training.images:
             raise ValueError(
-                f"{self.path} is set to {old.training.images} images, more than {images}; "
+                f"{self.path} is set to {before.training.images} images, more than {images}; "
                 "--images can only grow"
             )
 
     def _check_can_be_trained(self, config: RunConfig) -> None:
+        """Raise ValueError if an imported run lacks a discriminator or is given no data."""
         if not self.checkpoint().has("discriminator"):
             raise ValueError(
                 f"{self.path} was imported without a discriminator: it can be sampled from and "
@@ -112,32 +110,26 @@ class Run:
         return sorted((self.path / "checkpoints").glob("step-*"))
 
     def pointed_to(self, pointer: str) -> Path | None:
-        """Where `latest` or `best` points, or None."""
+        """The checkpoint folder that `latest` or `best` names, or None."""
         file = self.path / pointer
         if not file.is_file():
             return None
         return self.path / "checkpoints" / Path(file.read_text().strip()).name
 
     def checkpoint(self) -> Checkpoint:
-        """Open the checkpoint to use: `best`, else `latest`.
-
-        Raises:
-            ValueError: the run has no checkpoint yet.
-            CheckpointError: the one pointed to is damaged.
-        """
+        """Open the checkpoint to use: `best`, else `latest`; ValueError if there is none yet."""
         path = self.pointed_to("best") or self.pointed_to("latest")
         if path is None:
-            self.config()  # says so if this is no run at all
+            self.config()  # says so if this is not a run at all
             raise ValueError(f"{self.path} has no checkpoint yet")
         return open_checkpoint(path)
 
     def newest_sound_checkpoint(
         self, *, without_alarms: bool = False
     ) -> tuple[Checkpoint | None, list[str]]:
-        """Find the newest checkpoint that verifies, and say what was wrong with newer ones.
+        """Find the newest checkpoint that verifies, and what was wrong with newer ones.
 
-        Args:
-            without_alarms: leave out those saved while a serious alarm was on.
+        `without_alarms` skips those saved during a serious alarm.
         """
         faults = []
         for path in reversed(self.checkpoint_paths()):
@@ -153,35 +145,31 @@ class Run:
         return None, faults
 
     def checkpoint_to_resume(self) -> tuple[Checkpoint | None, list[str]]:
-        """Find the newest sound checkpoint as `newest_sound_checkpoint` does; None in a new run.
+        """Find the newest sound checkpoint and the faults of newer ones; None in a new run.
 
         Raises:
-            CheckpointError: there were checkpoints, and none is sound.
+            CheckpointError: there are checkpoints, but none is sound.
             OSError: one cannot be read now.
         """
         checkpoint, faults = self.newest_sound_checkpoint()
         latest = self.pointed_to("latest")
         if checkpoint is None and (faults or latest):
             raise CheckpointError(
-                f"{self.path} has no sound checkpoint to go on from "
+                f"{self.path} has no sound checkpoint to continue from "
                 f"({'; '.join(faults) or f'{latest} is gone'}); put one back, or begin again with "
                 "--from-scratch, which sets aside what there is"
             )
         return checkpoint, faults
 
     def check_unedited(self, config: RunConfig, checkpoint: Checkpoint) -> None:
-        """Refuse a configuration that is not the one that a checkpoint was trained with.
+        """Raise ValueError if the checkpoint was trained with another configuration than this.
 
-        Raises:
-            ValueError: it differs in anything but a larger number of images.
+        The number of images does not count.
         """
-        old = checkpoint.run_config
-        if not old.data.source:  # imported: its first training chooses data and how to train
-            old = replace(old, data=config.data, training=config.training)
+        old = _with_first_training(checkpoint.run_config, config)
         if not config.data.fingerprint:  # older than fingerprints
             old = replace(old, data=replace(old.data, fingerprint=""))
-        images = max(old.training.images, config.training.images)
-        old = replace(old, training=replace(old.training, images=images))
+        old = _with_images(old, max(old.training.images, config.training.images))
         found = differences(old, config)
         if found:
             raise ValueError(
@@ -191,10 +179,9 @@ class Run:
             )
 
     def set_aside(self) -> Path | None:
-        """Move everything but the configuration into a folder `before-N`; None if there was none.
+        """Move everything but the configuration into a folder `before-N`; None if there is nothing.
 
-        Raises:
-            ValueError: another process is writing to the run.
+        Raises ValueError if another process is writing to the run.
         """
         with self.lock():
             stays = ("config.json", ".lock", "before-")
@@ -210,10 +197,8 @@ class Run:
             return folder
 
     def drop_newer(self, checkpoint: Checkpoint | None) -> None:
-        """Remove the checkpoints after this one, or all; `best`, whose content is immutable, stays.
-
-        `latest` is set first, so that it never points to what is not there.
-        """
+        """Remove the checkpoints after this one, or all; `best` stays, as it never changes."""
+        # `latest` first, so that it never names a checkpoint that is gone
         if checkpoint is None:
             (self.path / "latest").unlink(missing_ok=True)
         else:
@@ -221,15 +206,14 @@ class Run:
         for path in self.checkpoint_paths():
             newer = checkpoint is None or path.name > checkpoint.path.name
             if newer and path != self.pointed_to("best"):
-                self._remove(path)
+                remove_folder(path)
 
-    def settle_best(self, metric: str, better: Literal["lower", "higher"]) -> None:
-        """Point `best` to the checkpoint with the best score by a metric; of equals, the first.
+    def update_best(self, metric: str, better: Literal["lower", "higher"]) -> None:
+        """Point `best` at the checkpoint with the best score by a metric; ties go to the earliest.
 
-        The scores are those in the manifests. The one that `best` points to is never dropped, so
-        the best of those that are there is the best of all. A score that is no number, or was made
-        while a serious alarm was on, does not count.
+        Scores that are not finite, or were made during a serious alarm, do not count.
         """
+        # `best` itself is never dropped, so the best of those still there is the best of all.
         scored = []
         for path in self.checkpoint_paths():
             try:
@@ -256,30 +240,21 @@ class Run:
         keep: int,
         facts: Mapping[str, Any] | None = None,
     ) -> Path:
-        """Write the checkpoint of a step, point `latest` to it, and drop the oldest beyond `keep`.
+        """Write a step's checkpoint, point `latest` at it, and drop the oldest beyond `keep`.
 
         Older ones are dropped only once the new one has been read back and verified. `best` is
-        kept, and the newest without alarms, to go back to.
-
-        Args:
-            step: generator steps taken.
-            tensors: per file name (without ending), its tensors.
-            config: the run's configuration, kept in the manifest.
-            keep: checkpoints to keep, at least 1.
-            facts: further JSON values for the manifest.
-
-        Returns:
-            The checkpoint's folder.
+        kept, and the newest without alarms, to go back to. `facts` are further values for the
+        manifest.
 
         Raises:
-            OSError: it could not be written; the checkpoints before are untouched.
+            OSError: it could not be written; the earlier checkpoints are untouched.
             CheckpointError: what was written does not read back.
         """
         folder = self.path / "checkpoints"
         folder.mkdir(parents=True, exist_ok=True)
         final = folder / f"step-{step:08d}"
-        if final.exists():  # left out on resuming, as unsound
-            self._remove(final)
+        if final.exists():  # skipped on resuming, as unsound
+            remove_folder(final)
         content = {**(facts or {}), "step": step, "config": to_dict(config)}
         write_checkpoint(final, tensors, content)
         write_atomically(self.path / "latest", f"{final.name}\n".encode())
@@ -287,46 +262,46 @@ class Run:
         return final
 
     def _drop_old(self, newest: Path, keep: int) -> None:
-        open_checkpoint(newest).verify()
+        checkpoint = open_checkpoint(newest)
+        checkpoint.verify()
         kept = {newest, self.pointed_to("best")}
-        if open_checkpoint(newest).manifest.get("alarms"):
+        if checkpoint.manifest.get("alarms"):
             good, _ = self.newest_sound_checkpoint(without_alarms=True)
             kept |= {good.path} if good else set()
         older = [path for path in self.checkpoint_paths() if path not in kept]
         for path in older[: max(0, len(older) - (keep - 1))]:
-            self._remove(path)
-
-    def _remove(self, path: Path) -> None:
-        doomed = path.with_name(f"{_DOOMED}{path.name}")
-        shutil.rmtree(doomed, ignore_errors=True)
-        os.rename(path, doomed)  # so that a half-removed one is never taken for a checkpoint
-        shutil.rmtree(doomed)
+            remove_folder(path)
 
     def remove_leftovers(self) -> None:
-        """Clear what an interrupted save or removal left behind."""
+        """Delete what an interrupted save or removal left behind."""
         for folder in (self.path, self.path / "checkpoints"):
-            for path in (*folder.glob(f"{TEMPORARY}*"), *folder.glob(f"{_DOOMED}*")):
+            for path in (*folder.glob(f"{TEMPORARY}*"), *folder.glob(f"{DOOMED}*")):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Keep other writers out of the run; a killed process's lock is free again by itself.
-
-        Raises:
-            ValueError: another process is writing to the run.
-        """
-        if os.name == "nt":
-            yield
-            return
-        import fcntl
+        """Keep other writers out, or raise ValueError; a killed process's lock frees itself."""
+        import filelock  # 50 ms
 
         self.path.mkdir(parents=True, exist_ok=True)
-        with open(self.path / ".lock", "w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise ValueError(f"another process is training {self.path}") from None
+        lock = filelock.FileLock(self.path / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            raise ValueError(f"another process is training {self.path}") from None
+        try:
             yield
+        finally:
+            lock.release()
+
+
+def _with_first_training(old: RunConfig, new: RunConfig) -> RunConfig:
+    """An imported run has no data yet: its first training chooses them, and how to train."""
+    return old if old.data.source else replace(old, data=new.data, training=new.training)
+
+
+def _with_images(config: RunConfig, images: int) -> RunConfig:
+    return replace(config, training=replace(config.training, images=images))
 
 
 def find_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
@@ -334,12 +309,9 @@ def find_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
 
     Raises:
         ValueError: the path is neither.
-        CheckpointError: it is damaged.
+        CheckpointError: the checkpoint is damaged.
     """
-    path = Path(path)
-    if not path.exists():
-        raise ValueError(f"{path} does not exist: name a run folder")
-    refuse_file(path)
-    if (path / "manifest.json").is_file():
-        return open_checkpoint(path)
-    return Run(path).checkpoint()
+    place = locate(path).require(*RUN_OR_CHECKPOINT)
+    if place.kind == "checkpoint":
+        return open_checkpoint(place.path)
+    return Run(place.path).checkpoint()

@@ -1,1 +1,1 @@
-"""Generators passed on as a folder or through the Hugging Face hub."""
+"""Shares generators as folders or on the Hugging Face hub."""

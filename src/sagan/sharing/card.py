@@ -1,7 +1,7 @@
-"""The parts of a model card that a model's own facts tell: Markdown, as model hubs read it.
+"""Model cards: Markdown that starts with the metadata that model hubs read.
 
-Whose the data are, what they allow and what the model is for is for its owner to add, and so is the
-licence. The samples and scores of a run are added by `sagan.exchange.run_card`.
+Licence, intended use and the data's terms are for the owner to add. What only a run knows, samples
+and scores, comes from `sagan.exchange.run_card`.
 """
 
 from collections.abc import Mapping
@@ -9,41 +9,39 @@ from collections.abc import Mapping
 from sagan.sharing.facts import Facts, last_name
 
 
-def make_card(facts: Facts, title: str, address: str) -> str:
-    """Make a card of what is known without the run.
+def make_card(
+    facts: Facts,
+    title: str,
+    address: str,
+    *,
+    samples: str = "",  # Markdown
+    imported_from: str = "",  # the implementation that trained it, if not this one
+    images_seen: str = "",
+    scores: str = "",  # Markdown
+) -> str:
+    """Make a card for what `sagan.load(address)` opens; only a run has the keyword arguments."""
+    training = _training(facts, imported_from, images_seen)
+    parts = [
+        _head(facts, title, address),
+        samples,
+        _table("Network", _network(facts)),
+        _table("Training", training) if facts.weights else "",  # otherwise it is unknown
+        scores,
+        _usage(facts, address),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
 
-    Args:
-        facts: of the generator.
-        title: of the card.
-        address: that `sagan.load` takes.
 
-    Example:
-        >>> from sagan.config import RunConfig
-        >>> print(make_card(Facts(RunConfig(), 7, "ema"), "digits", "hub:me/digits"))
-        ---
-        library_name: sagan
-        ...
-        generator = sagan.load("hub:me/digits")
-        ...
-    """
-    parts = [head(facts, title), table("Network", network_facts(facts))]
-    if facts.weights:  # else nobody knows
-        parts.append(table("Training", training_facts(facts, {})))
-    return "\n\n".join([*parts, use(facts, address)]) + "\n"
-
-
-def head(facts: Facts, title: str, *, tags: tuple[str, ...] = ()) -> str:
-    """Write the metadata, the title and what it is."""
-    listed = ", ".join(("sagan", "gan", "self-attention", *tags))
+def _head(facts: Facts, title: str, address: str) -> str:
+    tags = "sagan, gan, self-attention" + (", onnx" if _is_onnx(address) else "")
     return (
         f"---\nlibrary_name: sagan\npipeline_tag: unconditional-image-generation\n"
-        f"tags: [{listed}]\n---\n\n# {title}\n\n"
+        f"tags: [{tags}]\n---\n\n# {title}\n\n"
         f"A generator of {facts.config.network.resolution} px images: a self-attention GAN."
     )
 
 
-def network_facts(facts: Facts) -> dict[str, object]:
-    """List what the network is."""
+def _network(facts: Facts) -> dict[str, object]:
     network, names = facts.config.network, facts.class_names
     sides = ", ".join(f"{side} px" for side in network.g_attention)
     return {
@@ -55,21 +53,19 @@ def network_facts(facts: Facts) -> dict[str, object]:
     }
 
 
-def training_facts(facts: Facts, more: Mapping[str, object]) -> dict[str, object]:
-    """List how it was trained; `more` comes behind whose weights they are."""
-    config = facts.config
-    listed: dict[str, object] = {}
-    if config.init.source:
-        listed["fine-tuned from"] = last_name(config.init.source)
-    listed |= {
-        "data": last_name(config.data.source) or "not known",
+def _training(facts: Facts, imported_from: str, images_seen: str) -> dict[str, object]:
+    config, training = facts.config, facts.config.training
+    rows: dict[str, object] = {
+        "imported from": imported_from,
+        "fine-tuned from": last_name(config.init.source),
+        "data": last_name(config.data.source) or "unknown",
         "weights": "averaged over training" if facts.averaged else "as trained, not averaged",
-        **more,
+        "images seen": images_seen,
         "generator steps": f"{facts.step:,}",
     }
+    rows = {name: value for name, value in rows.items() if value}
     if facts.step:
-        training = config.training
-        listed |= {
+        rows |= {
             "preset": config.preset,
             "batch": training.batch_size,
             "loss": training.loss,
@@ -77,22 +73,21 @@ def training_facts(facts: Facts, more: Mapping[str, object]) -> dict[str, object
             "augmentation": ", ".join(training.augment) or "none",
             "seed": training.seed,
         }
-    return listed
+    return rows
 
 
-def table(title: str, facts: Mapping[str, object]) -> str:
-    """Write facts as a table of two columns under a heading."""
-    rows = [f"| {name} | {cell(value)} |" for name, value in facts.items()]
+def _table(title: str, facts: Mapping[str, object]) -> str:
+    rows = [f"| {name} | {table_cell(value)} |" for name, value in facts.items()]
     return "\n".join([f"## {title}\n", "| | |", "|---|---|", *rows])
 
 
-def cell(value: object) -> str:
-    """Write a value so that it stays in its cell."""
+def table_cell(value: object) -> str:
+    """Escape a value for a cell of a Markdown table."""
     return " ".join(str(value).replace("|", r"\|").split())
 
 
-def use(facts: Facts, address: str) -> str:
-    """Write code that opens it and makes images; for an ONNX file also without this package."""
+def _usage(facts: Facts, address: str) -> str:
+    """Write code that samples; for an ONNX file also without this package."""
     network = facts.config.network
     label = ", classes=[0]" if network.classes else ""
     lines = [
@@ -104,7 +99,7 @@ def use(facts: Facts, address: str) -> str:
         f"images = sagan.sample(generator, 16{label}, seed=0)  # uint8 n c h w",
         "```",
     ]
-    if address.lower().endswith(".onnx"):
+    if _is_onnx(address):
         labels = ', "labels": np.zeros(16, np.int64)' if network.classes else ""
         lines += [
             "\nWithout `sagan` and PyTorch:\n",
@@ -119,3 +114,7 @@ def use(facts: Facts, address: str) -> str:
             "```",
         ]
     return "\n".join(lines)
+
+
+def _is_onnx(address: str) -> bool:
+    return address.lower().endswith(".onnx")

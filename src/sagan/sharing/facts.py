@@ -1,51 +1,51 @@
-"""What a model says of itself where it is passed on: in a file's strings, or in `config.json`.
+"""Metadata stored with an exported generator: in a file's strings, or in `config.json`.
 
-`config.json` holds the network's fields at its top, as the mixin of huggingface_hub writes them and
-reads them back, and all that is not the network's under `sagan`. No torch here.
+`config.json` has the network's fields at its top level, as huggingface_hub's mixin writes and reads
+them, and everything else under `sagan`. Needs no torch.
 """
 
 import dataclasses
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sagan.config import RunConfig, run_config_from_dict, to_dict
-from sagan.sharing.hub import is_hub_name
 from sagan.version import __version__
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 CARD_FILE = "README.md"
 PICTURE_FILE = "samples.png"
-MOST_CONFIG_BYTES = 2**22  # the names of a hundred thousand classes
+MAX_CONFIG_BYTES = 2**22  # the names of a hundred thousand classes
 
 
 @dataclass(frozen=True)
 class Facts:
     """Where a generator comes from.
 
-    Args:
-        config: of the run that trained it.
-        step: generator steps taken.
-        weights: `ema` or `raw`; empty where it is not known.
+    Example:
+        >>> facts = Facts(RunConfig(), 7, "ema")
+        >>> Facts.from_strings(facts.to_strings(), "model.onnx") == facts
+        True
+        >>> Facts.from_config(facts.to_config(), "config.json") == facts
+        True
     """
 
-    config: RunConfig
-    step: int
-    weights: str
+    config: RunConfig  # of the run that trained it
+    step: int  # generator steps taken
+    weights: str  # `ema` or `raw`; empty if unknown
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """In label order; none of an unconditional network."""
+        """In label order; empty for an unconditional network."""
         return self.config.data.class_names if self.config.network.classes else ()
 
     @property
     def averaged(self) -> bool:
-        """Whether the weights are an average over steps, rather than those of the last one."""
+        """Whether the weights are an average over steps rather than those of the last one."""
         training = self.config.training
         if self.weights != "ema" or not training.ema_decay:
             return False
@@ -53,12 +53,7 @@ class Facts:
         return self.step == 0 or self.step > averaged_from  # an imported average is of step 0
 
     def to_strings(self) -> dict[str, str]:
-        """Give keys and strings; the class names, in label order, stand apart to be found easily.
-
-        Example:
-            >>> sorted(Facts(RunConfig(), 7, "ema").to_strings())
-            ['class_names', 'sagan.config', 'sagan.step', 'sagan.version', 'sagan.weights']
-        """
+        """Give what a file's metadata holds; class names get a key of their own, easy to find."""
         return {
             "class_names": json.dumps(self.class_names),
             "sagan.config": json.dumps(to_dict(self.config), sort_keys=True),
@@ -67,23 +62,48 @@ class Facts:
             "sagan.weights": self.weights,
         }
 
-    def to_config(self) -> bytes:
-        """Give the content of `config.json`.
+    @classmethod
+    def from_strings(cls, strings: Mapping[str, str], where: object) -> "Facts":
+        """Read them back; `where` names the file in errors."""
+        if "sagan.config" not in strings:
+            raise ValueError(f"{where} was not written by sagan export: it has no sagan.config")
+        try:
+            config = run_config_from_dict(json.loads(strings["sagan.config"]))
+            return cls(config, int(strings["sagan.step"]), strings["sagan.weights"])
+        except (KeyError, ValueError) as error:
+            raise ValueError(f"{where} has a configuration that cannot be read: {error}") from None
 
-        Example:
-            >>> facts = Facts(RunConfig(), 7, "ema")
-            >>> read_config(facts.to_config(), "config.json") == facts
-            True
-        """
+    def to_config(self) -> bytes:
+        """Give the content of `config.json`."""
         rest = to_dict(self.config)
         network = rest.pop("network")
         own: dict[str, Any] = {"version": __version__}
-        if self.weights:  # else nobody knows where they are from
+        if self.weights:  # otherwise the training is unknown
             own |= {"step": self.step, "weights": self.weights, **rest}
         return json.dumps({**network, "sagan": own}, indent=2).encode() + b"\n"
 
+    @classmethod
+    def from_config(cls, content: bytes, where: object) -> "Facts":
+        """Read a `config.json`; the mixin's own has the network alone, and classes get numbers."""
+        values = parse_config(content, where)
+        if "family" not in values:
+            raise ValueError(f"{where} is not of a sagan network: {_describe(values)}")
+        own = values.pop("sagan", {})
+        if not isinstance(own, dict):
+            raise ValueError(f"{where} cannot be read: sagan must be an object, not {own!r}")
+        own.setdefault("data", {"source": ""})
+        version, step, weights = own.pop("version", ""), own.pop("step", 0), own.pop("weights", "")
+        try:
+            if type(step) is not int or weights not in ("ema", "raw", ""):
+                raise ValueError(f"step {step!r} and weights {weights!r}")
+            config = run_config_from_dict({**own, "network": values})
+            return cls(_with_class_names(config), step, weights)
+        except ValueError as error:
+            by = f" (written by sagan {version}, read by {__version__})" if version else ""
+            raise ValueError(f"{where} cannot be read{by}: {error}") from None
+
     def published(self) -> "Facts":
-        """Without what is only this machine's: of a path, its last name is kept.
+        """Copy them without what is private: of a path, only the last name is kept.
 
         Example:
             >>> from sagan.config import DataConfig
@@ -100,7 +120,7 @@ class Facts:
 
 
 def last_name(source: str) -> str:
-    """Keep the last name of a path; a data set of the hub has none, and stays.
+    """Keep the last name of a path; a data set of the hub keeps its whole name.
 
     Example:
         >>> last_name("/home/me/pets/"), last_name(r"C:\\data\\pets"), last_name("hub:me/pets")
@@ -111,60 +131,8 @@ def last_name(source: str) -> str:
     return source.replace("\\", "/").rstrip("/").rpartition("/")[2]
 
 
-def read_facts(strings: Mapping[str, str], where: object) -> Facts:
-    """Read them from a file's strings.
-
-    Raises:
-        ValueError: they are missing or not what this version writes.
-
-    Example:
-        >>> facts = Facts(RunConfig(), 7, "ema")
-        >>> read_facts(facts.to_strings(), "model.onnx") == facts
-        True
-    """
-    if "sagan.config" not in strings:
-        raise ValueError(f"{where} was not written by sagan export: it holds no sagan.config")
-    try:
-        config = run_config_from_dict(json.loads(strings["sagan.config"]))
-        return Facts(config, int(strings["sagan.step"]), strings["sagan.weights"])
-    except (KeyError, ValueError) as error:
-        raise ValueError(f"{where} holds a configuration that cannot be read: {error}") from None
-
-
-def read_config(content: bytes, where: object) -> Facts:
-    """Read a `config.json`; the mixin's own has the network alone, and its classes get numbers.
-
-    Args:
-        content: the file's.
-        where: its name, for messages.
-
-    Raises:
-        ValueError: it is not JSON, or not the configuration of a network of ours.
-    """
-    values = parse_config(content, where)
-    if "family" not in values:
-        raise ValueError(f"{where} is not of a network of sagan's: {_kind_of(values)}")
-    own = values.pop("sagan", {})
-    if not isinstance(own, dict):
-        raise ValueError(f"{where} cannot be read: sagan must be an object, not {own!r}")
-    own.setdefault("data", {"source": ""})
-    version, step, weights = own.pop("version", ""), own.pop("step", 0), own.pop("weights", "")
-    try:
-        if type(step) is not int or weights not in ("ema", "raw", ""):
-            raise ValueError(f"step {step!r} and weights {weights!r}")
-        config = run_config_from_dict({**own, "network": values})
-        return Facts(_with_class_names(config), step, weights)
-    except ValueError as error:
-        by = f" (written by sagan {version}, read by {__version__})" if version else ""
-        raise ValueError(f"{where} cannot be read{by}: {error}") from None
-
-
 def parse_config(content: bytes, where: object) -> dict[str, Any]:
-    """Read a JSON object, of whatever program.
-
-    Raises:
-        ValueError: it is none.
-    """
+    """Parse any program's `config.json`, which must be an object."""
     try:
         values = json.loads(content)
     except (ValueError, RecursionError):
@@ -177,15 +145,15 @@ def parse_config(content: bytes, where: object) -> dict[str, Any]:
 def _with_class_names(config: RunConfig) -> RunConfig:
     names, classes = config.data.class_names, config.network.classes
     if names and classes and len(names) != classes:
-        raise ValueError(f"there are {len(names)} class names for {classes} classes")
+        raise ValueError(f"{len(names)} class names for {classes} classes")
     if names or not classes:
         return config
     numbers = tuple(str(label) for label in range(classes))
     return replace(config, data=replace(config.data, class_names=numbers))
 
 
-def _kind_of(values: Mapping[str, Any]) -> str:
-    """Whose configuration it is instead, as far as it tells."""
+def _describe(values: Mapping[str, Any]) -> str:
+    """Say whose configuration this is instead, as far as it tells."""
     if "network" in values:
         return "it is that of a run"
     if "_class_name" in values:
@@ -196,18 +164,13 @@ def _kind_of(values: Mapping[str, Any]) -> str:
 
 
 def is_shared_folder(path: Path) -> bool:
-    """Whether a folder holds a model to be passed on, ours or another's, rather than a run."""
+    """Whether a folder holds an exported model, ours or another program's, rather than a run."""
     if (path / "checkpoints").is_dir() or (path / "manifest.json").is_file():
         return False
     if (path / WEIGHTS_FILE).is_file():
         return True
     try:
         with open(path / CONFIG_FILE, "rb") as file:
-            return "network" not in parse_config(file.read(MOST_CONFIG_BYTES), path)
+            return "network" not in parse_config(file.read(MAX_CONFIG_BYTES), path)
     except (OSError, ValueError):
         return False
-
-
-def is_shared(path: str | os.PathLike[str]) -> bool:
-    """Whether a name is of a generator's folder that was passed on, here or on the hub."""
-    return is_hub_name(path) or (Path(path).is_dir() and is_shared_folder(Path(path)))

@@ -1,8 +1,7 @@
-"""How a generator is passed on: a folder as model hubs know it, on the disk or on the hub.
+"""Saves a generator in the layout of model hubs, to disk or to the hub.
 
-The layout is that of huggingface_hub's mixin, which opens such a folder and whose own folders
-`sagan.load` opens. Inheriting the mixin itself would make its library a dependency of every use and
-take 0.3 s more to import.
+The layout is that of huggingface_hub's mixin: each opens the other's folders. Inheriting the mixin
+itself would make its library a dependency of every use and add 0.3 s to the import.
 """
 
 import os
@@ -23,17 +22,17 @@ class Pretrained(nn.Module):
     """A generator that can be saved in the hub's layout, and pushed to the hub."""
 
     config: NetworkConfig
-    facts: Facts | None = None  # set by who opens it: of the run that trained it, class names too
+    facts: Facts | None = None  # of the run that trained it, class names included; set on opening
     is_folded = False
 
     def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
-        """Write `config.json`, `model.safetensors` and, unless it is there, a card `README.md`.
+        """Write `config.json`, `model.safetensors` and, if it is missing, a card `README.md`.
 
-        The class names of the run go along, and how it was trained; of the data's path only the
-        last name. Other files in the folder stay.
+        They include the run's class names and training settings; of the data's path only the last
+        name. Other files in the folder stay.
 
         Args:
-            save_directory: the folder, which is made where there is none.
+            save_directory: the folder, created if needed.
 
         Raises:
             ValueError: it is a run's folder, or the generator is folded.
@@ -64,22 +63,23 @@ class Pretrained(nn.Module):
         private: bool | None = None,
         branch: str | None = None,
     ) -> str:
-        """Save as `save_pretrained` does, into a repository of the Hugging Face hub.
+        """Save as `save_pretrained` does, to a repository of the Hugging Face hub.
 
-        It is made where there is none. A card that it has already stays as it is.
+        The repository is created if needed; a card that it already has is kept.
 
         Args:
             repo_id: OWNER/NAME.
-            commit_message: of the commit.
-            private: whether a new repository is; None leaves it to the owner's settings.
-            branch: to commit to; None takes the main one.
+            commit_message: the commit's first line.
+            private: for a new repository; True refuses a public one. None takes the owner's
+                default.
+            branch: the branch to commit to; None is the main one.
 
         Returns:
-            The commit's address.
+            The commit's URL.
 
         Raises:
-            ValueError: the generator is folded; there is no network, no such branch or no
-                permission; or the library is missing.
+            ValueError: the generator is folded; there is no network, branch or permission; or
+                huggingface_hub is not installed.
         """
         contents = self.pretrained_files()
         contents[CARD_FILE] = self._card(title=hub.parse(repo_id).name, address=f"hub:{repo_id}")
@@ -96,17 +96,13 @@ class Pretrained(nn.Module):
             )
 
     def pretrained_files(self) -> dict[str, bytes]:
-        """Make the content of `config.json` and `model.safetensors`, without what is private.
-
-        Raises:
-            ValueError: the generator is folded.
-        """
+        """Make `config.json` and `model.safetensors`, without what is private."""
         if self.is_folded:
-            raise ValueError("a folded generator cannot be passed on: open it without fold")
+            raise ValueError("a folded generator cannot be saved: open it without fold")
         tensors = {name: value.cpu().contiguous() for name, value in self.state_dict().items()}
         return {
             CONFIG_FILE: self._published().to_config(),
-            WEIGHTS_FILE: safetensors.torch.save(tensors, {"format": "pt"}),  # as the hub has them
+            WEIGHTS_FILE: safetensors.torch.save(tensors, {"format": "pt"}),  # as the hub's are
         }
 
     def _card(self, *, title: str, address: str) -> bytes:
@@ -120,11 +116,7 @@ class Pretrained(nn.Module):
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a place for the layout that is a file, or a run: its `config.json` would be lost.
-
-    Raises:
-        ValueError: it is one.
-    """
+    """Refuse a file, and a run's folder, whose `config.json` would be overwritten."""
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file, not a folder")
     there = [folder / name for name in (CONFIG_FILE, "checkpoints", "manifest.json")]

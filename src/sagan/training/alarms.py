@@ -1,8 +1,8 @@
-"""A watch over a run's log: what goes wrong with GANs, in plain sentences with advice.
+"""Detect what goes wrong with a GAN from its log, and say so in plain sentences with advice.
 
-It reads records and nothing else, so it costs nothing, and read from the log again (on resuming)
-it is where it was. Thresholds were chosen on runs of the bundled digits, healthy throughout, and of
-the article's network on a small batch, which fails within a hundred steps; see docs/training.md.
+The watch reads only log records, so replaying the log on resuming restores its state. Thresholds
+were chosen on healthy runs of the bundled digits, and on the article's network with a small batch,
+which fails within a hundred steps; see docs/training.md.
 """
 
 import math
@@ -13,15 +13,15 @@ from typing import Any
 
 from sagan.config import Loss, RunConfig
 
-_WINDOW = 10  # log records over which D must win, and attention records for gamma are fewer
-_WON = 0.1  # D's loss, as a share of an undecided D's
-_ALIKE = 0.5  # share of near-duplicates, beyond what real images have, that counts as collapse
-_CLASS_ALIKE = 0.8  # of one class's samples, of which there are few
-_UNTRAINED_STEPS = 1_000  # until then samples that never were diverse are still young
-_BLOW_UP = 4.0  # growth of a singular value since half as many steps; honest growth is at most 2
+_WINDOW = 10  # log records over which D must win
+_WON = 0.1  # D's loss relative to an undecided D's
+_ALIKE = 0.5  # share of near-duplicates, beyond that of real images, that counts as collapse
+_CLASS_ALIKE = 0.8  # the same within one class, of which few samples are shown
+_UNTRAINED_STEPS = 1_000  # until then, samples that never were diverse are not a collapse
+_BLOW_UP = 4.0  # growth of a singular value since half as many steps; linear growth gives 2
 _GAMMA_UNUSED = 0.01
-_GAMMA_RECORDS = 3
-_GAMMA_REACH = 10.0  # by how much farther than that Adam must have been able to move it
+_GAMMA_RECORDS = 3  # attention records over which gamma must stay unused
+_GAMMA_REACH = 10.0  # Adam must have been able to move gamma this many times farther
 _AGAINST_COLLAPSE = (
     "Go back with --rollback, lower both learning rates, or take a larger --batch-size"
 )
@@ -32,34 +32,16 @@ Record = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Alarm:
-    """Something wrong with a run.
+    """Something wrong with a run."""
 
-    Args:
-        name: of the kind.
-        said: what is wrong.
-        advice: what would help.
-        serious: a reason to go back to an earlier checkpoint, where the user asks for that.
-    """
-
-    name: str
-    said: str
+    name: str  # its kind
+    said: str  # what is wrong
     advice: str
-    serious: bool = False
+    serious: bool = False  # `--rollback` returns to an earlier checkpoint
 
 
 class Watch:
-    """Read a run's records as they come, and tell each kind of alarm once.
-
-    Args:
-        config: of the run.
-
-    Example:
-        >>> watch = Watch(RunConfig())
-        >>> lost = {"kind": "train", "step": 500, "d_loss": 0.0, "g_loss": 1.7}
-        >>> alarms = [alarm for _ in range(20) for alarm in watch.see(lost)]
-        >>> [alarm.name for alarm in alarms]
-        ['d-wins']
-    """
+    """Read a run's records as they come, and raise each kind of alarm once."""
 
     def __init__(self, config: RunConfig) -> None:
         self._config = config
@@ -68,10 +50,10 @@ class Watch:
         self._sigmas: list[tuple[int, Mapping[str, float]]] = []
         self._was_diverse = False
         self._told: set[str] = set()
-        self.serious: tuple[Alarm, ...] = ()  # as of the last check, told before or not
+        self.serious: tuple[Alarm, ...] = ()  # at the last check, whether told before or not
 
     def see(self, record: Record) -> list[Alarm]:
-        """Take in one record, and return the alarms that it raises for the first time."""
+        """Take in a record; return the alarms that it raises for the first time."""
         found: list[Alarm] = []
         if record["kind"] == "train":
             found = list(self._winning(record))
@@ -85,7 +67,7 @@ class Watch:
         return new
 
     def _winning(self, record: Record) -> Iterator[Alarm]:
-        """D's loss is near zero all the time, so that G's gradient says nothing."""
+        """D's loss stays near zero, so G gets no useful gradient."""
         self._losses.append((record["d_loss"], record["g_loss"]))
         undecided = _UNDECIDED.get(self._config.training.loss)
         if undecided is None or len(self._losses) < _WINDOW:
@@ -101,7 +83,7 @@ class Watch:
             )
 
     def _unused(self, record: Record) -> Iterator[Alarm]:
-        """An attention layer's gamma stays where it began, at 0."""
+        """An attention layer's gamma stays at its initial 0."""
         training = self._config.training
         for layer in record["layers"]:
             name = f"{layer['network']} {layer['layer']}"
@@ -155,7 +137,7 @@ class Watch:
         before = before[-1:] or [sigmas for _, sigmas in self._sigmas[:-1][:1]]
         if not before:
             return
-        # Biases and embeddings that began at 0 may grow from it as they like.
+        # max(..., 1): biases and embeddings that start at 0 may grow from it by any factor
         growth = {n: value / max(before[0][n], 1.0) for n, value in now.items() if n in before[0]}
         worst = max(growth, key=lambda name: growth[name], default="")
         if worst and growth[worst] > _BLOW_UP:

@@ -1,18 +1,16 @@
-"""Differentiable augmentation of what the discriminator sees, and how strongly.
+"""Differentiable augmentation of the discriminator's input, with fixed or adaptive probability.
 
-The same kinds of change are made to real and fake images in the discriminator step and to fake ones
-in the generator step, so that neither network learns to make or to reject them; what they learn is
-the distribution before. The functions here are pure: each image's random numbers come with it, and
-no image's result depends on another's.
+Real and fake images get the same kinds of change in the discriminator step, and fakes in the
+generator step, so the generator learns the distribution before augmentation. The functions are
+pure: each image's random numbers are passed in, and no image's result depends on another's.
 
-Positions that translation or cutout leave empty are 0, as published: in [-1, 1] that is mid-grey,
-at most half the range away from any pixel, where black or white would be a full range from some. An
-alpha channel is moved and cut with its colours but not recoloured.
+Positions that translation or cutout leave empty are 0, as published: mid-grey in [-1, 1]. An alpha
+channel is moved and cut with its colours but not recoloured.
 
 Dimensions: b batch, c channels, h w the image's sides, r random numbers of an image.
 
-Source: Zhao et al. 2020 (DiffAugment), section 3, and its released code; the strength's control is
-that of Karras et al. 2020 (StyleGAN2-ADA), section 3.
+Source: Zhao et al. 2020 (DiffAugment), section 3, and its released code; adaptive probability after
+Karras et al. 2020 (StyleGAN2-ADA), section 3.
 """
 
 from collections.abc import Sequence
@@ -21,8 +19,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# The random numbers of an image, by column. All are drawn whatever the policy, so that one kind of
-# change does not alter another's.
+# An image's random numbers, by column. All are drawn whatever the policy, so that adding one kind
+# of change leaves the others' numbers alone.
 _GATES = {"color": 0, "translation": 1, "cutout": 2}
 _BRIGHTNESS, _SATURATION, _CONTRAST, _SHIFT_Y, _SHIFT_X, _CUT_Y, _CUT_X = range(3, 10)
 DRAWS = 10
@@ -31,18 +29,11 @@ UPDATE_STEPS = 4  # between updates of an adaptive probability (Karras et al. 20
 
 
 def augment(images: Tensor, draws: Tensor, *, policy: Sequence[str], p: Tensor | float) -> Tensor:
-    """Change each image by each kind of the policy with probability p.
+    """Apply each kind of change in the policy to each image with probability p, differentiably.
 
-    Colour comes first, then translation, then cutout. Values may leave [-1, 1], as published.
-
-    Args:
-        images: `b c h w` in [-1, 1]; 1, 3 or 4 channels, the last of 4 being alpha.
-        draws: `b r` uniform in [0, 1), r = `DRAWS`; equal rows change equal images equally.
-        policy: any of `color`, `translation`, `cutout`.
-        p: the probability of each kind for each image; 0 gives the images back unchanged.
-
-    Returns:
-        `b c h w`, differentiable with respect to the images.
+    Images are `b c h w` in [-1, 1] with 1, 3 or 4 channels, the last of 4 being alpha; draws are
+    `b r` uniform in [0, 1), r = `DRAWS`. The order is `color`, `translation`, `cutout`. Values may
+    leave [-1, 1], as published.
 
     Example:
         >>> images, draws = torch.rand(2, 3, 8, 8), torch.rand(2, DRAWS)
@@ -100,7 +91,7 @@ def _translated(images: Tensor, draws: Tensor, chosen: Tensor) -> Tensor:
 
 
 def _cut_out(images: Tensor, draws: Tensor, chosen: Tensor) -> Tensor:
-    """Empty a square of half the side; its centre is anywhere, so it may hang over the border."""
+    """Zero a square of half the side, centred anywhere, so it may cross the border."""
     h, w = images.shape[2:]
     half_h, half_w = h // 2, w // 2
     top = _whole(draws[:, _CUT_Y], 0, h - half_h % 2) - half_h // 2
@@ -113,8 +104,8 @@ def _cut_out(images: Tensor, draws: Tensor, chosen: Tensor) -> Tensor:
 
 
 def _whole(draws: Tensor, least: int, most: int) -> Tensor:
-    """Turn numbers in [0, 1) into whole ones from least to most, both included."""
-    # A float32 below 1 times a whole number rounds to less than that number, so `most` is the most.
+    """Turn numbers in [0, 1) into integers from least to most, inclusive."""
+    # A float32 below 1 times an integer rounds to below that integer, so `most` is never exceeded.
     return (draws * (most - least + 1)).long() + least
 
 
@@ -124,37 +115,20 @@ def adapted(
     held_out: Tensor,
     fake: Tensor,
     *,
-    target: float,
-    shown_nimg: int,
+    target: float,  # the overfitting aimed at, in (0, 1)
+    shown_nimg: int,  # real images since the last update
     ramp_nimg: int,
 ) -> Tensor:
-    """Move the augmentation's probability against the discriminator's overfitting.
+    """Raise the augmentation probability if the discriminator overfits, else lower it.
 
-    The overfitting is how far the discriminator's logits on real images that it never trains on
-    have fallen from those on its training images, as a share of the distance down to the fakes':
-    0 where it treats both real sets alike, 1 where the held-out ones look as fake as the fakes.
-    Above the target p rises, below it falls, by a fixed amount an image, within [0, 1].
-
-    Args:
-        p: a scalar in [0, 1].
-        real, held_out, fake: mean logits on training images, held-out images and fakes.
-        target: the overfitting aimed at, in (0, 1).
-        shown_nimg: real images shown since the last update.
-        ramp_nimg: images over which p can go from 0 to 1.
-
-    Returns:
-        The new p, a scalar on the same device; the host waits for nothing.
+    Overfitting is how far mean logits have fallen from training images to held-out ones, relative
+    to the distance down to the fakes': 0 if both real sets are treated alike, 1 if held-out images
+    look as fake as the fakes. p moves by a fixed amount per image, within [0, 1]: from 0 to 1 over
+    `ramp_nimg` images. It stays on the device; the host never waits.
 
     Source:
         Karras et al. 2020, section 3, the heuristic r_v. Their r_t, the sign of the real logits,
         says nothing under the hinge loss with spectral norm: docs/experiments.md.
-
-    Example:
-        >>> real, held_out, fake = torch.tensor([0.5, -0.3, -0.5])
-        >>> p = adapted(torch.tensor(0.5), real, held_out, fake, target=0.5, shown_nimg=256,
-        ...             ramp_nimg=1024)
-        >>> p.item()
-        0.75
     """
     excess = (real - held_out) - target * (real - fake).clamp(min=0.0)
     return (p + torch.sign(excess) * (shown_nimg / ramp_nimg)).clamp(0.0, 1.0)
@@ -162,23 +136,11 @@ def adapted(
 
 @dataclass
 class Augmentation:
-    """A policy with its probability, which may adapt: what the steps call on images.
-
-    Args:
-        policy: see `augment`.
-        p: the probability, a scalar on the images' device.
-        target: the overfitting that p adapts to, see `adapted`; 0 leaves p as it is.
-        ramp_nimg: images over which an adaptive p can go from 0 to 1.
-
-    Example:
-        >>> half = Augmentation(("cutout",), torch.tensor(0.5))
-        >>> half(torch.zeros(2, 3, 8, 8), torch.rand(2, DRAWS)).shape
-        torch.Size([2, 3, 8, 8])
-    """
+    """A policy with its probability, fixed or adaptive; called on images by the steps."""
 
     policy: tuple[str, ...]
-    p: Tensor
-    target: float = 0.0
+    p: Tensor  # a scalar on the images' device
+    target: float = 0.0  # the overfitting that p adapts to (see `adapted`); 0 keeps p fixed
     ramp_nimg: int = 1
 
     def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
@@ -186,18 +148,11 @@ class Augmentation:
         return augment(images, draws, policy=self.policy, p=self.p)
 
     def adapts_at(self, step: int) -> bool:
-        """Whether p is to be updated in the generator step of that number."""
+        """Whether p is updated after this generator step."""
         return bool(self.target) and (step + 1) % UPDATE_STEPS == 0
 
     def adapt(self, logits: Tensor, shown_nimg: int) -> None:
-        """Update p by the mean logits on training images, held-out ones and fakes, in a tensor."""
-        real, held_out, fake = logits
+        """Update p from the mean logits of training images, held-out images and fakes, stacked."""
         self.p = adapted(
-            self.p,
-            real,
-            held_out,
-            fake,
-            target=self.target,
-            shown_nimg=shown_nimg,
-            ramp_nimg=self.ramp_nimg,
+            self.p, *logits, target=self.target, shown_nimg=shown_nimg, ramp_nimg=self.ramp_nimg
         )

@@ -1,13 +1,15 @@
-"""What each step is fed: images in keyed order, and keyed latents, labels and mixtures.
+"""The input of each step: images in keyed order, and keyed latents, labels and mixtures.
 
-The numbers of a step are drawn for the whole batch and cut into micro-batches and each process's
-share, so they are the same for any number of processes.
+A step's numbers are drawn for the whole batch and cut into micro-batches and each process's share,
+so they are the same for any number of processes.
 
 Dimensions: b batch, z latent length.
 """
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,10 +23,11 @@ from sagan.training.augment import DRAWS
 from sagan.training.step import FakeBatch, HeldOutBatch, RealBatch
 
 _KEEP_ON_DEVICE_BYTES = 2**31
+_ALIGNMENT_BYTES = 16  # of each tensor within a packed buffer
 
 
 def _permuted(length: int, seed: int) -> Tensor:
-    """Which images are held out: the first so many of these rows."""
+    """The order whose first rows are held out."""
     return torch.randperm(length, generator=generator_for(seed, "holdout"))
 
 
@@ -37,17 +40,10 @@ class Share:
 
 
 class BatchSource:
-    """Cut the batches of any step out of the data and the keyed random numbers.
+    """Make the batches of any step from the data and keyed random numbers.
 
-    Args:
-        dataset: the training images.
-        config: of the run.
-        share: this process's part.
-        device: where batches go; small data sets are kept there whole.
-        stage: of a growing run; each has random numbers of its own.
-
-    Raises:
-        ValueError: the batch is larger than the data, or does not divide into equal shares.
+    Small data sets are kept on the device whole. A batch that is larger than the data, or does not
+    divide into equal shares, raises ValueError.
     """
 
     def __init__(
@@ -75,9 +71,9 @@ class BatchSource:
             )
         self._config, self._share, self._device, self._stage = config, share, device, stage
         self._conditional = config.network.classes > 0
-        self._images = dataset.images  # a read-only map, where large: only rows are made tensors
+        self._images = dataset.images  # memory-mapped if large: only rows become tensors
         self._on_device: Tensor | None = None
-        self._labels = None
+        self._labels = torch.zeros((), dtype=torch.int64).expand(len(dataset))  # when unconditional
         self._label_weights = torch.ones(max(1, config.network.classes))
         if self._conditional:
             assert dataset.labels is not None
@@ -91,12 +87,13 @@ class BatchSource:
         self.reseed(0)
 
     def reseed(self, retry: int) -> None:
-        """Take other random numbers from here on, for a run taken back; 0 takes the run's first.
+        """Change the random numbers, for a rollback; 0 gives the run's original ones.
 
-        What is held out stays held out.
+        The held-out images stay the same.
         """
         seed = self._config.training.seed
-        seed = derive_seed(seed, "stage", self._stage) if self._stage else seed
+        if self._stage:  # each stage of a growing run has random numbers of its own
+            seed = derive_seed(seed, "stage", self._stage)
         self._seed = derive_seed(seed, "retry", retry) if retry else seed
         self._order = DataOrder(len(self._trained_on), seed=self._seed)
         held = max(1, len(self._held_out))
@@ -104,73 +101,55 @@ class BatchSource:
 
     def real(self, d_step: int) -> list[RealBatch]:
         """The micro-batches of a discriminator step, counted from 0 over the whole run."""
-        training = self._config.training
-        places = self._order.indices(d_step * training.batch_size, training.batch_size)
-        indices = self._trained_on[places]
-        latents, fake_labels, mix = self._draw("d", d_step)
-        flips = self._flips("mirror", d_step)
-        real_draws, fake_draws = (self._augment_draws(kind, d_step) for kind in ("real", "fake"))
-        whole = (indices, flips, latents, fake_labels, mix, real_draws, fake_draws)
-        parts = (self._cut(tensor) for tensor in whole)
+        size = self._config.training.batch_size
+        rows = self._trained_on[self._order.indices(d_step * size, size)]
+        drawn = self._draw("d", d_step)
+        augment_draws = (self._augment_draws(kind, d_step) for kind in ("real", "fake"))
+        parts = self._with_images(rows, self._flips("mirror", d_step), *drawn, *augment_draws)
         return [
-            RealBatch(
-                self._pictures(rows, flip),
-                self._labels_of(rows),
-                z.to(self._device),
-                y.to(self._device) if self._conditional else None,
-                share.to(self._device),
-                real.to(self._device),
-                fake.to(self._device),
-            )
-            for rows, flip, z, y, share, real, fake in zip(*parts, strict=True)
+            RealBatch(images, labels, z, y if self._conditional else None, mix, real, fake)
+            for images, labels, z, y, mix, real, fake in parts
         ]
 
     def held_out(self, step: int) -> list[HeldOutBatch]:
-        """Micro-batches of images that no step trains on, as many as a step shows."""
+        """Micro-batches of held-out images, as many as a step shows real ones."""
         size = self._config.training.batch_size
         rows = self._held_out[self._held_out_order.indices(step * size, size)]
         flips = self._flips("mirror held-out", step)
-        parts = (self._cut(t) for t in (rows, flips, self._augment_draws("held-out", step)))
-        return [
-            HeldOutBatch(self._pictures(rows, flip), self._labels_of(rows), draws.to(self._device))
-            for rows, flip, draws in zip(*parts, strict=True)
-        ]
-
-    def _labels_of(self, rows: Tensor) -> Tensor | None:
-        return None if self._labels is None else self._labels[rows].to(self._device)
-
-    def _rows(self, rows: Tensor) -> Tensor:
-        if self._on_device is not None:
-            return self._on_device[rows.to(self._device)]
-        return torch.from_numpy(self._images[rows.numpy()]).to(self._device)
+        parts = self._with_images(rows, flips, self._augment_draws("held-out", step))
+        return [HeldOutBatch(images, labels, draws) for images, labels, draws in parts]
 
     def fake(self, step: int) -> list[FakeBatch]:
         """The micro-batches of a generator step."""
         latents, labels, _ = self._draw("g", step)
-        parts = (self._cut(t) for t in (latents, labels, self._augment_draws("g", step)))
-        return [
-            FakeBatch(
-                z.to(self._device),
-                y.to(self._device) if self._conditional else None,
-                draws.to(self._device),
-            )
-            for z, y, draws in zip(*parts, strict=True)
-        ]
+        drawn = (latents, labels, self._augment_draws("g", step))
+        parts = self._to_device([self._cut(tensor) for tensor in drawn])
+        return [FakeBatch(z, y if self._conditional else None, draws) for z, y, draws in parts]
 
-    def _pictures(self, rows: Tensor, flip: Tensor) -> Tensor:
-        images = self._rows(rows)
-        if self._config.training.mirror:
-            flip = flip.to(self._device)[:, None, None, None]
-            images = torch.where(flip, images.flip(3), images)
-        return to_float(images)
+    def _with_images(self, rows: Tensor, flips: Tensor, *others: Tensor) -> Iterator[Any]:
+        """Each micro-batch's images and labels, by their rows in the data, and the others."""
+        columns = [self._cut(tensor) for tensor in (rows, flips, self._labels[rows], *others)]
+        if self._on_device is None:
+            columns[0] = [torch.from_numpy(self._images[part.numpy()]) for part in columns[0]]
+        for images, flip, y, *rest in self._to_device(columns):
+            if self._on_device is not None:
+                images = self._on_device[images]  # so far they are rows
+            if self._config.training.mirror:
+                images = torch.where(flip[:, None, None, None], images.flip(3), images)
+            yield to_float(images), y if self._conditional else None, *rest
+
+    def _to_device(self, columns: list[list[Tensor]]) -> Iterator[tuple[Tensor, ...]]:
+        """Copy lists of micro-batches to the device together, and yield one of each at a time."""
+        moved = iter(copy_together([part for column in columns for part in column], self._device))
+        return zip(*([next(moved) for _ in column] for column in columns), strict=True)
 
     def _flips(self, purpose: str, step: int) -> Tensor:
-        """Which images of a batch are mirrored."""
+        """Which images of a batch to mirror."""
         draw = generator_for(self._seed, purpose, step)
         return torch.rand(self._config.training.batch_size, generator=draw) < 0.5
 
     def _augment_draws(self, purpose: str, step: int) -> Tensor:
-        """The random numbers of each image's augmentation; none of them where there is none."""
+        """The random numbers for each image's augmentation, `b r`; r is 0 without augmentation."""
         training = self._config.training
         draw = generator_for(self._seed, f"augment {purpose}", step)
         return torch.rand(training.batch_size, DRAWS if training.augment else 0, generator=draw)
@@ -185,6 +164,25 @@ class BatchSource:
         return latents, labels, torch.rand(batch_size, generator=draw)
 
     def _cut(self, whole: Tensor) -> list[Tensor]:
-        """Split into micro-batches, and take this process's part of each."""
+        """This process's share of each micro-batch."""
         micro = whole.chunk(self._config.training.accumulate)
         return [part.chunk(self._share.world_size)[self._share.rank] for part in micro]
+
+
+def copy_together(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
+    """Copy tensors from the CPU to a device; to CUDA in one asynchronous transfer."""
+    # A copy from pageable memory blocks the host, and many small ones cost a call each: so all are
+    # packed into one pinned buffer, and the results are views of its copy.
+    if device.type != "cuda":
+        return [tensor.to(device) for tensor in tensors]
+    padded = [-(-tensor.nbytes // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES for tensor in tensors]
+
+    def views(buffer: Tensor) -> list[Tensor]:
+        parts = zip(buffer.split(padded), tensors, strict=True)
+        return [part[: like.nbytes].view(like.dtype).view(like.shape) for part, like in parts]
+
+    pinned = torch.empty(sum(padded), dtype=torch.uint8, pin_memory=True)
+    for view, tensor in zip(views(pinned), tensors, strict=True):
+        view.copy_(tensor)
+    # PyTorch's allocator does not reuse the pinned memory before the copy is done.
+    return views(pinned.to(device, non_blocking=True))

@@ -1,4 +1,4 @@
-"""`curves.png`: a run's log as pictures, redrawn as it grows."""
+"""Draw a run's log as `curves.png`."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,7 +11,7 @@ from sagan.files import write_atomically
 _COLOURS = ("#4363d8", "#e6194b", "#3cb44b", "#f58231", "#911eb4", "#008080", "#9a6324", "#000075")
 _GREY, _ALARM = "#999999", "#e6194b"
 _MOST_POINTS = 1_000  # of a curve; more are averaged in runs of equal length
-_SHARE = 0.005  # of training's time that drawing may take, but for the last picture
+_SHARE = 0.005  # of training time that drawing may take, except for the last picture
 
 Record = Mapping[str, Any]
 Curve = tuple[str, list[float], list[float]]  # name, images, values
@@ -19,12 +19,7 @@ Panel = tuple[str, list[Curve]]
 
 
 class CurveDrawer:
-    """Redraw a run's curves now and then, in at most a two-hundredth of the time that passes.
-
-    Args:
-        path: the PNG.
-        clock: seconds, increasing.
-    """
+    """Redraw a run's curves now and then, in at most half a percent of the time that passes."""
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._path, self._clock = path, clock
@@ -32,7 +27,7 @@ class CurveDrawer:
         self._took_sec = 0.5  # a guess, until measured
 
     def draw(self, records: Callable[[], Iterable[Record]], *, now: bool = False) -> bool:
-        """Draw, if it is due or asked for `now`; say whether it was done."""
+        """Draw if it is due or asked for `now`; return whether it was drawn."""
         began_sec = self._clock()
         if not now and (began_sec - self._last_end_sec) * _SHARE < self._took_sec:
             return False
@@ -45,11 +40,7 @@ class CurveDrawer:
 def draw_curves(path: Path, records: Sequence[Record]) -> None:
     """Draw losses, logits, gammas, attention, health, scores and speed against images shown.
 
-    What the log does not hold has no panel. Dotted lines are alarms, and steps gone back to.
-
-    Args:
-        path: the PNG to write.
-        records: of the log, in its order.
+    What the log lacks has no panel. Dotted lines mark alarms and the steps rolled back to.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -68,7 +59,7 @@ def draw_curves(path: Path, records: Sequence[Record]) -> None:
     for axis, (title, curves) in zip(axes, panels, strict=False):
         _draw_panel(axis, title, curves, scale)
         labels = [label for label, _, _ in curves]
-        if len(labels) > 1 and labels != explained:  # colours mean the same in the next panels
+        if len(labels) > 1 and labels != explained:  # the next panels share this legend
             axis.legend(fontsize=7, frameon=False)
         explained = labels
         for record in records:
@@ -80,7 +71,7 @@ def draw_curves(path: Path, records: Sequence[Record]) -> None:
     for axis in axes[max(0, len(panels) - columns) : len(panels)]:
         axis.set_xlabel(f"{unit} images", fontsize=8)
     _mark_best(list(axes), panels, records, scale)
-    figure.subplots_adjust(  # constrained layout takes as long again
+    figure.subplots_adjust(  # constrained layout would double the drawing time
         left=0.16 / columns,
         right=1 - 0.05 / columns,
         top=1 - 0.12 / rows,
@@ -112,7 +103,7 @@ def _panels(records: Sequence[Record]) -> list[Panel]:
         ),
         ("largest singular value", _sigma_curves(check)),
         ("augmentation's probability", _curves(train, {"p": "augment_p"}, only_if_changing=True)),
-        ("images a second", _curves(train, {"images/s": "images_per_sec"})),
+        ("images per second", _curves(train, {"images/s": "images_per_sec"})),
     ]
     return [(title, curves) for title, curves in panels if curves]
 
@@ -143,7 +134,7 @@ def _layer_curves(layers: Sequence[Record], key: str) -> list[Curve]:
 
 
 def _sigma_curves(checks: Sequence[Record]) -> list[Curve]:
-    """The largest over each network's layers."""
+    """The largest singular value over the layers of each network."""
     largest = [
         {
             "images": r["images"],
@@ -171,7 +162,7 @@ def _score_title(score: Record) -> str:
 
 
 def _thinned(label: str, images: list[float], values: list[float]) -> Curve:
-    """Average runs of neighbouring points where a curve has too many to be seen apart."""
+    """Average neighbouring points of a curve that has more than can be told apart."""
     width = -(-len(values) // _MOST_POINTS)
     parts = [slice(i, i + width) for i in range(0, len(values), width)]
 
@@ -198,7 +189,7 @@ def _draw_panel(axis: Any, title: str, curves: Sequence[Curve], scale: float) ->
 def _mark_best(
     axes: Sequence[Any], panels: Sequence[Panel], records: Sequence[Record], scale: float
 ) -> None:
-    """Put a star on the best score of each metric."""
+    """Mark the best score of each metric with a star."""
     counted = [
         r
         for r in records

@@ -1,53 +1,50 @@
-"""A look at the networks at a snapshot: the grid of fixed latents, attention on it, vital numbers.
+"""What is measured at a snapshot: sample grids, attention, and numbers that tell a run's health.
 
 Nothing here changes what training does next.
 
-Dimensions: b images, z latent length.
+Dimensions: b images, c channels, h w the image's sides, d values of an image made small, z latent
+length.
 """
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sagan.config import NetworkConfig
 from sagan.data import ImageDataset
 from sagan.nn.attention import attention_numbers, record_attention
-from sagan.randomness import sample_latents
+from sagan.nn.spectral import SpectralNorm
+from sagan.randomness import generator_for, sample_latents
 from sagan.sampling import generate
 from sagan.training.engine import Engine
 from sagan.training.state import TrainState
-from sagan.training.vitals import LikenessGauge, largest_singular_values
 
 _GRID_ROWS, GRID_COLUMNS = 10, 10
 _ATTENTION_IMAGES = 17  # of the grid, evenly spread, for the attention numbers
+_COMPARED_AT_PX = 32  # larger images are averaged down before they are compared
+_CLOSE = 0.15  # of the typical distance between real images: closer is a near-duplicate
+_POWER_ITERATIONS = 30
 
 
 @dataclass(frozen=True)
 class View:
-    """What a look shows.
+    """What a snapshot shows."""
 
-    Args:
-        samples: of the fixed latents, uint8 `b c h w`.
-        layers: of each attention layer its gamma and numbers; empty without attention.
-        check: vital numbers, for the health watch.
-    """
-
-    samples: Tensor
-    layers: list[dict[str, Any]]
-    check: dict[str, Any]
+    samples: Tensor  # of the fixed latents, uint8 `b c h w`
+    layers: list[dict[str, Any]]  # gamma and numbers of each attention layer
+    check: dict[str, Any]  # for the health watch
 
 
 class Viewer:
     """Look at a run's networks, always on the same latents.
 
-    Args:
-        network: sizes of the networks.
-        dataset: the real images, which samples are compared with.
-        batch_size: of a training step in one process: no more images are made at once, so that
-            looking, which keeps nothing for a backward pass, needs less memory than training.
+    Samples are compared with the dataset's images. `batch_size` is the micro-batch of one process:
+    no more images are made at once, so looking takes less memory than training.
     """
 
     def __init__(self, network: NetworkConfig, dataset: ImageDataset, *, batch_size: int) -> None:
@@ -69,7 +66,7 @@ class Viewer:
     def _layers(
         self, generator: nn.Module, discriminator: nn.Module, device: torch.device
     ) -> list[dict[str, Any]]:
-        """Each attention layer's numbers: means over a few images, made a few at a time."""
+        """Each attention layer's numbers, averaged over a few images."""
         few = range(0, len(self._latents), math.ceil(len(self._latents) / _ATTENTION_IMAGES))
         sums: dict[tuple[str, str], dict[str, Any]] = {}
         for start in range(0, len(few), self._batch_size):
@@ -107,10 +104,7 @@ class Viewer:
 
 
 def fixed_latents(network: NetworkConfig) -> tuple[Tensor, Tensor | None]:
-    """The latents and labels of the sample grids: classes in rows, one latent a column.
-
-    Returns:
-        Latents `b z` and labels `b` (None when unconditional), row by row.
+    """Latents `b z` and labels `b` of the sample grids: a class a row, a latent a column.
 
     Example:
         >>> latents, labels = fixed_latents(NetworkConfig(classes=3))
@@ -123,3 +117,137 @@ def fixed_latents(network: NetworkConfig) -> tuple[Tensor, Tensor | None]:
     shown = torch.arange(rows) * network.classes // rows
     columns = sample_latents(range(GRID_COLUMNS), network.latent_dim)
     return columns.repeat(rows, 1), shown.repeat_interleave(GRID_COLUMNS)
+
+
+def not_finite(groups: Mapping[str, Mapping[str, Tensor]]) -> str:
+    """Name the first tensor with a NaN or infinite value, as `ema (gamma)`; else empty.
+
+    The host waits for the device once.
+
+    Example:
+        >>> not_finite({"ema": {"a": torch.ones(2), "b": torch.tensor([0.0, torch.nan])}})
+        'ema (b)'
+        >>> not_finite({"ema": {"steps": torch.tensor(3), "none": torch.empty(0)}})
+        ''
+    """
+    floats = [
+        (f"{group} ({name})", tensor.detach())
+        for group, tensors in groups.items()
+        for name, tensor in tensors.items()
+        if tensor.is_floating_point() and tensor.numel()
+    ]
+    if not floats:
+        return ""
+    # The largest absolute value carries NaN and infinity along, one kernel for many tensors.
+    largest: Iterable[Tensor] = torch._foreach_norm([tensor for _, tensor in floats], torch.inf)
+    device = floats[0][1].device
+    finite = torch.stack([value.to(device, torch.float32) for value in largest]).isfinite()
+    return "" if bool(finite.all()) else floats[int(finite.long().argmin())][0]
+
+
+def largest_singular_values(networks: Mapping[str, nn.Module]) -> dict[str, float]:
+    """Estimate the largest singular value of each weight matrix, before spectral normalisation.
+
+    Spectrally normalised layers have their estimate; the others take some power iterations from a
+    fixed vector. The networks' names go before those of their layers.
+    """
+    found: dict[str, Tensor] = {}
+    for prefix, network in networks.items():
+        inside = {m.layer for m in network.modules() if isinstance(m, SpectralNorm)}
+        for name, module in network.named_modules():
+            if isinstance(module, SpectralNorm):
+                found[f"{prefix} {name}"] = module.sigma().detach()
+                continue
+            weight = getattr(module, "weight", None)
+            if isinstance(weight, Tensor) and weight.ndim >= 2 and module not in inside:
+                rows = 1 if isinstance(module, nn.ConvTranspose2d) else 0
+                found[f"{prefix} {name}"] = _largest(weight.detach().movedim(rows, 0))
+    if not found:
+        return {}
+    return dict(zip(found, torch.stack(list(found.values())).tolist(), strict=True))
+
+
+def _largest(weight: Tensor) -> Tensor:
+    matrix = weight.flatten(1).float()
+    start = torch.randn(matrix.shape[1], generator=generator_for(0, "singular value"))
+    v = start.to(matrix.device)
+    for _ in range(_POWER_ITERATIONS):
+        v = F.normalize(matrix.t() @ (matrix @ v), dim=0)
+    largest: Tensor = (matrix @ v).norm()
+    return largest
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """How alike the images of each class are, compared with real ones."""
+
+    near_duplicates: float  # share of images with another of their class much closer than real ones
+    by_class: dict[int, float]  # the same by class number; empty without classes
+    spread: float  # median distance between two images of a class, relative to real ones
+
+
+class LikenessGauge:
+    """Measure how many samples are nearly the same image, class by class.
+
+    Two images are near-duplicates if their distance is under 0.15 of the median distance between
+    two real ones of the same class (of any class, without classes). On the bundled digits no two of
+    ten real or well-generated ones of a class come nearer than 0.17.
+
+    It is made for b = `num` samples with these labels `b`, None without classes.
+    """
+
+    def __init__(self, dataset: ImageDataset, labels: Tensor | None, *, num: int) -> None:
+        self._groups = {-1: torch.arange(num)}
+        if labels is not None:
+            self._groups = {int(k): (labels == k).nonzero().flatten() for k in labels.unique()}
+        self._typical: dict[int, float] = {}
+        real = {}
+        for label, members in self._groups.items():
+            rows = torch.arange(len(dataset))
+            if dataset.labels is not None and label >= 0:
+                rows = (torch.from_numpy(dataset.labels) == label).nonzero().flatten()
+            order = torch.randperm(len(rows), generator=generator_for(0, "likeness", label))
+            chosen = rows[order[: len(members)]].sort().values
+            distances = _distances(torch.from_numpy(dataset.images[chosen.numpy()]))
+            self._typical[label] = float(distances.median()) if len(distances) else 0.0
+            real[label] = distances
+        self.real = self._likeness(real)
+
+    def measure(self, images: Tensor) -> Likeness:
+        """Compare samples, uint8 `b c h w`, in the order of the labels."""
+        return self._likeness({k: _distances(images[rows]) for k, rows in self._groups.items()})
+
+    def _likeness(self, distances: Mapping[int, Tensor]) -> Likeness:
+        """Judge each group by the distances between its pairs of images."""
+        alike, spreads = {}, []
+        for label, between in distances.items():
+            typical = self._typical[label]
+            if not typical or not len(between):  # real images are all alike too
+                continue
+            near = _square(between) < _CLOSE * typical
+            alike[label] = near.any(1).float().mean().item()
+            spreads.append(float(between.median()) / typical)
+        if not alike:
+            return Likeness(0.0, {}, 1.0)
+        by_class = {label: share for label, share in alike.items() if label >= 0}
+        return Likeness(
+            sum(alike.values()) / len(alike), by_class, float(torch.tensor(spreads).median())
+        )
+
+
+def _distances(images: Tensor) -> Tensor:
+    """Root mean square differences of each pair of uint8 images `b c h w`, made small."""
+    factor = -(-images.shape[-1] // _COMPARED_AT_PX)
+    small = F.avg_pool2d(images.float(), factor).flatten(1)  # b d
+    distances: Tensor = F.pdist(small)
+    scale: float = small.shape[1] ** 0.5
+    return distances / scale
+
+
+def _square(distances: Tensor) -> Tensor:
+    """Turn distances of pairs into a matrix with an infinite diagonal."""
+    num = round((1 + (1 + 8 * len(distances)) ** 0.5) / 2)
+    matrix = torch.full((num, num), torch.inf)
+    above = torch.triu_indices(num, num, 1)
+    matrix[above[0], above[1]] = matrix[above[1], above[0]] = distances
+    return matrix

@@ -14,12 +14,12 @@ Network = TypeVar("Network", bound=nn.Module)
 class EMA(Generic[Network]):
     """Keep an exponential moving average of a network's parameters, and a copy of its buffers.
 
-    The average is `network`, in eval mode and without gradients. Call `update` after each step of
-    the network's optimiser.
+    `ema.network` is the average, in eval mode and without gradients. Call `update` after each
+    optimiser step.
 
     Args:
         network: the network to follow; deep-copied before it is wrapped or compiled.
-        decay: weight of the old average at each update, in [0, 1); 0 copies.
+        decay: weight of the old average at each update, in [0, 1); 0 copies the network.
 
     Raises:
         ValueError: the decay is out of range.
@@ -45,7 +45,7 @@ class EMA(Generic[Network]):
 
     @torch.no_grad()
     def update(self, network: nn.Module, *, decay: float | None = None) -> None:
-        """Move the average towards the network, with another decay than the usual one if given."""
+        """Move the average towards the network; `decay` overrides the usual one."""
         weight = 1 - (self.decay if decay is None else decay)
         averaged: list[Tensor] = list(self.network.parameters())
         torch._foreach_lerp_(averaged, [p.detach() for p in network.parameters()], weight)

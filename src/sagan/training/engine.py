@@ -9,29 +9,28 @@ import os
 import warnings
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, nn
 
 from sagan.config import Precision, Runtime
 from sagan.devices import pick_device, usable_cores
+
+# How long the others wait at most while the first process scores and saves (PyTorch's default of 30
+# minutes is too short on a CPU). It is also how long a hung process may go unnoticed.
+_PATIENCE = timedelta(hours=6)
 
 
 class Engine:
     """A thin face over Fabric.
 
     It starts the processes itself, or joins those that torchrun or SLURM started on one machine or
-    several; their number is then the launcher's.
-
-    Args:
-        runtime: the device and how many.
-        precision: of the forward passes; one that the device cannot do becomes float32, which
-            `precision` then says.
-
-    Raises:
-        ValueError: the device asked for is not there, or not so many of it.
+    several; their number is then the launcher's. Devices that are missing raise ValueError; a
+    precision that the device cannot do becomes float32, as the attribute `precision` then says.
     """
 
     def __init__(self, runtime: Runtime, precision: Precision) -> None:
@@ -51,9 +50,9 @@ class Engine:
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
         asked, precision = precision, usable_precision(precision, device)
         self.precision: Precision = precision
-        self.fallback = ""  # what is done otherwise than asked, in one line
+        self.fallback = ""  # a one-line note if the precision is not the one asked for
         if precision != asked:
-            self.fallback = f"This {device} cannot compute in {asked}: going on in {precision}."
+            self.fallback = f"This {device} cannot compute in {asked}: using {precision}."
         self.processes, self.processes_here = devices * machines, devices  # known before `launch`
         allow_tf32 = precision != "float32"  # PyTorch lets convolutions use it unless told
         torch.set_float32_matmul_precision("high" if allow_tf32 else "highest")
@@ -62,29 +61,29 @@ class Engine:
             accelerator=device,
             devices=devices,
             num_nodes=machines,
-            strategy="ddp" if devices * machines > 1 else "auto",
+            strategy=DDPStrategy(timeout=_PATIENCE) if devices * machines > 1 else "auto",
             precision="bf16-mixed" if precision == "bf16" else "32-true",
         )
 
     def launch(self) -> None:
         """Start the other processes, or join those that an outer launcher started."""
-        if self.processes > 1:  # it is said of grey images' first weights, a few kB, in four lines
+        if self.processes > 1:  # it warns, in four lines, of a few kB: grey images' first weights
             warnings.filterwarnings("ignore", "Grad strides do not match bucket view", UserWarning)
         self._fabric.launch()
 
     @property
     def device(self) -> torch.device:
-        """Where this process computes."""
+        """The device of this process."""
         return self._fabric.device
 
     @property
     def rank(self) -> int:
-        """This process's number among all."""
+        """This process's number among all machines'."""
         return self._fabric.global_rank
 
     @property
     def world_size(self) -> int:
-        """How many processes there are."""
+        """The number of processes on all machines."""
         return self._fabric.world_size
 
     def setup(self, module: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[Any, Any]:
@@ -97,19 +96,19 @@ class Engine:
         self._fabric.backward(loss)
 
     def without_sync(self, module: Any, *, enabled: bool = True) -> AbstractContextManager[None]:
-        """Leave gradients unaveraged inside: micro-batches before the last, or a frozen network."""
+        """Skip gradient averaging: for micro-batches before the last, or a frozen network."""
         if self.world_size == 1:
             enabled = False
         return self._fabric.no_backward_sync(module, enabled=enabled)
 
     def autocast(self) -> AbstractContextManager[None]:
-        """Compute in the engine's precision inside, for networks that it has not wrapped."""
+        """Use the engine's precision inside, for networks that it has not wrapped."""
         return self._fabric.autocast()
 
     def inner(self, module: Any) -> nn.Module:
         """The network inside a wrapped one, for second derivatives, which the wrapper refuses.
 
-        It is not cast: call it inside `autocast`.
+        Call it inside `autocast`.
         """
         network: nn.Module = module.module
         return network
@@ -137,13 +136,9 @@ class Engine:
 
 
 def usable_precision(precision: Precision, device_type: str) -> Precision:
-    """The precision itself, or float32 where the device cannot do it.
+    """The precision, or float32 if the device cannot do it.
 
-    tf32 is CUDA's alone, from compute capability 8.0; bf16 is wanted in hardware there.
-
-    Example:
-        >>> usable_precision("tf32", "cpu"), usable_precision("bf16", "cpu")
-        ('float32', 'bf16')
+    tf32 needs CUDA with compute capability 8.0; bf16 on CUDA must not be emulated.
     """
     if precision == "tf32":
         there = device_type == "cuda" and torch.cuda.is_tf32_supported()
@@ -155,18 +150,7 @@ def usable_precision(precision: Precision, device_type: str) -> Precision:
 
 
 def launched(environment: Mapping[str, str]) -> tuple[int, int] | None:
-    """How many processes an outer launcher started on each machine, and on how many machines.
-
-    Returns:
-        None where there is no launcher.
-
-    Source:
-        The variables of torchrun, and of SLURM's srun.
-
-    Example:
-        >>> launched({"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "16", "LOCAL_WORLD_SIZE": "8"})
-        (8, 2)
-    """
+    """Processes per machine and number of machines, from torchrun or SLURM's srun; else None."""
     if "TORCHELASTIC_RUN_ID" in environment:
         local = int(environment["LOCAL_WORLD_SIZE"])
         return local, int(environment["WORLD_SIZE"]) // local

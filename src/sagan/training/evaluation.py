@@ -1,7 +1,7 @@
-"""Scores during training, by which the best checkpoint is chosen.
+"""Scores during training, to choose the best checkpoint.
 
-The real side is prepared once, at the first evaluation; the samples come from keyed seeds, the same
-each time. Only the training images are looked at: a test split stays unseen for the final score.
+The real side is prepared once, at the first evaluation; samples come from the same seeds each time.
+Only training images are used: a test split stays unseen until the final score.
 """
 
 import math
@@ -13,57 +13,42 @@ from torch import nn
 
 from sagan.config import RunConfig
 from sagan.data import ImageDataset
-from sagan.randomness import derive_seed, generator_for, sample_latents
-from sagan.sampling import generate, spread_labels
+from sagan.randomness import derive_seed, generator_for
+from sagan.sampling import evenly_by_class
+from sagan.text import one_line
 from sagan.training.engine import Engine
 
 if TYPE_CHECKING:
     from sagan.metrics import Reference, Score
 
-_MOST_REAL = 10_000  # images of the real side, or as many as are generated where that is more
+_MOST_REAL = 10_000  # real images, or as many as are generated if that is more
 
 
 class Scorer:
-    """Score a run's generator by the metric of its configuration.
-
-    Args:
-        config: of the run.
-        dataset: the training images.
-
-    Raises:
-        ValueError: there is no such metric, it needs what the data do not have, or it gives several
-            values.
-    """
+    """Score a run's generator by the metric of its configuration, which gives a single value."""
 
     def __init__(self, config: RunConfig, dataset: ImageDataset) -> None:
         from sagan.metrics import parse_metrics
-        from sagan.metrics.spec import BETTER
 
         self._config, self._dataset = config, dataset
         text = config.training.evaluate_metric
         self._specs = parse_metrics(text)
-        if len(self._specs) != 1 or self._specs[0].name == "prdc":
+        if len(self._specs) != 1 or self._specs[0].metric.parts:
             raise ValueError(f"the best checkpoint is chosen by one number; {text} gives several")
         (spec,) = self._specs
-        if spec.labelled and config.network.classes < 2:
+        if spec.metric.labelled and config.network.classes < 2:
             raise ValueError(f"{spec.key()} needs a run with at least two classes; try fd:pixel")
-        self.metric, self.better = spec.key(), BETTER[spec.name]
+        self.metric, self.better = spec.key(), spec.metric.better
         self._reference: Reference | None = None
 
     def score(self, generator: nn.Module, engine: Engine) -> dict[str, Any]:
-        """Score a generator, changing nothing.
-
-        Returns:
-            The metric's name, its value, and what to read it with. A metric that fails, or whose
-            value is no number, has the value None and says why as `error`.
-        """
+        """Score a generator; if there is no finite value, it is None and `error` says why."""
         began = time.monotonic()
         facts: dict[str, Any]
         try:
             facts = _facts(self._measure(generator, engine))
-        except Exception as error:  # whatever it is, a score is no reason to stop training
-            said = " ".join(str(error).split())
-            facts = {"value": None, "error": f"{type(error).__name__}: {said}"}
+        except Exception as error:  # no failing score is worth stopping training for
+            facts = {"value": None, "error": f"{type(error).__name__}: {one_line(error)}"}
         seconds = round(time.monotonic() - began, 3)
         return {"metric": self.metric, "better": self.better, **facts, "seconds": seconds}
 
@@ -71,12 +56,10 @@ class Scorer:
         training, network = self._config.training, self._config.network
         if self._reference is None:
             self._reference = self._prepare(engine)
-        num = training.evaluate_num
-        first = derive_seed(training.seed, "evaluate")
-        latents = sample_latents(range(first, first + num), network.latent_dim)
-        labels = spread_labels(num, network)
+        seed = derive_seed(training.seed, "evaluate")
         with engine.autocast():
-            (score,) = self._reference.score(generate(generator, latents, labels), labels)
+            batches, labels = evenly_by_class(generator, network, training.evaluate_num, seed=seed)
+            (score,) = self._reference.score(batches, labels)
         return score
 
     def _prepare(self, engine: Engine) -> "Reference":

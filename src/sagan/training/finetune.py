@@ -1,7 +1,7 @@
-"""Fine-tuning: a new run's first checkpoint, out of another run's networks and optimisers.
+"""Fine-tuning: make a new run's first checkpoint from another run's networks and optimisers.
 
-Blocks go where their map has the side that it had (see `sagan.config.resized`), and are kept where
-every shape is equal. Tables of classes are remapped by the classes' names. What is left is fresh.
+Blocks move to where their feature map has the same side (see `sagan.config.resized`), and are kept
+if every shape is equal. Class tables are remapped by class name. Everything else is fresh.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,33 +20,27 @@ from sagan.nn.spectral import SpectralNorm, power_iteration
 from sagan.runs.checkpoint import Checkpoint
 from sagan.runs.log import append_records
 from sagan.runs.run import Run, find_checkpoint
+from sagan.text import listed
 from sagan.training.finetune_classes import Classes, State, reclassed, reclassed_moments
 
 _FILES = ("generator", "ema", "discriminator", "g_optimizer", "d_optimizer")
 _STATISTICS_BATCHES, _STATISTICS_BATCH_SIZE = 8, 16
-_BRANCH = 0.1  # how strong the residual branch of an added block of G is at first
-_MOST_NAMES = 8  # said in a line
+_BRANCH = 0.1  # initial strength of the residual branch of a block added to G
+_MOST_NAMES = 8  # listed in a line
 
 
 @dataclass(frozen=True)
-class Part:
-    """How one network came over.
+class Transfer:
+    """What one network kept of the old run's."""
 
-    Args:
-        name: `G` or `D`.
-        kept, fresh: modules of the new network.
-        left: modules of the old one without a place.
-        share: of the new network's parameters that are not fresh.
-    """
-
-    name: str
-    kept: tuple[str, ...]
+    name: str  # `G` or `D`
+    kept: tuple[str, ...]  # modules of the new network
     fresh: tuple[str, ...]
-    left: tuple[str, ...]
-    share: float
+    left: tuple[str, ...]  # modules of the old network without a place
+    share: float  # of the new network's parameters, those kept
 
-    def said(self) -> str:
-        """Say it in a line."""
+    def described(self) -> str:
+        """All of it in a line."""
         parts = [f"{self.share:.1%} of its weights kept ({', '.join(self.kept) or 'none'})"]
         if self.fresh:
             parts.append(f"fresh: {', '.join(self.fresh)}")
@@ -56,33 +50,28 @@ class Part:
 
 
 def init_from(path: str) -> InitConfig:
-    """Name a run's checkpoint (`best`, else `latest`), or a checkpoint folder, to begin from.
+    """The configuration to start from a run's checkpoint (`best`, else `latest`), or a folder's.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is no checkpoint.
         CheckpointError: it is damaged.
     """
     return InitConfig(source=path, sha256=find_checkpoint(path).manifest["sha256"])
 
 
 def begin(run: Run, config: RunConfig) -> list[str]:
-    """Write the first checkpoint of a run that begins from another's, where it has none that reads.
+    """Write the first checkpoint of a run that starts from another's, unless it has a sound one.
 
-    Returns:
-        What was kept, remapped and fresh, a line each; nothing where there was nothing to do.
-
-    Raises:
-        ValueError: the checkpoint to begin from is gone, or has become another.
-        CheckpointError: it is damaged.
-        OSError: the new one could not be written.
+    Returns what was kept, remapped and fresh, a line each. A source checkpoint that is gone or has
+    changed raises ValueError; a damaged one CheckpointError.
     """
     if not config.init.source or run.checkpoint_to_resume()[0] is not None:
         return []
     source = find_checkpoint(config.init.source)
     if source.manifest["sha256"] != config.init.sha256:
         raise ValueError(
-            f"{config.init.source} was trained on since {run.path} was to begin from it; name the "
-            "checkpoint's folder itself, and another run folder"
+            f"{config.init.source} was trained further since {run.path} was to start from it; name "
+            "the checkpoint's folder itself, and another run folder"
         )
     tensors, parts, classes = transferred(source, config)
     facts: dict[str, Any] = {
@@ -94,25 +83,21 @@ def begin(run: Run, config: RunConfig) -> list[str]:
     append_records(run.log_path, {"kind": "init", "step": 0, "images": 0, **facts})
     run.save(0, tensors, config=config, keep=1, facts={"images": 0, "init": facts})
     images = source.manifest.get("images", 0)
-    lines = [f"Beginning from {source.path} ({images:,} images)", *(part.said() for part in parts)]
-    return lines + _said_of_classes(classes, config.data.class_names)
+    return [
+        f"Beginning from {source.path} ({images:,} images)",
+        *(part.described() for part in parts),
+        *_describe_classes(classes, config.data.class_names),
+    ]
 
 
 def transferred(
     source: Checkpoint, config: RunConfig
-) -> tuple[dict[str, State], list[Part], Classes]:
-    """Fit a checkpoint's networks and optimisers into another configuration's.
+) -> tuple[dict[str, State], list[Transfer], Classes]:
+    """Fit a checkpoint's networks and optimisers to another configuration of the same family.
 
-    Args:
-        source: where from; without a discriminator, the new one is fresh.
-        config: of the new run; its sizes are best those of `sagan.config.resized`.
-
-    Returns:
-        What a checkpoint holds, by file; how G and D came over; and the classes.
-
-    Raises:
-        ValueError: the networks are of another family.
-        CheckpointError: the checkpoint is damaged.
+    Returns the new checkpoint's tensors by file, how G and D came over, and the classes. Without a
+    discriminator in the source, the new one is fresh. Most is kept if the sizes are those of
+    `sagan.config.resized`.
     """
     old = source.config
     if old.network.family != config.network.family:
@@ -138,21 +123,15 @@ def transferred(
 
 @dataclass(frozen=True)
 class _Fitting:
-    """Which of an old network's tensors become which of a new one's.
+    """Which of an old network's tensors become which of a new one's."""
 
-    Args:
-        network: the new one, fresh.
-        classes: old and new.
-        names: for each tensor that comes over, the old name.
-        excess: for each spectrally normalised weight of them, how often its norm is a fresh one's.
-        part: all that in words.
-    """
-
-    network: Generator | Discriminator
+    network: Generator | Discriminator  # the new one, fresh
     classes: Classes
-    names: Mapping[str, str]
-    excess: Mapping[str, float]
-    part: Part
+    names: Mapping[str, str]  # of each tensor kept: the new name, and the old one
+    excess: Mapping[
+        str, float
+    ]  # norm of each kept spectrally normalised weight, over a fresh one's
+    part: Transfer
 
     @classmethod
     def of(
@@ -163,7 +142,7 @@ class _Fitting:
         classes: Classes,
         added: int,
     ) -> "_Fitting":
-        """Fit module by module; a block's number grows by those added at the image end."""
+        """Fit module by module; `added` blocks at the image end shift the blocks' numbers."""
         fresh = network.state_dict()
         modules = dict.fromkeys(map(_module, old))
         old = reclassed(old, classes, fresh)
@@ -181,7 +160,7 @@ class _Fitting:
             else:
                 _pass_through(network.get_submodule(module))
         sizes = {name: p.numel() for name, p in network.named_parameters()}
-        part = Part(
+        part = Transfer(
             name=letter,
             kept=tuple(kept),
             fresh=tuple(module for module in by_module if module not in kept),
@@ -201,6 +180,8 @@ class _Fitting:
 
     def state(self, old: State) -> State:
         """Fit the old network's weights and buffers, raw or averaged; the rest is fresh."""
+        # A spectrally normalised layer computes the same whatever its weight's norm, but learns
+        # more slowly the larger it is: norms are brought back to a fresh layer's.
         fresh = self.network.state_dict()
         old = reclassed(old, self.classes, fresh)
         state = {name: tensor.clone() for name, tensor in fresh.items()}
@@ -209,7 +190,7 @@ class _Fitting:
         return state
 
     def moments(self, old: State) -> State:
-        """Fit Adam's state; of fresh parameters there is none."""
+        """Fit Adam's state; fresh parameters have none."""
         old = reclassed_moments(old, self.classes)
         moments = {}
         for name, _ in self.network.named_parameters():
@@ -223,7 +204,7 @@ class _Fitting:
 
 
 def _pass_through(block: nn.Module) -> None:
-    """Let a fresh block that changes no width begin by handing its input on, bar its map's size."""
+    """Start a fresh block that keeps the width as the identity, apart from resizing its map."""
     if not isinstance(block, GeneratorBlock | DiscriminatorBlock) or block.shortcut is None:
         return
     shortcut = block.shortcut
@@ -244,23 +225,23 @@ def _pass_through(block: nn.Module) -> None:
 
 
 def _module(name: str) -> str:
-    """The part of a network that is kept or made whole: a block, an attention layer, a layer."""
+    """The unit that is kept or fresh as a whole: a block, an attention layer or another layer."""
     first, second, *_ = name.split(".")
     return f"{first}.{second}" if second.isdecimal() else first
 
 
 def _module_before(module: str, added: int) -> str:
-    """Where a module stood in a network that has got so many blocks more at its image end."""
+    """A module's old name, if the network has gained `added` blocks at its image end."""
     kind, _, number = module.partition(".")
     if not number or not added:
         return module
     if kind == "blocks" and number == "0" and added > 0:
-        return module  # the one that sees images is of a kind of its own
+        return module  # the block that sees images has a form of its own
     return f"{kind}.{int(number) - added}"
 
 
 def _with_fresh_statistics(fitting: _Fitting, state: State, config: RunConfig) -> State:
-    """Work out the batch-norm statistics of what is fresh; others stay."""
+    """Recompute the batch-norm statistics of fresh modules; the others stay."""
     generator = fitting.network
     generator.load_state_dict(state)
     standing_statistics(
@@ -274,11 +255,11 @@ def _with_fresh_statistics(fitting: _Fitting, state: State, config: RunConfig) -
     return {**fresh, **{name: state[name] for name in fitting.names}}
 
 
-def _said_of_classes(classes: Classes, names: Sequence[str]) -> list[str]:
+def _describe_classes(classes: Classes, names: Sequence[str]) -> list[str]:
     if classes.same:
         return []
     if not classes.known:
-        return [f"Classes: the {classes.before} there were are left out; their mean is kept"]
+        return [f"Classes: the {classes.before} old ones are dropped; their mean is kept"]
     pairs = list(zip(names, classes.known, strict=True))
     known = [name for name, label in pairs if label is not None]
     new = [name for name, label in pairs if label is None]
@@ -289,11 +270,4 @@ def _said_of_classes(classes: Classes, names: Sequence[str]) -> list[str]:
 
 
 def _few(names: Sequence[str]) -> str:
-    """Name some, and say how many there are.
-
-    Example:
-        >>> _few([str(i) for i in range(100)])
-        '0, 1, 2, 3, 4, 5, 6, 7, ... (100)'
-    """
-    more = ["..."] if len(names) > _MOST_NAMES else []
-    return f"{', '.join([*names[:_MOST_NAMES], *more])} ({len(names)})"
+    return f"{listed(names, _MOST_NAMES)} ({len(names)})"

@@ -1,4 +1,4 @@
-"""Other classes for the networks that there are: tables remapped by the classes' names.
+"""Remap class-conditional tables to a new set of classes, by name.
 
 Dimensions: k classes, c channels.
 """
@@ -21,19 +21,14 @@ EMBEDDING = "embedding.layer.weight"
 
 @dataclass(frozen=True)
 class Classes:
-    """Where the classes come from.
+    """Where each new class comes from."""
 
-    Args:
-        known: for each new class the label that it had, or None; empty when unconditional now.
-        before: how many there were; 0 when unconditional.
-    """
-
-    known: tuple[int | None, ...]
-    before: int
+    known: tuple[int | None, ...]  # each new class's old label, or None; empty if unconditional now
+    before: int  # the number of old classes; 0 if unconditional
 
     @classmethod
     def by_name(cls, old: Sequence[str], new: Sequence[str]) -> "Classes":
-        """Match classes by their names.
+        """Match classes by name.
 
         Example:
             >>> Classes.by_name(["cat", "dog"], ["dog", "owl"])
@@ -44,30 +39,25 @@ class Classes:
 
     @property
     def same(self) -> bool:
-        """Whether every table is as it was."""
+        """Whether every table stays as it is."""
         return self.known == tuple(range(self.before))
 
     @property
     def any_known(self) -> bool:
-        """Whether any class was there before."""
+        """Whether any class is an old one."""
         return any(label is not None for label in self.known)
 
     def rows(self, table: Tensor, new: Tensor) -> Tensor:
-        """Take a table's rows for the classes that it knows, and those of `new` for the others."""
+        """A table's rows for known classes, and those of `new` for the others."""
         pairs = zip(self.known, new, strict=True)
         return torch.stack([row if label is None else table[label] for label, row in pairs])
 
 
 def reclassed(state: State, classes: Classes, fresh: State) -> State:
-    """Give a network's state its new classes: rows by name, and fresh ones for new names.
+    """Remap a network's state to new classes; new names get the rows of `fresh`, a new network's.
 
-    A network that loses its classes normalises by their mean; one that gets some begins with all
-    alike in the generator, and with a fresh embedding in the discriminator.
-
-    Args:
-        state: of the network before.
-        classes: old and new.
-        fresh: of a new network of the same widths, where new rows come from.
+    A network that loses its classes keeps their mean. One that gains classes starts with all of
+    them alike in the generator, and with a fresh embedding in the discriminator.
     """
     if classes.same:
         return state
@@ -78,7 +68,7 @@ def reclassed(state: State, classes: Classes, fresh: State) -> State:
         table, statistic, plain = (p.fullmatch(name) for p in (_TABLE, _TABLE_STATISTIC, _PLAIN))
         if table and classes.known:
             if name not in fresh or fresh[name].shape[1:] != tensor.shape[1:]:
-                continue  # of a block that has no place
+                continue  # of a block without a place in the new network
             tensor = classes.rows(tensor, fresh[name])
         elif table:
             shift = 1 if table[2] == "gain" else 0
@@ -95,8 +85,8 @@ def reclassed(state: State, classes: Classes, fresh: State) -> State:
 
 
 def _embedding(state: State, classes: Classes, fresh: Tensor) -> State:
-    """Give the discriminator's embedding its new rows, of the size of those there were."""
-    table, v = state[EMBEDDING], state["embedding.v"]  # v is of the columns, which stay
+    """Remap the discriminator's embedding; new rows are scaled to the old rows' norm."""
+    table, v = state[EMBEDDING], state["embedding.v"]  # v belongs to the columns, which stay
     if fresh.shape[1:] != table.shape[1:]:
         return {}
     size = table.norm(dim=1).mean() / fresh.norm(dim=1).mean()
@@ -106,7 +96,7 @@ def _embedding(state: State, classes: Classes, fresh: Tensor) -> State:
 
 
 def _conditional(norm: str, what: str, tensor: Tensor, classes: int) -> tuple[str, Tensor]:
-    """Name and make what stands for a plain norm's tensor in one with classes."""
+    """The name and tensor of a conditional norm that replace a plain norm's."""
     if what == "weight":
         return f"{norm}.gain.weight", (tensor - 1).expand(classes, -1).clone()
     if what == "bias":
@@ -115,10 +105,10 @@ def _conditional(norm: str, what: str, tensor: Tensor, classes: int) -> tuple[st
 
 
 def reclassed_moments(moments: State, classes: Classes) -> State:
-    """Give Adam's state its new classes: those of rows that stay; a new row has none before it.
+    """Remap Adam's state to new classes; a new row starts without momentum.
 
-    Its second moment begins at the mean of the others: at 0, and with the steps that the table has
-    taken, its first update would be some 30 times too large.
+    Its second moment is the mean of the others': at 0, with the table's step count, its first
+    update would be some 30 times too large.
     """
     if classes.same:
         return moments

@@ -1,7 +1,7 @@
-"""What a run tells while it trains: its log, the terminal, curves and TensorBoard.
+"""What a run reports while it trains: log, terminal, curves and TensorBoard.
 
-Everything goes through the log's records. The health watch reads each as it is written, and reads
-the log again on resuming, so it is then where it was.
+Everything goes through log records. The health watch reads each as it is written, and replays the
+log on resuming.
 """
 
 import time
@@ -23,30 +23,19 @@ from sagan.training.tensorboard import Board
 
 
 class Journal:
-    """Keep a run's log, and tell what it says.
-
-    Args:
-        run: the run folder.
-        config: of the run.
-        images_at: real images shown by a step of this stage.
-        step: where this call starts; records of later steps, to be run again, are dropped.
-        total: images to train for.
-        progress: show it on stderr.
-        tensorboard: write for TensorBoard too.
-        writes: whether this process writes at all; only the first one does.
-    """
+    """Keep a run's log, and report it."""
 
     def __init__(
         self,
         run: Run,
         config: RunConfig,
         *,
-        images_at: Callable[[int], int],
-        step: int,
-        total: int,
+        images_at: Callable[[int], int],  # real images shown by a step
+        step: int,  # where this call starts; records of later steps are dropped
+        total: int,  # images to train for
         progress: bool,
         tensorboard: bool,
-        writes: bool,
+        writes: bool,  # false in all processes but the first
     ) -> None:
         self._run, self._config, self._writes = run, config, writes
         self._images_at = images_at
@@ -61,7 +50,7 @@ class Journal:
         self._elapsed_before_sec = before[-1]["elapsed"] if before else 0.0
 
     def rewind(self, step: int) -> None:
-        """Drop the records of later steps, and be as if they had not been."""
+        """Drop the records of later steps, and restore the watch to this one."""
         self._watch = Watch(self._config)
         self.meter.restart(self._images_at(step))
         if not self._writes:
@@ -76,7 +65,7 @@ class Journal:
             self._board = Board(self._run.path / "tensorboard", images=images)
 
     def _sound_records(self, step: int) -> list[Record]:
-        """The log's records up to a step, shown to the watch; broken ones are set aside."""
+        """Replay the log up to a step through the watch; move broken records aside."""
         kept: list[Record] = []
         broken: list[bytes] = []
         for line, record in read_lines(self._run.log_path):
@@ -86,7 +75,7 @@ class Journal:
                 if int(record["step"]) <= step:
                     self._watch.see(record)
                     kept.append(record)
-            except (ValueError, KeyError, TypeError, AttributeError):  # a part is gone or garbled
+            except (ValueError, KeyError, TypeError, AttributeError):  # a field is missing or wrong
                 broken.append(line)
         if broken:
             aside = self._run.log_path.with_name("log.broken.jsonl")
@@ -100,7 +89,7 @@ class Journal:
 
     @property
     def retries(self) -> int:
-        """How often the run was taken back to an earlier step, by its log."""
+        """How often the run was rolled back, by its log."""
         if not self._writes:
             return 0
         records = read_records(self._run.log_path)
@@ -108,11 +97,11 @@ class Journal:
 
     @property
     def serious(self) -> tuple[Alarm, ...]:
-        """Serious alarms as of the last check."""
+        """Serious alarms at the last check."""
         return self._watch.serious
 
     def record(self, kind: str, *, step: int, **values: Any) -> None:
-        """Write a record, and what the watch says to it."""
+        """Write a record and the alarms that it raises."""
         if not self._writes:
             return
         head = {"step": step, "images": self._images_at(step)}
@@ -124,14 +113,14 @@ class Journal:
         append_records(self._run.log_path, record, *health)
         if "error" in record:
             what = f"could not be scored by {record['metric']} ({record['error']})"
-            self.meter.say(f"at {head['images']:,} images: {what}; training goes on.")
+            self.meter.say(f"at {head['images']:,} images: {what}; training continues.")
         for alarm in alarms:
             self.meter.say(f"at {head['images']:,} images: {alarm.said}. {alarm.advice}.")
         if self._board is not None:
             self._board.record(record)
 
     def grid(self, samples: Tensor, *, columns: int, step: int) -> None:
-        """Keep samples, uint8 `b c h w`, as a grid."""
+        """Save samples, uint8 `b c h w`, as a grid."""
         images = self._images_at(step)
         picture = image_grid(samples, columns)
         picture.save(self._run.samples_path / f"images-{images:010d}.png")
@@ -139,16 +128,16 @@ class Journal:
             self._board.grid(np.asarray(picture), images=images)
 
     def draw(self, *, now: bool = False) -> None:
-        """Redraw the curves, if it is due or asked for `now`."""
+        """Redraw the curves if it is due or asked for `now`."""
         if not self._writes:
             return
         try:
             self._curves.draw(lambda: read_records(self._run.log_path), now=now)
-        except Exception as error:  # whatever it is, a picture is no reason to stop training
+        except Exception as error:  # a missing picture must not stop training
             self.meter.say(f"curves.png could not be drawn: {error}")
 
     def close(self) -> None:
-        """Leave the terminal as it was, and write out what is left."""
+        """Restore the terminal and flush TensorBoard."""
         self.meter.close()
         if self._board is not None:
             self._board.close()

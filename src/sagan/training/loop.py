@@ -1,61 +1,35 @@
-"""The training loop: steps, log, snapshots, and how it stops, goes back and goes on.
+"""The training loop: a run's stages in turn, from wherever it was left.
 
-A snapshot is a checkpoint, a sample grid on fixed latents, each attention layer's numbers on them,
-vital numbers for the health watch and, every so often, a score. The same call again resumes from
-the newest sound checkpoint and ends with the same weights as an unbroken run, bit for bit on the
-same build and machine; so does a run that failed and was taken back, for its retries are numbered.
+The same call again resumes from the newest sound checkpoint; on the CPU it ends with the same
+weights as an uninterrupted run, bit for bit on the same build and machine. So does a run that was
+rolled back, since its retries are numbered. A run that grows begins each stage with the networks of
+the checkpoint that ended the stage before, so it resumes between stages as anywhere else.
 """
 
-import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
-from typing import Any
-
-import torch
-from torch import Tensor
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
 
 from sagan.config import RunConfig, Runtime
-from sagan.config.growth import Stage, stages_of
+from sagan.config.growth import stages_of
 from sagan.data import ImageDataset
-from sagan.errors import TrainingFailure, gave_up
-from sagan.models.standing import average_statistics
-from sagan.runs.checkpoint import Checkpoint
 from sagan.runs.run import Run
-from sagan.training.augment import UPDATE_STEPS
-from sagan.training.batches import BatchSource, Share
-from sagan.training.diagnostics import GRID_COLUMNS, Viewer
 from sagan.training.engine import Engine
-from sagan.training.evaluation import Scorer
-from sagan.training.finetune import begin, transferred
-from sagan.training.journal import Journal
-from sagan.training.memory import Fit, is_out_of_memory
-from sagan.training.schedule import Schedule
+from sagan.training.finetune import begin
+from sagan.training.memory import Fit
 from sagan.training.signals import StopSignals
-from sagan.training.state import new_state, restore, state_tensors, weights_and_gradients
-from sagan.training.step import d_step, g_step
 from sagan.training.tensorboard import require_tensorboard
-from sagan.training.vitals import not_finite
-from sagan.version import __version__
-
-_NOT_FINITE = "{what} is no longer finite"
-_REASON_CHARACTERS = 160  # of an error that is gone on from
-_STOP_ASKED_EVERY_STEPS = 10  # with several processes, where asking costs a message
+from sagan.training.trainer import Trainer, stage_after
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """How a call of `train` ended.
+    """How a call of `train` ended."""
 
-    Args:
-        images: shown to the discriminator since the run began.
-        exit_code: 0 when done, 130 after Ctrl-C, 143 after SIGTERM.
-        rank: of this process; only rank 0 has written.
-    """
-
-    images: int
-    exit_code: int
-    rank: int
+    path: Path  # the run's folder
+    images: int  # shown to the discriminator since the run began
+    exit_code: int  # 0 when done, 130 after Ctrl-C, 143 after SIGTERM
+    rank: int  # of this process; only rank 0 has written
 
 
 def train(
@@ -66,27 +40,24 @@ def train(
     runtime: Runtime | None = None,
     progress: bool = True,
 ) -> TrainResult:
-    """Train a run to its number of images, from its newest checkpoint where it has one.
+    """Train a run to its number of images, starting from its newest checkpoint if it has one.
 
     Args:
-        config: what to train; must equal an existing run's but for a larger number of images.
-        run: the folder, made where there is none.
+        config: must equal an existing run's, except for a larger number of images.
+        run: the folder, created if missing.
         dataset: the training images, at the network's resolution and channels.
-        runtime: where and how to execute, and how often to go back after a failure.
+        runtime: where and how to execute, and how often to roll back after a failure.
         progress: show it on stderr.
 
-    Returns:
-        How far it came, and whether a signal stopped it.
-
     Raises:
-        ValueError: the configuration differs from the run's, does not fit data, devices or memory,
-            is not what the newest checkpoint was trained with, or asks for what is not there.
-        CheckpointError: there are checkpoints, and none is sound.
-        TrainingFailure: memory ran out, a loss, gradient or weight became NaN or infinite, or
-            another failure came back more often than the runtime goes back; the checkpoints before
-            stand.
+        ValueError: the configuration differs from the run's or the newest checkpoint's, or does not
+            fit the data, devices or memory.
+        CheckpointError: no checkpoint is sound, though there are some.
+        TrainingFailure: out of memory, NaN or infinite values, or more failures than the runtime
+            rolls back from; earlier checkpoints stand.
         OSError: a checkpoint could not be read or written.
     """
+    run.check_continues(config)
     runtime = runtime or Runtime()
     if runtime.tensorboard:
         require_tensorboard()
@@ -96,318 +67,30 @@ def train(
     engine.launch()
     main = engine.rank == 0
     stages = stages_of(config)
-    with fit.explained():
-        trainer = _Trainer(config, stages, _stage_of(run, stages), runtime, run, engine, dataset)
+
+    def next_trainer(runtime: Runtime) -> Trainer:
+        stage = stage_after(run.newest_sound_checkpoint()[0], stages)
+        return Trainer(config, stage, runtime, run, engine, dataset)
+
+    with fit.explain_out_of_memory():
+        trainer = next_trainer(runtime)
         with run.lock() if main else nullcontext(), StopSignals() as stop:
-            began = _prepare_folder(run, config, dataset) if main else []
+            notes = _prepare_folder(run, config, dataset) if main else []
+            notes = [warning, engine.fallback, *notes]
             engine.barrier()
-            notes = [warning, engine.fallback, *began]
             while True:
                 with trainer.resume(*notes, progress=progress):
-                    result = trainer.train(stop)
-                if result is not None:
-                    return result
-                runtime, notes = trainer.runtime, []
-                del trainer  # not the networks of two stages at once
-                stage = _stage_of(run, stages)
-                trainer = _Trainer(config, stages, stage, runtime, run, engine, dataset)
-
-
-def _stage_of(run: Run, stages: Sequence[Stage]) -> int:
-    """The stage to train next: the newest sound checkpoint's, or the one after it."""
-    checkpoint, _ = run.newest_sound_checkpoint()
-    return 0 if checkpoint is None else _stage_after(checkpoint, stages)
-
-
-def _stage_after(checkpoint: Checkpoint, stages: Sequence[Stage]) -> int:
-    ended = checkpoint.step >= stages[checkpoint.stage].last_step
-    return min(checkpoint.stage + ended, len(stages) - 1)
+                    exit_code = trainer.train(stop)
+                    images, runtime = trainer.images, trainer.runtime
+                if exit_code is not None:
+                    return TrainResult(run.path, images, exit_code, engine.rank)
+                del trainer  # so that the device never holds two stages' networks
+                trainer, notes = next_trainer(runtime), []
 
 
 def _prepare_folder(run: Run, config: RunConfig, dataset: ImageDataset) -> list[str]:
-    run.check_continues(config)
     run.write_config(config)
     run.write_excluded(dataset.excluded)
     run.samples_path.mkdir(exist_ok=True)
     run.remove_leftovers()
     return begin(run, config)
-
-
-class _Trainer:
-    """One stage of a call of `train`. Nothing is written before `resume`."""
-
-    journal: Journal
-    grown_from = 0  # px of the stage before, if the state was grown from it just now
-    notes: Sequence[str] = ()  # of growing
-
-    def __init__(
-        self,
-        run_config: RunConfig,
-        stages: Sequence[Stage],
-        index: int,
-        runtime: Runtime,
-        run: Run,
-        engine: Engine,
-        dataset: ImageDataset,
-    ) -> None:
-        config = stages[index].config
-        self.run_config, self.stages, self.index, self.config = run_config, stages, index, config
-        self.runtime, self.run, self.engine = runtime, run, engine
-        self.schedule = Schedule(stages, index)
-        dataset = dataset.at(config.network.resolution)
-        share = Share(engine.rank, engine.world_size)
-        self.batches = BatchSource(dataset, config, share, engine.device, index)
-        batch_size = config.training.batch_size // config.training.accumulate // engine.world_size
-        self.viewer = Viewer(config.network, dataset, batch_size=batch_size)
-        # only the last stage's images are those that the run is for
-        evaluates = config.training.evaluate_every and index == len(stages) - 1
-        self.scorer = Scorer(config, dataset) if evaluates else None
-        self.state = new_state(config, runtime, engine)
-
-    @contextmanager
-    def resume(self, *notes: str, progress: bool) -> Iterator[None]:
-        """Go to the newest sound checkpoint, and keep the journal open inside the block.
-
-        The notes are said at the start; an empty one is none.
-        """
-        checkpoint, faults = self.run.checkpoint_to_resume()
-        if checkpoint is not None:
-            self.run.check_unedited(self.run_config, checkpoint)
-            self._restore(checkpoint)
-        self.journal = Journal(
-            self.run,
-            self.config,
-            images_at=self.schedule.images,
-            step=self.state.step,
-            total=max(
-                self.run_config.training.images, self.schedule.images(self.schedule.last_step)
-            ),
-            progress=progress,
-            tensorboard=self.runtime.tensorboard,
-            writes=self.main,
-        )
-        for line in (*filter(None, notes), *(f"left out a checkpoint: {f}" for f in faults)):
-            self.journal.meter.say(line)
-        # Killed between going back and the next checkpoint, only the first process's log knows.
-        retries = torch.tensor(float(self.journal.retries), device=self.engine.device)
-        self._set_retry(max(self.state.retry, int(self.engine.sum(retries).item())))
-        if self.main and self.scorer is not None:  # killed between saving and settling
-            self.run.settle_best(self.scorer.metric, self.scorer.better)
-        try:
-            yield
-        finally:
-            self.journal.close()
-
-    def _set_retry(self, retry: int) -> None:
-        self.state.retry = retry
-        self.batches.reseed(retry)
-
-    @property
-    def images(self) -> int:
-        """Real images shown to the discriminator so far."""
-        return self.schedule.images(self.state.step)
-
-    @property
-    def main(self) -> bool:
-        """Whether this process writes."""
-        return self.engine.rank == 0
-
-    def _restore(self, checkpoint: Checkpoint) -> None:
-        """Go to a checkpoint of this stage, or grow from one of a stage before."""
-        grown = None
-        if checkpoint.stage < self.index:
-            grown, parts, _ = transferred(checkpoint, self.config)
-            self.grown_from = checkpoint.config.network.resolution
-            self.notes = [part.said() for part in parts]
-        restore(self.state, checkpoint, grown)
-
-    def train(self, stop: StopSignals) -> TrainResult | None:
-        """Run steps until done or stopped; always end on a checkpoint.
-
-        Returns:
-            How training ended; None where it goes on with another stage.
-        """
-        last_step = self.schedule.last_step
-        if self.state.step < last_step:
-            self._record_start()
-        self.journal.meter.restart(self.images)  # getting here is not training
-        exit_code = 0
-        while self.state.step < last_step:
-            try:
-                self._step()
-                if self.schedule.log_due(self.state.step):
-                    self._log()
-                due = self.schedule.snapshot_due(self.state.step)
-                exit_code = self._asked_to_stop(stop)
-                if due or exit_code:
-                    self._snapshot(with_pictures=due)
-            except TrainingFailure as failure:
-                if self._go_back(failure):
-                    continue
-                return None
-            if exit_code or self.state.step == last_step:
-                self.journal.draw(now=True)
-                break
-        self.engine.barrier()
-        if not exit_code and self.index < len(self.stages) - 1:
-            return None
-        return TrainResult(self.images, exit_code, self.engine.rank)
-
-    def _asked_to_stop(self, stop: StopSignals) -> int:
-        """The exit code that a signal to any process asks for; 0 without, or when all is done."""
-        due = self.engine.world_size == 1 or self.state.step % _STOP_ASKED_EVERY_STEPS == 0
-        unfinished = self.images < self.run_config.training.images
-        return stop.exit_code(self.engine) if due and unfinished else 0
-
-    def _step(self) -> None:
-        try:
-            self._update()
-        except Exception as error:  # a fault that is not the compiler's comes again without it
-            if not self.runtime.compile or is_out_of_memory(error):
-                raise
-            self._stop_compiling(error)
-            self._update()
-
-    def _update(self) -> None:
-        state, training = self.state, self.config.training
-        networks, engine, augmentation = state.networks, self.engine, state.augmentation
-        adapts = augmentation is not None and augmentation.adapts_at(state.step)
-        numbers: dict[str, Tensor] = {}
-        for k in range(training.d_steps):
-            reals = self.batches.real(state.step * training.d_steps + k)
-            last = k + 1 == training.d_steps  # so that one discriminator has judged all images
-            held_out = self.batches.held_out(state.step) if adapts and last else ()
-            judged = d_step(networks, reals, training, engine, augmentation, held_out)
-            for name in ("d_loss", "real_logits", "fake_logits"):
-                numbers[name] = numbers.get(name, 0) + judged[name] / training.d_steps
-        fakes = self.batches.fake(state.step)
-        numbers |= g_step(networks, fakes, training, engine, augmentation)
-        averaging = self.images >= training.ema_start
-        state.ema.update(state.generator, decay=None if averaging else 0.0)
-        if augmentation is not None and adapts:
-            names = "real_logits", "held_out_logits", "fake_logits"
-            logits = torch.stack([judged[name] for name in names])
-            shown_nimg = UPDATE_STEPS * self.schedule.images_per_step
-            augmentation.adapt(engine.sum(logits) / engine.world_size, shown_nimg)
-        state.step += 1
-        for name, value in numbers.items():
-            state.log_sums[name] = state.log_sums.get(name, torch.zeros_like(value)) + value
-
-    def _log(self) -> None:
-        """Read the numbers since the last record (the one place where the host waits for them)."""
-        steps = self.schedule.log_steps
-        means = {name: v.item() / steps for name, v in self.state.log_sums.items()}
-        self.state.log_sums = {}
-        bad = next((name for name, value in means.items() if not math.isfinite(value)), "")
-        self._fail_if(bad or not_finite(weights_and_gradients(self.state)), _NOT_FINITE)
-        self.journal.meter.advance(
-            self.images, f"D {means['d_loss']:.2f} · G {means['g_loss']:.2f}"
-        )
-        if self.state.augmentation is not None:
-            means["augment_p"] = self.state.augmentation.p.item()
-        self._record("train", **means, images_per_sec=round(self.journal.meter.last_rate, 2))
-
-    def _record(self, kind: str, **values: Any) -> None:
-        self.journal.record(kind, step=self.state.step, **values)
-
-    def _fail_if(self, what: str, why: str) -> None:
-        """Fail in all processes where there is something in any."""
-        if self.engine.any(bool(what)):
-            raise TrainingFailure(why.format(what=what or "in another process, a number"))
-
-    def _record_start(self) -> None:
-        machine = {"device": str(self.engine.device), "processes": self.engine.world_size}
-        versions = {"torch": torch.__version__, "sagan": __version__}
-        self._record("start", **machine, precision=self.engine.precision, **versions)
-
-    def _snapshot(self, *, with_pictures: bool) -> None:
-        """Look at everything, and save it unless it is not worth keeping."""
-        saved = {**state_tensors(self.state), "the log": self.state.log_sums}
-        self._fail_if(not_finite(saved) if self.main else "", _NOT_FINITE)
-        if self.main:
-            average_statistics(self.state.ema.network, self.config.training)
-            if with_pictures:
-                self._look()
-        serious = self.journal.serious
-        self._fail_if(serious[0].said if serious and self.runtime.rollback else "", "{what}")
-        if not self.main:
-            return
-        facts: dict[str, Any] = {"alarms": [alarm.name for alarm in serious]}
-        if self.scorer is not None and self.schedule.evaluation_due(self.state.step):
-            facts["score"] = self.scorer.score(self.state.ema.network, self.engine)
-            self._record("score", **facts["score"], alarms=facts["alarms"])
-        self._save(facts)
-        self.journal.draw()
-
-    def _look(self) -> None:
-        try:
-            view = self.viewer.look(self.state, self.engine)
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-            self.journal.meter.say(f"no pictures at {self.images:,} images: memory ran out")
-            return  # the checkpoint matters more
-        self.journal.grid(view.samples, columns=GRID_COLUMNS, step=self.state.step)
-        if view.layers:
-            self._record("attention", layers=view.layers)
-        self._record("check", **view.check)
-
-    def _save(self, facts: dict[str, Any]) -> None:
-        state = self.state
-        sums = {name: value.item() for name, value in state.log_sums.items()}
-        facts |= {"images": self.images, "log_sums": sums, "retry": state.retry}
-        if state.augmentation is not None:
-            facts["augmentation"] = {"p": state.augmentation.p.item()}
-        tensors, keep = state_tensors(state), self.config.training.keep
-        if self.run_config.growth:
-            facts["stage"] = self.index
-        self.run.save(state.step, tensors, config=self.run_config, keep=keep, facts=facts)
-        if self.scorer is not None:
-            self.run.settle_best(self.scorer.metric, self.scorer.better)
-
-    def _go_back(self, failure: TrainingFailure) -> bool:
-        """Go on from the last good checkpoint with other random numbers, or give up.
-
-        Returns:
-            False where that checkpoint is of a stage before, which is to be gone on with.
-        """
-        failed, retry = self.images, self.state.retry + 1
-        if retry > self.runtime.rollback:
-            self.journal.draw(now=True)
-            raise gave_up(failure, images=self.images, retries=self.state.retry)
-        checkpoint, _ = self.run.newest_sound_checkpoint(without_alarms=True)
-        stays = self.index == (_stage_after(checkpoint, self.stages) if checkpoint else 0)
-        if stays:
-            self._rebuild(retry, checkpoint)
-        else:
-            self.state.step = checkpoint.step if checkpoint else 0
-        self.engine.barrier()  # all have read what may be dropped now
-        if self.main:
-            self.run.drop_newer(checkpoint)
-        self.journal.rewind(self.state.step)
-        self._record("rollback", retry=retry, failed_at_images=failed, reason=str(failure))
-        self.journal.meter.say(
-            f"at {failed:,} images: {failure}. Going on from {self.images:,} with other random "
-            f"numbers (retry {retry} of {self.runtime.rollback})."
-        )
-        return stays
-
-    def _rebuild(self, retry: int, checkpoint: Checkpoint | None) -> None:
-        """Make the state anew and take it to a checkpoint."""
-        del self.state  # not two of them on the device
-        self.state = new_state(self.config, self.runtime, self.engine)
-        if checkpoint is not None:
-            self._restore(checkpoint)
-        self._set_retry(retry)
-
-    def _stop_compiling(self, error: Exception) -> None:
-        """Go back to the newest checkpoint, as resuming does, and on from there uncompiled."""
-        # not from the failed step: it may have changed a part of the state
-        self.runtime = replace(self.runtime, compile=False)
-        checkpoint, _ = self.run.newest_sound_checkpoint()
-        self._rebuild(self.state.retry, checkpoint)
-        self.journal.rewind(self.state.step)
-        reason = " ".join(str(error).split())[:_REASON_CHARACTERS]
-        self.journal.meter.say(
-            f"torch.compile failed ({type(error).__name__}: {reason}); going on without it."
-        )

@@ -20,8 +20,8 @@ def discriminator_loss(loss: Loss, real_logits: Tensor, fake_logits: Tensor) -> 
 
     Args:
         loss: `hinge`, `wgan-gp` or `non-saturating`.
-        real_logits: `b`, what the discriminator says of real images.
-        fake_logits: `b`, likewise of generated ones, of as many or another number.
+        real_logits: `b`, the discriminator's output for real images.
+        fake_logits: `b`, its output for generated images; the two batches may differ in size.
 
     Returns:
         A scalar.
@@ -50,7 +50,7 @@ def generator_loss(loss: Loss, fake_logits: Tensor) -> Tensor:
 
     Args:
         loss: `hinge`, `wgan-gp` or `non-saturating`.
-        fake_logits: `b`, what the discriminator says of generated images.
+        fake_logits: `b`, the discriminator's output for generated images.
 
     Returns:
         A scalar.
@@ -59,7 +59,7 @@ def generator_loss(loss: Loss, fake_logits: Tensor) -> Tensor:
         ValueError: the loss is unknown.
 
     Source:
-        As `discriminator_loss`; that of `hinge` and of `wgan-gp` is the same.
+        As `discriminator_loss`; `hinge` and `wgan-gp` share a generator loss.
 
     Example:
         >>> generator_loss("hinge", torch.tensor([1.0, 3.0])).item()
@@ -76,15 +76,15 @@ def gradient_penalty(
     labels: Tensor | None,
     mix: Tensor,
 ) -> Tensor:
-    """Penalise gradients of norm other than 1 between real and fake images (WGAN-GP).
+    """Penalise gradient norms other than 1 between real and fake images (WGAN-GP).
 
-    It needs second derivatives, which fused attention does not have: attention inside takes the
-    plain matrix products here.
+    This needs second derivatives, which fused attention lacks, so attention runs as plain matrix
+    products here.
 
     Args:
         discriminator: images and labels to logits.
         real: images `b c h w`.
-        fake: as many generated ones.
+        fake: the same number of generated images.
         labels: `b`, or None.
         mix: `b` in [0, 1], the share of `real` in each mixture.
 

@@ -1,8 +1,8 @@
-"""Whether training fits into the device's memory: asked before it starts, and when memory ran out.
+"""Check that training fits in the device's memory, and explain it when memory runs out.
 
-A model is refused only where even the least that the estimate can mean is more than all the memory
-there is; one that is merely larger than what is free now is warned of. What would fit instead is
-found by estimating smaller batches, images and attention maps, one after the other.
+A configuration is refused only if even the low end of the estimate exceeds the device's total
+memory; one that exceeds the free memory gets a warning. Alternatives that would fit are found by
+estimating smaller batches, images and attention maps.
 """
 
 from collections.abc import Iterator
@@ -18,37 +18,27 @@ from sagan.errors import TrainingFailure
 from sagan.models.estimate import estimate_peak_bytes
 from sagan.training.engine import Engine
 
-# Real steps were measured to take between the estimate and a third more; a third less is allowed
-# for as well (tests/models/test_estimate.py).
+# Real steps were measured to take between the estimate and a third more (see
+# tests/models/test_estimate.py); the checks allow for a third less as well.
 _OFF_BY = 4 / 3
 _LEAST_MAP_PX = 8
 
-# What PyTorch says where the error's type does not tell: its CPU allocator, CUDA's libraries, MPS.
+# Messages of out-of-memory errors without their own type: the CPU allocator, CUDA libraries, MPS.
 _SAID_WHEN_OUT = ("defaultcpuallocator", "out of memory", "alloc_failed", "bad_alloc")
 
 
 class Memory(NamedTuple):
-    """A device's memory in bytes, as other programs leave it, and all there is."""
+    """A device's memory in bytes."""
 
-    free: int
+    free: int  # not used by any program now
     total: int
 
 
 def device_memory(device: torch.device, root: Path = Path("/")) -> Memory | None:
-    """Read how much memory a device has.
+    """Read a device's memory; None if the system does not report it.
 
-    Args:
-        device: `mps` shares the system's.
-        root: where `proc` and `sys` are, on Linux.
-
-    Returns:
-        None where the system does not tell. A container's or job's limit counts as all there is,
-        and so does swap.
-
-    Example:
-        >>> memory = device_memory(torch.device("cpu"))
-        >>> memory is None or 0 < memory.free <= memory.total
-        True
+    `mps` shares the system's. The total includes swap and is capped by a container's or job's
+    limit. On Linux, `root` holds `proc` and `sys`.
     """
     if device.type == "cuda":
         return Memory(*torch.cuda.mem_get_info(device))
@@ -62,7 +52,7 @@ def device_memory(device: torch.device, root: Path = Path("/")) -> Memory | None
 
 
 def _group_limits(root: Path) -> Iterator[int]:
-    """The limits in bytes of this process's control group and of those around it."""
+    """The limits in bytes of this process's control group and its parents."""
     groups = root / "proc/self/cgroup"
     if not groups.is_file():
         return
@@ -80,26 +70,18 @@ def _group_limits(root: Path) -> Iterator[int]:
 
 @dataclass(frozen=True)
 class Fit:
-    """A configuration's need of memory beside what there is.
-
-    Args:
-        network, training: what is to be trained, with the precision that is really computed in.
-        device_type: `cpu`, `cuda` or `mps`.
-        processes: all, among which each batch is divided.
-        sharing: those of them that share one memory: on the CPU all of the machine's.
-        memory: of the device, before training takes any.
-    """
+    """The memory that a configuration needs, and the memory available."""
 
     network: NetworkConfig
-    training: TrainingConfig
-    device_type: str
-    processes: int
-    sharing: int
-    memory: Memory | None
+    training: TrainingConfig  # with the precision that is actually computed in
+    device_type: str  # `cpu`, `cuda` or `mps`
+    processes: int  # all, among which each batch is divided
+    sharing: int  # processes that share one memory: on the CPU all of this machine's
+    memory: Memory | None  # before training takes any
 
     @classmethod
     def of(cls, config: RunConfig, engine: Engine) -> "Fit":
-        """Look at the engine's device; it need not be launched."""
+        """For an engine's device; the engine need not be launched."""
         device = engine.device
         return cls(
             network=config.network,
@@ -111,30 +93,26 @@ class Fit:
         )
 
     @property
-    def at_a_time(self) -> int:
-        """Images of one process's micro-batch."""
+    def micro_batch_size(self) -> int:
+        """Images in one process's micro-batch."""
         return max(1, self.training.batch_size // (self.processes * self.training.accumulate))
 
     def need_bytes(self) -> int:
-        """The estimate of what training takes of the memory."""
-        micro_batch = replace(self.training, batch_size=self.at_a_time, accumulate=1)
+        """Estimate the memory that training takes in all processes that share it."""
+        micro_batch = replace(self.training, batch_size=self.micro_batch_size, accumulate=1)
         one = estimate_peak_bytes(self.network, micro_batch, device_type=self.device_type)
         return one * self.sharing
 
     def check(self) -> str:
-        """Refuse what cannot fit.
+        """Return a warning if training may exceed the free memory, else an empty string.
 
-        Returns:
-            A warning, where it fits only into more memory than is free now; or nothing.
-
-        Raises:
-            ValueError: it would not fit into all the memory that there is; what would is named.
+        Raises ValueError, naming what would fit, if it cannot fit in the total memory.
         """
         if self.memory is None:
             return ""
         need, (free, total) = self.need_bytes(), self.memory
         about = (
-            f"about {_size(need)} of memory for {self.at_a_time} images at a time, and this "
+            f"about {_size(need)} of memory for {self.micro_batch_size} images at a time, and this "
             f"{self.device_type}"
         )
         if need > _OFF_BY * total:
@@ -147,24 +125,24 @@ class Fit:
         return ""
 
     @contextmanager
-    def explained(self) -> Iterator[None]:
-        """Turn running out of memory inside into a failure in one line, with what would fit."""
+    def explain_out_of_memory(self) -> Iterator[None]:
+        """Turn an out-of-memory error into a one-line TrainingFailure that names what would fit."""
         try:
             yield
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
             need = self.need_bytes()
-            # The estimate was too low, or others took the memory: what fits is smaller than this.
+            # The estimate was too low, or others took the memory: propose less than both.
             limit = min(need, self.memory.free) if self.memory else need
             raise TrainingFailure(
-                f"out of memory on this {self.device_type} with {self.at_a_time} images at a time "
-                f"(about {_size(need)} were expected); the checkpoints before stand. As a new run, "
-                f"{self.what_fits(limit)}"
+                f"out of memory on this {self.device_type} with {self.micro_batch_size} images at "
+                f"a time (about {_size(need)} were expected); earlier checkpoints stand. As a new "
+                f"run, {self.what_fits(limit)}"
             ) from None
 
     def what_fits(self, limit: int) -> str:
-        """Say which smaller batch, image or attention map would fit into so many bytes."""
+        """Name the largest batch, image and attention map that would fit in `limit` bytes."""
         found = [
             next((said for said, other in variants if other.fits(limit)), "")
             for variants in (self._batches(), self._resolutions(), self._attentions())
@@ -172,12 +150,12 @@ class Fit:
         if any(found):
             return f"these would fit: {', or '.join(filter(None, found))}"
         return (
-            "no smaller batch, image or attention map alone would fit: take several together, or "
+            "no smaller batch, image or attention map alone would fit: combine several, or take "
             "narrower networks (--g-width, --d-width)"
         )
 
     def fits(self, limit: int) -> bool:
-        """Whether even the most that the estimate can mean is below so many bytes."""
+        """Whether even the high end of the estimate is below `limit` bytes."""
         return _OFF_BY * self.need_bytes() <= limit
 
     def _batches(self) -> Iterator[tuple[str, "Fit"]]:
@@ -207,7 +185,7 @@ class Fit:
             most //= 2
 
     def _with(self, said: str, resolution: int, most_px: int) -> Iterator[tuple[str, "Fit"]]:
-        """This at a resolution, with attention on maps of so many pixels' side at most."""
+        """A variant at a resolution, with attention on maps of at most `most_px` a side."""
         try:
             network = replace(
                 self.network,
@@ -217,20 +195,13 @@ class Fit:
             )
             other = replace(self, network=network)
             other.need_bytes()
-        except ValueError:  # the family has no such resolution, or no such map
+        except ValueError:  # the family lacks this resolution or map
             return
         yield said, other
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out.
-
-    Example:
-        >>> is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"))
-        True
-        >>> is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
-        False
-    """
+    """Whether an error reports that memory ran out."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     said = str(error).lower()

@@ -1,4 +1,4 @@
-"""When what is due: everything is asked for in images, and done at steps."""
+"""Convert intervals given in images to step numbers."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from sagan.config.growth import Stage, images_at
 
 
 class Schedule:
-    """The steps of a run's stage at which there is something to do besides stepping.
+    """The steps of a run's stage after which it logs, saves or evaluates.
 
     Example:
         >>> from sagan.config import RunConfig, TrainingConfig
@@ -19,11 +19,9 @@ class Schedule:
 
     def __init__(self, stages: Sequence[Stage], index: int = 0) -> None:
         stage = stages[index]
-        self._stages = stages
         training = stage.config.training
-        self.images_per_step = stage.images_per_step
-        self.last_step = stage.last_step
-        self._first_step = stage.first_step
+        self._stages, self._first_step = stages, stage.first_step
+        self.images_per_step, self.last_step = stage.images_per_step, stage.last_step
         self.log_steps = self._steps(training.log_every)
         self._snapshot_steps = self._steps(training.snapshot_every)
         self._evaluate_every = training.evaluate_every
@@ -32,7 +30,7 @@ class Schedule:
         return max(1, images // self.images_per_step)
 
     def images(self, step: int) -> int:
-        """Real images shown to the discriminator in so many steps of the run."""
+        """Real images shown to the discriminator in this number of the run's steps."""
         return images_at(self._stages, step)
 
     def log_due(self, step: int) -> bool:
@@ -40,7 +38,7 @@ class Schedule:
         return (step - self._first_step) % self.log_steps == 0
 
     def snapshot_due(self, step: int) -> bool:
-        """Whether to look at everything and save it after a step."""
+        """Whether to make a snapshot after a step."""
         due = step == self.last_step or (step - self._first_step) % self._snapshot_steps == 0
         return due or self.evaluation_due(step)
 
@@ -50,5 +48,5 @@ class Schedule:
         if not every:
             return False
         crossed = self.images(step) // every > self.images(step - 1) // every
-        # at the end too, unless it is the only one: of one checkpoint there is no best
+        # at the end too, unless that is the only evaluation: one score has nothing to beat
         return crossed or (step == self.last_step and self.images(step) > every)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: finish the step, save, and say how the run ended."""
+"""Ctrl-C and SIGTERM: finish the step, save, and report how the run ended."""
 
 import signal
 from types import FrameType, TracebackType
@@ -7,9 +7,9 @@ from sagan.training.engine import Engine
 
 
 class StopSignals:
-    """Note SIGINT and SIGTERM while inside, for the loop to look at; a second Ctrl-C stops at once.
+    """Record SIGINT and SIGTERM for the loop to poll; a second Ctrl-C interrupts at once.
 
-    Outside the main thread signals cannot be caught, and none are noted.
+    Outside the main thread signals cannot be caught, so none are recorded.
     """
 
     def __init__(self) -> None:
@@ -17,7 +17,7 @@ class StopSignals:
         self._before: dict[int, object] = {}
 
     def exit_code(self, engine: Engine) -> int:
-        """143 after SIGTERM to any process, 130 after Ctrl-C, 0 without either."""
+        """143 after SIGTERM to any process, 130 after Ctrl-C, else 0."""
         if engine.any(self.received == signal.SIGTERM):
             return 128 + signal.SIGTERM
         return 128 + signal.SIGINT if engine.any(self.received is not None) else 0

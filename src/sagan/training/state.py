@@ -1,8 +1,8 @@
-"""Everything that training changes, and its way into a checkpoint and back.
+"""Everything that training changes, saved to a checkpoint and restored.
 
 A checkpoint holds the raw generator and discriminator with their spectral-norm vectors and
-batch-norm statistics, the averaged generator, and both Adam states; random numbers are keyed, so
-there are none to keep.
+batch-norm statistics, the averaged generator, and both Adam states. Random numbers are keyed by
+step, so no generator state is saved.
 """
 
 import math
@@ -23,43 +23,29 @@ from sagan.training.step import Networks
 
 @dataclass
 class TrainState:
-    """The networks as they are, their average and optimisers, and how far training is.
+    """The networks, their average and optimisers, and how far training is."""
 
-    Args:
-        generator, discriminator: the modules themselves, for saving and looking into.
-        networks: the same, wrapped by the engine, for stepping.
-        ema: the averaged generator.
-        augmentation: what is done to images before the discriminator, or None.
-        step: generator steps taken.
-        log_sums: sums of logged numbers since the last record.
-        retry: how often the run was taken back; each time its random numbers become others.
-    """
-
-    generator: Generator
+    generator: Generator  # the plain modules, for saving and inspecting
     discriminator: Discriminator
-    networks: Networks
+    networks: Networks  # the same, wrapped by the engine, for stepping
     ema: EMA[Generator]
     augmentation: Augmentation | None = None
-    step: int = 0
-    log_sums: dict[str, Tensor] = field(default_factory=dict)
-    retry: int = 0
+    step: int = 0  # generator steps taken
+    log_sums: dict[str, Tensor] = field(default_factory=dict)  # since the last log record
+    retry: int = 0  # rollbacks so far; each one changes the random numbers
 
     @property
     def modules(self) -> dict[str, nn.Module]:
-        """Both networks by the names that people know."""
+        """Both networks by their usual names."""
         return {"G": self.generator, "D": self.discriminator}
 
 
 def new_state(config: RunConfig, runtime: Runtime, engine: Engine) -> TrainState:
-    """Build networks, average and optimisers on the engine's device, at step 0.
-
-    Raises:
-        ValueError: more blocks of the discriminator are to be frozen than it has.
-    """
+    """Build networks, average and optimisers on the engine's device, at step 0."""
     training = config.training
     generator = build_generator(config.network, seed=training.seed)
     discriminator = build_discriminator(config.network, seed=training.seed)
-    _freeze(discriminator, training.freeze_d)  # before it is wrapped, which notes what is trained
+    _freeze(discriminator, training.freeze_d)  # first: wrapping records what is trained
     layout = torch.channels_last if runtime.channels_last else torch.contiguous_format
     for network in (generator, discriminator):
         network.to(engine.device, memory_format=layout)  # type: ignore[call-overload]
@@ -86,7 +72,7 @@ def new_state(config: RunConfig, runtime: Runtime, engine: Engine) -> TrainState
 
 
 def _freeze(discriminator: Discriminator, blocks: int) -> None:
-    """Take the first blocks, and the attention behind them, out of training."""
+    """Freeze the first blocks and the attention behind them."""
     if blocks > len(discriminator.blocks):
         raise ValueError(
             f"freeze_d must be at most {len(discriminator.blocks)}, the discriminator's blocks, "
@@ -99,7 +85,7 @@ def _freeze(discriminator: Discriminator, blocks: int) -> None:
 
 
 def state_tensors(state: TrainState) -> dict[str, dict[str, Tensor]]:
-    """Collect what a checkpoint holds, by file."""
+    """The tensors of a checkpoint, by file."""
     return {
         "generator": state.generator.state_dict(),
         "discriminator": state.discriminator.state_dict(),
@@ -110,7 +96,7 @@ def state_tensors(state: TrainState) -> dict[str, dict[str, Tensor]]:
 
 
 def weights_and_gradients(state: TrainState) -> dict[str, dict[str, Tensor]]:
-    """Collect both networks' parameters and last gradients, by what they are."""
+    """Both networks' parameters and last gradients, by what they are called in messages."""
     groups: dict[str, dict[str, Tensor]] = {}
     for name, network in state.modules.items():
         weights: dict[str, Tensor] = dict(network.named_parameters())
@@ -124,15 +110,11 @@ def restore(
     checkpoint: Checkpoint,
     files: Mapping[str, Mapping[str, Tensor]] | None = None,
 ) -> None:
-    """Put a checkpoint's content into a state made for the same configuration.
+    """Load a checkpoint into a state of the same configuration, in place.
 
-    Args:
-        state: changed in place.
-        checkpoint: where from.
-        files: its tensors, fitted into larger networks; None takes them as they are.
+    `files` are its tensors, fitted into larger networks; None takes them as they are.
 
-    Raises:
-        CheckpointError: a file is damaged; the state is then not to be used.
+    After a CheckpointError (a damaged file) the state must not be used.
     """
     files = files or {name: checkpoint.tensors(name) for name in state_tensors(state)}
     state.generator.load_state_dict(files["generator"])
@@ -146,9 +128,9 @@ def restore(
     state.log_sums = {
         name: torch.tensor(value, device=device)
         for name, value in checkpoint.manifest.get("log_sums", {}).items()
-        if math.isfinite(value)  # version 0.1.0 saved others too
+        if math.isfinite(value)  # version 0.1.0 saved NaN too
     }
-    kept = checkpoint.manifest.get("augmentation")  # none in an imported run
+    kept = checkpoint.manifest.get("augmentation")  # absent in an imported run
     if state.augmentation is not None and kept is not None:
         state.augmentation.p = torch.tensor(kept["p"], device=device)
 
@@ -173,7 +155,8 @@ def _load_adam(
             continue
         entries = {"step": tensors[f"{name}.step"]}
         for key in ("exp_avg", "exp_avg_sq"):
-            # in the parameter's memory order: the fused kernel pairs elements by address
+            # in the parameter's memory order: the fused kernel pairs elements by address, and
+            # would update channels-last weights with other weights' moments
             entries[key] = torch.empty_like(parameter).copy_(tensors[f"{name}.{key}"])
         content["state"][index] = entries
     optimizer.load_state_dict(content)

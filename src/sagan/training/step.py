@@ -24,7 +24,7 @@ Augment = Callable[[Tensor, Tensor], Tensor]  # images and their random numbers 
 
 
 class RealBatch(NamedTuple):
-    """Real images, and what the fakes beside them are made from."""
+    """Real images, and the inputs of the fakes beside them."""
 
     images: Tensor  # b c h w in [-1, 1]
     labels: Tensor | None  # b
@@ -36,7 +36,7 @@ class RealBatch(NamedTuple):
 
 
 class FakeBatch(NamedTuple):
-    """What a generator step makes its images from."""
+    """The generator's inputs in a generator step."""
 
     latents: Tensor
     labels: Tensor | None
@@ -44,7 +44,7 @@ class FakeBatch(NamedTuple):
 
 
 class HeldOutBatch(NamedTuple):
-    """Real images that no step trains on."""
+    """Real images that are never trained on."""
 
     images: Tensor  # b c h w in [-1, 1]
     labels: Tensor | None  # b
@@ -63,7 +63,7 @@ class Networks:
 
 @contextmanager
 def frozen(network: nn.Module) -> Iterator[None]:
-    """Take a network's parameters out of the gradient inside the block."""
+    """Turn off gradients of a network's parameters inside the block."""
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     network.requires_grad_(False)
     try:
@@ -81,19 +81,11 @@ def d_step(
     augment: Augment | None = None,
     held_out: Sequence[HeldOutBatch] = (),
 ) -> dict[str, Tensor]:
-    """Update the discriminator once on real and fake images, in one pass over both.
+    """Update the discriminator once, on micro-batches of real and fake images in one pass.
 
-    Args:
-        networks: both; only the discriminator changes (and the generator's batch-norm statistics).
-        batches: the micro-batches of this step.
-        training: the loss and its weights.
-        engine: runs the backward passes.
-        augment: changes real and fake images before the discriminator sees them.
-        held_out: real images that it is not trained on, to be judged beside the others.
-
-    Returns:
-        `d_loss`, `real_logits`, `fake_logits` and, with held-out images, `held_out_logits`: scalar
-        means on the device, detached; all logits are those of the discriminator before the update.
+    Only the discriminator changes, and the generator's batch-norm statistics. Returns `d_loss`,
+    `real_logits`, `fake_logits` and, with held-out images, `held_out_logits`: scalar means on the
+    device, detached; all logits are from before the update.
     """
     G, D = networks.generator, networks.discriminator
     power_iteration(D)
@@ -101,8 +93,8 @@ def d_step(
     sums: dict[str, Tensor] = {}
     for i, batch in enumerate(batches):
         with torch.no_grad():
-            fake = _seen(G(batch.latents, batch.fake_labels), batch.fake_draws, augment)
-        real = _seen(batch.images, batch.real_draws, augment)
+            fake = _augmented(G(batch.latents, batch.fake_labels), batch.fake_draws, augment)
+        real = _augmented(batch.images, batch.real_draws, augment)
         with engine.without_sync(D, enabled=i + 1 < len(batches)):
             images = torch.cat([real, fake])
             labels = None
@@ -133,9 +125,9 @@ def d_step(
 def _held_out_logits(
     networks: Networks, batches: Sequence[HeldOutBatch], augment: Augment | None
 ) -> Tensor:
-    """The discriminator's mean logit on held-out real images, seen as the others are."""
+    """The discriminator's mean logit on held-out real images, augmented like the others."""
     means = [
-        networks.discriminator(_seen(batch.images, batch.draws, augment), batch.labels)
+        networks.discriminator(_augmented(batch.images, batch.draws, augment), batch.labels)
         .float()
         .mean()
         for batch in batches
@@ -143,8 +135,7 @@ def _held_out_logits(
     return torch.stack(means).mean()
 
 
-def _seen(images: Tensor, draws: Tensor | None, augment: Augment | None) -> Tensor:
-    """The images as the discriminator is shown them."""
+def _augmented(images: Tensor, draws: Tensor | None, augment: Augment | None) -> Tensor:
     if augment is None:
         return images
     assert draws is not None
@@ -158,19 +149,16 @@ def g_step(
     engine: Engine,
     augment: Augment | None = None,
 ) -> dict[str, Tensor]:
-    """Update the generator once against the frozen discriminator.
-
-    Args and Returns: as `d_step`; the value is `g_loss`.
-    """
+    """Update the generator once against the frozen discriminator; return `g_loss` as `d_step`."""
     G, D = networks.generator, networks.discriminator
     power_iteration(G)
     networks.g_optimizer.zero_grad(set_to_none=True)
     total: Tensor | float = 0.0
     with frozen(D):
         for i, batch in enumerate(batches):
-            # D's gradients are not wanted, so it must not wait for other processes' either.
+            # D gets no gradients here, so it must not synchronise them either.
             with engine.without_sync(G, enabled=i + 1 < len(batches)), engine.without_sync(D):
-                fake = _seen(G(batch.latents, batch.labels), batch.draws, augment)
+                fake = _augmented(G(batch.latents, batch.labels), batch.draws, augment)
                 logits = D(fake, batch.labels).float()
                 loss = generator_loss(training.loss, logits)
                 engine.backward(loss / len(batches))

@@ -1,4 +1,4 @@
-"""TensorBoard: a run's numbers and grids, for those who watch many runs in it (extra `log`)."""
+"""A run's numbers and sample grids for TensorBoard (extra `log`)."""
 
 import importlib.util
 from collections.abc import Iterator, Mapping
@@ -12,21 +12,15 @@ _INSTALL = "pip install 'sagan[log]'"
 
 
 def require_tensorboard() -> None:
-    """Refuse where TensorBoard is not installed.
-
-    Raises:
-        ValueError: it is not; the message says how to get it.
-    """
+    """Raise ValueError, with how to install it, if TensorBoard is missing."""
     if importlib.util.find_spec("tensorboard") is None:
         raise ValueError(f"--tensorboard needs TensorBoard: {_INSTALL}, or leave it out")
 
 
 class Board:
-    """Write a run's records for TensorBoard; its steps are images shown to the discriminator.
+    """Write a run's records for TensorBoard, with images shown as its steps.
 
-    Args:
-        folder: where its event files go.
-        images: where this call starts; what was written of later ones is taken back.
+    Events after `images`, where this call starts, are purged.
     """
 
     def __init__(self, folder: Path, *, images: int) -> None:
@@ -35,7 +29,7 @@ class Board:
         self._writer = SummaryWriter(str(folder), purge_step=images + 1)
 
     def record(self, record: Mapping[str, Any]) -> None:
-        """Write one log record's numbers."""
+        """Write the numbers of a log record."""
         for tag, value in scalars(record):
             self._writer.add_scalar(tag, value, record["images"])
 
@@ -45,12 +39,12 @@ class Board:
         self._writer.add_image("samples", pixels, images, dataformats="HWC")
 
     def close(self) -> None:
-        """Write out what is left."""
+        """Flush and close."""
         self._writer.close()
 
 
 def scalars(record: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """Give the numbers of a log record, each with its tag.
+    """Yield the numbers of a log record with their tags.
 
     Example:
         >>> list(scalars({"kind": "train", "step": 1, "images": 64, "d_loss": 0.5}))

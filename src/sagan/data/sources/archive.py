@@ -1,6 +1,6 @@
-"""Zip and tar archives of a flat folder, of one with a sub-folder per class, or StyleGAN's zip.
+"""Zip and tar archives of what `folder` reads, and StyleGAN's zip.
 
-Nothing is ever unpacked to the disk. A single folder around everything is taken off the names.
+Nothing is unpacked to the disk. A single folder around everything is removed from the names.
 """
 
 import stat
@@ -8,6 +8,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -15,15 +16,8 @@ from typing import NamedTuple
 from sagan.data.dataset import LeftOut
 from sagan.data.decode import MOST_BYTES
 from sagan.data.sources.folder import file_stamp
-from sagan.data.sources.source import (
-    Arrangement,
-    File,
-    Item,
-    Source,
-    arrange,
-    is_ignored,
-    stamp_of,
-)
+from sagan.data.sources.labels import Arrangement, File, arrange, is_ignored
+from sagan.data.sources.source import Item, Source, stamp_of
 
 _TAR_ERRORS = (tarfile.TarError, EOFError, zlib.error, OSError, ValueError)
 
@@ -31,7 +25,7 @@ _TAR_ERRORS = (tarfile.TarError, EOFError, zlib.error, OSError, ValueError)
 class _Entry(NamedTuple):
     name: str  # as stored
     is_folder: bool
-    why_not: str | None  # the reason to leave it out
+    why_not: str | None  # why it is left out
 
 
 class _Arranged(NamedTuple):
@@ -39,71 +33,51 @@ class _Arranged(NamedTuple):
     stored_name: dict[str, str]  # of each tidied name
 
 
-def open_zip(path: Path) -> Source:
-    """Find the pictures of a zip archive.
-
-    Raises:
-        ValueError: it is damaged; or see `arrange`.
-    """
+def open_zip(path: Path, rules: int) -> Source:
+    """Find the pictures of a zip archive."""
     try:
         archive = zipfile.ZipFile(path)
         entries = sorted((_zip_entry(info) for info in archive.infolist()), key=lambda e: e.name)
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         raise ValueError(f"the zip archive is damaged: {error}") from None
-    arranged = _arrange(entries, lambda stored: archive.read(stored))
+    arranged = _arrange(entries, lambda stored: archive.read(stored), rules)
 
-    def items() -> Iterator[Item]:  # zipfile reads from several threads at once
-        for name, class_name in arranged.arrangement.class_of.items():
+    # zipfile reads from several threads at once
+    def items(class_of: dict[str, str | None]) -> Iterator[Item]:
+        for name, class_name in class_of.items():
             yield Item(name, class_name, partial(archive.read, arranged.stored_name[name]))
 
-    return _source("zip", path, items, arranged.arrangement)
+    return arranged.arrangement.source("zip", _stamp(path), items)
 
 
-def open_tar(path: Path) -> Source:
-    """Find the pictures of a tar archive, plain or compressed; its own order is kept.
-
-    Raises:
-        ValueError: it is damaged or cut short; or see `arrange`.
-    """
+def open_tar(path: Path, rules: int) -> Source:
+    """Find the pictures of a tar archive, plain or compressed, in the archive's order."""
     with _open_tar(path) as archive:
         entries = [_tar_entry(info) for info in archive]
-    arranged = _arrange(entries, partial(_read_from_tar, path))
+    arranged = _arrange(entries, partial(_read_from_tar, path), rules)
     tidied = {stored: name for name, stored in arranged.stored_name.items()}
-    class_of = arranged.arrangement.class_of
 
-    def items() -> Iterator[Item]:  # in one pass: a compressed archive cannot be jumped about in
+    # in one pass: a compressed archive cannot be read in another order
+    def items(class_of: dict[str, str | None]) -> Iterator[Item]:
         waiting = dict(class_of)
         with _open_tar(path) as archive:
             for info in archive:
                 name = tidied.get(info.name)
                 if name in waiting and info.isreg():
                     content = _tar_content(archive, info)
-                    yield Item(name, waiting.pop(name), partial(_give, content))
+                    yield Item(name, waiting.pop(name), partial(bytes, content))
 
-    return _source("tar", path, items, arranged.arrangement)
-
-
-def _give(content: bytes) -> bytes:
-    return content
+    return arranged.arrangement.source("tar", _stamp(path), items)
 
 
-class _open_tar:
-    """Open a tar archive, and say in one line what is wrong with it while it is read."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> tarfile.TarFile:
-        try:
-            self._archive = tarfile.open(self._path)
-        except _TAR_ERRORS as error:
-            raise ValueError(f"the tar archive is damaged: {error}") from None
-        return self._archive
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        self._archive.close()
-        if isinstance(error, _TAR_ERRORS):
-            raise ValueError(f"the tar archive is damaged or cut short: {error}") from None
+@contextmanager
+def _open_tar(path: Path) -> Iterator[tarfile.TarFile]:
+    """Open a tar archive; damage found while it is read becomes a ValueError of one line."""
+    try:
+        with tarfile.open(path) as archive:
+            yield archive
+    except _TAR_ERRORS as error:
+        raise ValueError(f"the tar archive is damaged or cut short: {error}") from None
 
 
 def _read_from_tar(path: Path, stored: str) -> bytes:
@@ -136,7 +110,7 @@ def _tar_entry(info: tarfile.TarInfo) -> _Entry:
     if info.issym() or info.islnk():
         reason = reason or "a link in an archive"
     elif not (info.isreg() or info.isdir()):
-        reason = reason or "no regular file"
+        reason = reason or "not a regular file"
     if info.size > MOST_BYTES:
         reason = reason or f"larger than {MOST_BYTES:,} bytes"
     return _Entry(info.name, info.isdir(), reason)
@@ -148,7 +122,7 @@ def _bad_name(name: str) -> str | None:
     return "its name leaves the archive" if not parts[0] or drive or ".." in parts else None
 
 
-def _arrange(entries: Iterable[_Entry], read: Callable[[str], bytes]) -> _Arranged:
+def _arrange(entries: Iterable[_Entry], read: Callable[[str], bytes], rules: int) -> _Arranged:
     left_out: list[LeftOut] = []
     stored_name: dict[str, str] = {}
     folders: set[str] = set()
@@ -161,7 +135,7 @@ def _arrange(entries: Iterable[_Entry], read: Callable[[str], bytes]) -> _Arrang
         elif entry.is_folder:
             folders.add(name)
         elif name in stored_name:
-            left_out.append((entry.name, "this name is in the archive already"))
+            left_out.append((entry.name, "an earlier file has this name"))
         else:
             stored_name[name] = entry.name
     folders |= {str(up) for name in stored_name for up in PurePosixPath(name).parents}
@@ -169,22 +143,18 @@ def _arrange(entries: Iterable[_Entry], read: Callable[[str], bytes]) -> _Arrang
     wrapper = _wrapper(stored_name, folders)
     stored_name = {name.removeprefix(wrapper): stored for name, stored in stored_name.items()}
     folders = {name.removeprefix(wrapper) for name in folders if f"{name}/" != wrapper}
+    left_out = [(name.removeprefix(wrapper), reason) for name, reason in left_out]
     files = [File(name, partial(read, stored)) for name, stored in stored_name.items()]
-    return _Arranged(arrange(files, folders, left_out), stored_name)
+    return _Arranged(arrange(files, folders, left_out, rules), stored_name)
 
 
 def _wrapper(names: Iterable[str], folders: Iterable[str]) -> str:
-    """The single folder around everything, with its slash, or nothing."""
+    """Return the single folder around everything, with its slash, or an empty string."""
     tops = {name.partition("/")[0] for name in (*names, *folders)}
     if len(tops) != 1 or any("/" not in name for name in names):
         return ""
     return f"{tops.pop()}/"
 
 
-def _source(
-    kind: str, path: Path, items: Callable[[], Iterator[Item]], arranged: Arrangement
-) -> Source:
-    stamp = stamp_of([(path.name, *file_stamp(path))])
-    return Source(
-        kind, stamp, items, arranged.class_names, len(arranged.class_of), arranged.left_out
-    )
+def _stamp(path: Path) -> str:
+    return stamp_of([(path.name, *file_stamp(path))])

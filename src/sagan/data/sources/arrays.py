@@ -1,4 +1,4 @@
-"""NumPy files: `.npy`, and `.npz` with or without labels. Never unpickled.
+"""NumPy files: `.npy`, and `.npz` with or without labels. Nothing is unpickled.
 
 Dimensions: i images, c channels, h w the image's sides.
 """
@@ -14,20 +14,18 @@ from numpy.typing import NDArray
 
 from sagan.data.decode import Unreadable, scale, value_range
 from sagan.data.sources.folder import file_stamp
-from sagan.data.sources.source import Item, Source, label_name, listed, number_names, stamp_of
+from sagan.data.sources.labels import label_name, number_names
+from sagan.data.sources.source import Item, Source, stamp_of
+from sagan.text import listed
 
 _IMAGE_KEYS = ("images", "x", "x_train", "data", "arr_0")
 _LABEL_KEYS = ("labels", "y", "y_train", "label")
 _NAME_KEYS = ("class_names", "classes")
-_AT_ONCE = 1024  # images, when looking for the smallest and the largest value
+_AT_ONCE = 1024  # images, in the search for the smallest and largest value
 
 
 def open_npy(path: Path) -> Source:
-    """Open one array of images.
-
-    Raises:
-        ValueError: it is damaged, pickled, or no array of images.
-    """
+    """Open one array of images."""
     try:
         images = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError, MemoryError, SyntaxError) as error:
@@ -36,11 +34,7 @@ def open_npy(path: Path) -> Source:
 
 
 def open_npz(path: Path) -> Source:
-    """Open arrays of images (`images`, `x`, `x_train`, ... or the only one) and labels, if any.
-
-    Raises:
-        ValueError: it is damaged, pickled, has no array of images, or labels that do not fit them.
-    """
+    """Open an array of images (`images`, `x`, `x_train`, ... or the only one) and any labels."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
             _check_sizes(path)
@@ -53,7 +47,7 @@ def open_npz(path: Path) -> Source:
         images = next(iter(found.values()))
     if images is None:
         raise ValueError(
-            f"which array holds the images? call it images; there are {listed(sorted(found))}"
+            f"which array holds the images? name it images; it has {listed(sorted(found))}"
         )
     labels = next((lower[key] for key in _LABEL_KEYS if key in lower), None)
     names = next((lower[key] for key in _NAME_KEYS if key in lower), np.array([], str))
@@ -68,7 +62,7 @@ def _damaged(error: Exception) -> str:
 
 
 def _check_sizes(path: Path) -> None:
-    """Refuse a header that claims more than the file holds, before memory is set aside for it."""
+    """Refuse a header that claims more than the file holds, before memory is allocated."""
     with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
             with archive.open(info) as file:
@@ -84,23 +78,13 @@ def _check_sizes(path: Path) -> None:
 
 
 def array_source(
-    images: NDArray[Any],
-    labels: NDArray[Any] | None,
-    names: tuple[str, ...],
+    images: NDArray[Any],  # `i h w`, `i h w c` or `i c h w`, of any kind of number
+    labels: NDArray[Any] | None,  # `i` numbers from 0, or names
+    names: tuple[str, ...],  # of the classes when labels are numbers; may be empty
     kind: str,
     stamp: str,
 ) -> Source:
-    """Make a source of arrays.
-
-    Args:
-        images: `i h w`, `i h w c` or `i c h w`, of any kind of number.
-        labels: `i` numbers from 0, or names.
-        names: of the classes when labels are numbers; may be empty.
-        kind, stamp: of the source.
-
-    Raises:
-        ValueError: they are no images, or the labels do not fit.
-    """
+    """Make a source of arrays."""
     channels_first = _channels_first(images)
     classes = _classes(labels, names, len(images))
     as_uint8 = _scaling(images)
@@ -127,13 +111,13 @@ def _channels_first(images: NDArray[Any]) -> bool:
     shape = images.shape
     if images.dtype.kind not in "buif" or images.ndim not in (3, 4) or 0 in shape:
         raise ValueError(
-            f"an array of {images.dtype} with shape {shape} holds no images; expected numbers of "
+            f"an array of {images.dtype} with shape {shape} holds no images: expected numbers of "
             "shape (n, h, w), (n, h, w, c) or (n, c, h, w)"
         )
     if images.ndim == 3:
         return False
     first, last = shape[1] in (1, 2, 3, 4), shape[3] in (1, 2, 3, 4)
-    if first and last:  # then square images tell
+    if first and last:  # take the axes that make the images square
         first, last = shape[2] == shape[3], shape[1] == shape[2]
     if first == last:
         why = "both (n, h, w, c) and (n, c, h, w) fit" if first else "no axis of 1 to 4 channels"
@@ -144,10 +128,10 @@ def _channels_first(images: NDArray[Any]) -> bool:
 def _classes(labels: NDArray[Any] | None, names: tuple[str, ...], length: int) -> list[str] | None:
     if labels is None:
         if names:
-            raise ValueError("there are class names but no labels; add an array called labels")
+            raise ValueError("it has class names but no labels; add an array named labels")
         return None
     if labels.shape not in ((length,), (length, 1)):
-        raise ValueError(f"labels of shape {labels.shape} do not fit {length} images, one each")
+        raise ValueError(f"labels of shape {labels.shape} do not fit {length} images")
     found = [label_name(label) for label in labels.reshape(length)]
     if not names or labels.dtype.kind not in "iu":
         return found
@@ -160,7 +144,7 @@ def _classes(labels: NDArray[Any] | None, names: tuple[str, ...], length: int) -
 
 
 def _scaling(images: NDArray[Any]) -> Callable[[NDArray[Any]], NDArray[np.uint8]]:
-    """One scaling for the whole array, so that images keep their relative brightness."""
+    """Choose one scaling for the whole array, so that images keep their relative brightness."""
     low, high = np.inf, -np.inf
     if images.dtype.name not in ("bool", "uint8", "uint16"):
         for start in range(0, len(images), _AT_ONCE):

@@ -1,4 +1,4 @@
-"""The bundled sets: digits, and crops of two photographs.
+"""The bundled data sets: digits, and crops of two photographs.
 
 Dimensions: i images, c channels, h w the image's sides.
 """
@@ -18,7 +18,7 @@ _CROP_SIDES_PX = (96, 320)
 
 
 def load_bundled(name: str, resolution: int, channels: int, split: Split) -> ImageDataset:
-    """Make a bundled set at a resolution; channels 0 takes its own."""
+    """Make a bundled set at a resolution; channels 0 keeps its own."""
     images, labels, class_names = BUNDLED[name](resolution, split)
     if channels and channels != images.shape[1]:
         images = _convert(images, channels)
@@ -41,7 +41,7 @@ def _digits(resolution: int, split: Split) -> Arrays:
         stratify=digits.target,
     )
     chosen = train if split == "train" else test
-    # 17 grey levels, 0 to 16, to the whole range
+    # 17 grey levels, 0 to 16, become 0 to 255
     small = np.round(digits.images[chosen] * (255 / 16)).astype(np.uint8)
     images = np.stack([_resize(Image.fromarray(image), resolution) for image in small])
     names = tuple(str(name) for name in digits.target_names)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from sagan.data.dataset import LeftOut
 from sagan.data.decode import MOST_BYTES
-from sagan.data.sources.source import File, Item, Source, arrange, is_ignored, stamp_of
+from sagan.data.sources.labels import File, arrange, is_ignored
+from sagan.data.sources.source import Item, Source, stamp_of
 
 _SPECIAL = (
     (stat.S_ISFIFO, "a named pipe"),
@@ -18,47 +19,36 @@ _SPECIAL = (
 )
 
 
-def open_folder(path: Path) -> Source:
+def open_folder(path: Path, rules: int) -> Source:
     """Find the pictures of a folder.
 
-    Links to files within the folder are followed; links that leave it and links to folders are
-    left out, as are pipes and devices, which are never opened.
-
-    Raises:
-        ValueError: see `arrange`.
-        OSError: a folder cannot be listed.
+    Links to files within the folder are followed; links that leave it, links to folders, pipes and
+    devices are left out and never opened.
     """
     root = path.resolve()
     names, folders, left_out = _walk(root)
     files = [File(name, partial(read_file, root / name)) for name in names]
-    arranged = arrange(files, folders, left_out)
+    arranged = arrange(files, folders, left_out, rules)
 
-    def items() -> Iterator[Item]:
-        for name, class_name in arranged.class_of.items():
+    def items(class_of: dict[str, str | None]) -> Iterator[Item]:
+        for name, class_name in class_of.items():
             yield Item(name, class_name, partial(read_file, root / name))
 
     stamp = stamp_of((name, *file_stamp(root / name)) for name in names)
-    length = len(arranged.class_of)
-    return Source("folder", stamp, items, arranged.class_names, length, arranged.left_out)
+    return arranged.source("folder", stamp, items)
 
 
 def file_stamp(path: Path) -> tuple[int, int, int]:
-    """Size and times of a file.
+    """Return size, modification time and ctime, which shows an edit that reset the former.
 
-    The time of the last change of its entry (ctime) tells of an edit that set the other time back.
-    On Windows it is the time of creation, and only the other one tells.
+    On Windows ctime is the time of creation and shows nothing.
     """
     facts = path.stat()
     return facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
 
 
 def read_file(path: Path) -> bytes:
-    """Read a file whole.
-
-    Raises:
-        ValueError: it is larger than any picture may be.
-        OSError: it cannot be read.
-    """
+    """Read a file of at most `MOST_BYTES`."""
     with open(path, "rb") as file:
         if os.fstat(file.fileno()).st_size > MOST_BYTES:
             raise ValueError(f"larger than {MOST_BYTES:,} bytes")
@@ -66,7 +56,7 @@ def read_file(path: Path) -> bytes:
 
 
 def _walk(root: Path) -> tuple[list[str], list[str], list[LeftOut]]:
-    """Names of regular files and of folders, sorted, and what is neither with the reason."""
+    """List regular files, folders, and the rest with the reason to leave it out; all sorted."""
     names: list[str] = []
     folders: list[str] = []
     left_out: list[LeftOut] = []
@@ -92,13 +82,13 @@ def _walk(root: Path) -> tuple[list[str], list[str], list[LeftOut]]:
 
 
 def _why_not(root: Path, entry: "os.DirEntry[str]") -> str | None:
-    """Why a link or special file is left out; None for a file, and a link to one of the folder."""
+    """Say why an entry is left out; None for a file, or a link to one within the folder."""
     if entry.is_file(follow_symlinks=False):
         return None
     path = Path(entry.path)
     if not entry.is_symlink():
         mode = path.lstat().st_mode
-        return next((reason for test, reason in _SPECIAL if test(mode)), "no regular file")
+        return next((reason for test, reason in _SPECIAL if test(mode)), "not a regular file")
     try:
         target = path.resolve(strict=True)
     except (OSError, RuntimeError):  # RuntimeError: a loop, before Python 3.13
@@ -107,4 +97,4 @@ def _why_not(root: Path, entry: "os.DirEntry[str]") -> str | None:
         return "a link out of the folder"
     if target.is_dir():
         return "a link to a folder"
-    return None if target.is_file() else "a link to no regular file"
+    return None if target.is_file() else "a link to something that is not a regular file"

@@ -1,40 +1,43 @@
-"""Telling sources apart: what a name, a folder or a file is."""
+"""Recognise what kind of source a name, a folder or a file is."""
 
 import tarfile
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
+from sagan.config import READING_RULES
 from sagan.data.dataset import ImageDataset
 from sagan.data.decode import is_picture
 from sagan.data.packed import is_packed, open_packed
+from sagan.data.procedural.sets import DEFAULT_PX, PROCEDURAL, procedural_source
 from sagan.data.sources.archive import open_tar, open_zip
 from sagan.data.sources.arrays import array_source, open_npy, open_npz
 from sagan.data.sources.bundled import BUNDLED, load_bundled
 from sagan.data.sources.folder import open_folder, read_file
-from sagan.data.sources.source import Source, shown
+from sagan.data.sources.idx import image_files, is_idx, open_idx, open_idx_folder
+from sagan.data.sources.source import Source
 from sagan.data.sources.tables import open_hub, open_parquet
+from sagan.text import shown
 
 HUB = "hub:"
+NAMED = (*BUNDLED, *PROCEDURAL)  # those have a test split
 _OWN_PX = {"digits": 8, "photographs": 64}  # for the doctor
-_EXPECTED = "a folder of pictures, a zip or tar of one, or an .npz, .npy or Parquet file"
+_EXPECTED = "a folder of pictures, a zip or tar of one, or an .npz, .npy, IDX or Parquet file"
 
 
-def open_source(source: str) -> Source:
-    """Open any source of pictures.
+def open_source(source: str, rules: int = READING_RULES, *, resolution: int = DEFAULT_PX) -> Source:
+    """Open any source of pictures; a ValueError of one line says why one cannot be used.
 
-    Args:
-        source: a bundled name, a folder, an archive, an array or Parquet file, `hub:NAME[:SPLIT]`,
-            or a packed folder.
-
-    Raises:
-        ValueError: there is none, or it cannot be used; one line says why and what would do.
+    The resolution is for procedural sets, which are drawn at it.
 
     Example:
         >>> open_source("digits").class_names
         ('0', '1', '2', '3', '4', '5', '6', '7', '8', '9')
     """
     try:
-        return _open(source)
+        opened = _open(source, rules, resolution)
+        test = opened.test and replace(opened.test, rules=rules)
+        return replace(opened, rules=rules, test=test)
     except ValueError as error:
         if str(error).startswith(("unknown data source", HUB)):
             raise
@@ -43,23 +46,27 @@ def open_source(source: str) -> Source:
         raise ValueError(f"{shown(source)} cannot be read: {error.strerror or error}") from None
 
 
-def _open(source: str) -> Source:
+def _open(source: str, rules: int, resolution: int) -> Source:
     if source in BUNDLED:
         return _source_of(load_bundled(source, _OWN_PX[source], 0, "train"), "bundled")
+    if source in PROCEDURAL:
+        return procedural_source(source, resolution=resolution)
     if source.startswith(HUB):
         return open_hub(source.removeprefix(HUB))
     path = existing_path(source)
     if is_packed(path):
         return _source_of(open_packed(path), "packed")
     if path.is_dir():
+        if rules > 1 and (idx := image_files(path)):
+            return open_idx_folder(path, idx)
         tables = sorted([*path.glob("*.parquet"), *path.glob("*/*.parquet")])
-        return open_parquet(tables) if tables else open_folder(path)
+        return open_parquet(tables) if tables else open_folder(path, rules)
     if not path.is_file():
         raise ValueError(f"neither a folder nor a regular file; expected {_EXPECTED}")
-    return _open_file(path)
+    return _open_file(path, rules)
 
 
-def _open_file(path: Path) -> Source:
+def _open_file(path: Path, rules: int) -> Source:
     with open(path, "rb") as file:
         head = file.read(8)
     if not head:
@@ -71,26 +78,28 @@ def _open_file(path: Path) -> Source:
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-        return open_npz(path) if names and _all_npy(names) else open_zip(path)
+        return open_npz(path) if names and _all_npy(names) else open_zip(path, rules)
     if head.startswith(b"PK\x03\x04"):
         raise ValueError("the zip archive is damaged or cut short")
+    if is_idx(path):
+        return open_idx(path)
     if tarfile.is_tarfile(path):
-        return open_tar(path)
+        return open_tar(path, rules)
     if head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ")):
-        raise ValueError("it is compressed, but no tar archive, or a damaged one")
+        raise ValueError("it is compressed, but not a tar archive, or a damaged one")
     if is_picture(read_file(path)):
         raise ValueError("it is a single picture; name its folder")
-    raise ValueError(f"it is of no known kind; expected {_EXPECTED}")
+    raise ValueError(f"its kind is unknown; expected {_EXPECTED}")
 
 
 def is_known_source(source: str) -> bool:
-    """Whether there is something by this name: bundled, on the disk, or said to be on the hub.
+    """Whether a name is bundled, on the disk, or begins with `hub:`.
 
     Example:
         >>> is_known_source("digits"), is_known_source("no such folder")
         (True, False)
     """
-    return source in BUNDLED or source.startswith(HUB) or _is_on_disk(source)
+    return source in NAMED or source.startswith(HUB) or _is_on_disk(source)
 
 
 def _is_on_disk(source: str) -> bool:
@@ -98,14 +107,10 @@ def _is_on_disk(source: str) -> bool:
 
 
 def existing_path(source: str) -> Path:
-    """The path of a source that is no name.
-
-    Raises:
-        ValueError: nothing is there.
-    """
+    """Return the path of a source that is on the disk."""
     if not _is_on_disk(source):
         raise ValueError(
-            f"unknown data source {source!r}; choose from {', '.join(BUNDLED)}, or name "
+            f"unknown data source {source!r}; choose from {', '.join(NAMED)}, or name "
             f"{_EXPECTED} that exists, or hub:NAME"
         )
     return Path(source)

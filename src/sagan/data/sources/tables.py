@@ -1,6 +1,6 @@
 """Tables of pictures: Parquet files, and data sets of the Hugging Face hub.
 
-The libraries are imported when needed. No code of a data set is ever run.
+Libraries are imported when needed. No code of a data set is run.
 """
 
 import importlib
@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 
 from sagan.data.decode import Unreadable
 from sagan.data.sources.folder import file_stamp
-from sagan.data.sources.source import Item, Source, label_name, listed, stamp_of
+from sagan.data.sources.labels import label_name
+from sagan.data.sources.source import Item, Source, stamp_of
 from sagan.sharing import hub
+from sagan.text import listed, one_line
 
 STREAM_FROM_BYTES = 2**31  # larger data sets are read over the network as they are packed
 _INSTALL = "pip install 'sagan[data]'"
@@ -34,17 +36,13 @@ def _library(name: str, what: str) -> Any:
 
 
 def open_parquet(paths: list[Path]) -> Source:
-    """Open Parquet files with a column of pictures and, maybe, one of labels.
-
-    Raises:
-        ValueError: they are damaged, have no such column, or the library is missing.
-    """
+    """Open Parquet files with a column of pictures and, optionally, one of labels."""
     parquet = _library("pyarrow.parquet", "Parquet files")
     try:
         files = [parquet.ParquetFile(path) for path in paths]
         schemas = [file.schema_arrow for file in files]
     except Exception as error:  # pyarrow's own kinds of error
-        raise ValueError(f"a Parquet file is damaged: {_line(error)}") from None
+        raise ValueError(f"a Parquet file is damaged: {one_line(error, 300)}") from None
     schema = schemas[0]
     if any(other.names != schema.names for other in schemas[1:]):
         raise ValueError("the Parquet files have different columns")
@@ -69,12 +67,7 @@ def open_parquet(paths: list[Path]) -> Source:
 
 
 def open_hub(name: str) -> Source:
-    """Open a data set of the hub: `NAME` or `NAME:SPLIT` (train where there is no colon).
-
-    Raises:
-        ValueError: there is no network, no such data set or split, no column of pictures, or the
-            library is missing.
-    """
+    """Open a data set of the hub: `NAME` (its train split) or `NAME:SPLIT`."""
     name, _, split = name.partition(":")
     if not name:
         raise ValueError("which data set? as hub:NAME or hub:NAME:SPLIT")
@@ -95,7 +88,7 @@ def open_hub(name: str) -> Source:
     image = _image_column({column for column, kind in kinds.items() if kind == "Image"}, kinds)
     classes = {c: tuple(f.names) for c, f in features.items() if kinds[c] == "ClassLabel"}
     label = _label_column(kinds, classes)
-    rows = rows.cast_column(image, datasets.Image(decode=False))  # by our rule, not the library's
+    rows = rows.cast_column(image, datasets.Image(decode=False))  # our rules decode, not theirs
 
     def items() -> Iterator[Item]:
         for number, row in enumerate(rows):
@@ -107,14 +100,14 @@ def open_hub(name: str) -> Source:
     return Source(kind, stamp, items, _names(label, classes), length)
 
 
-_ELSE = "name a local folder or file, or one made before by sagan data pack"
+_ELSE = "name a local folder or file, or one that sagan data pack made"
 
 
 def _check_network(name: str) -> None:
     try:
         there = Path(name).exists() or hub.answers()
     except ImportError:
-        return  # which is told when the library is needed
+        return  # reported where the library is needed
     if not there:
         raise ValueError(_unreachable(name))
 
@@ -124,10 +117,10 @@ def _unreachable(name: str) -> str:
 
 
 def _ask(name: str, question: Callable[[], Any]) -> Any:
-    """Ask the hub, and say in one line what is wrong."""
+    """Ask the hub; errors become one line."""
     try:
         return question()
-    except Exception as error:  # of four libraries; told apart by name so as to import none
+    except Exception as error:  # of four libraries, told apart by name to avoid importing them
         kinds = {kind.__name__ for kind in type(error).__mro__}
         if "DatasetNotFoundError" in kinds or "RepositoryNotFoundError" in kinds:
             raise ValueError(
@@ -141,15 +134,11 @@ def _ask(name: str, question: Callable[[], Any]) -> Any:
             "LocalEntryNotFoundError",
         }:
             raise ValueError(_unreachable(name)) from None
-        raise ValueError(f"hub:{name} cannot be opened: {_line(error)}") from None
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
+        raise ValueError(f"hub:{name} cannot be opened: {one_line(error, 300)}") from None
 
 
 def _features_of(metadata: Mapping[bytes, bytes]) -> dict[str, tuple[str, ...]]:
-    """Class names by column, as the hub's library notes them in a Parquet file."""
+    """Read class names by column, as the hub's library stores them in a Parquet file."""
     try:
         features = json.loads(metadata[b"huggingface"])["info"]["features"]
         return {
@@ -166,7 +155,7 @@ def _image_column(pictures: set[str], kinds: Mapping[str, str]) -> str:
     if known or len(pictures) == 1:
         return (known or list(pictures))[0]
     columns = listed([f"{column} ({kind})" for column, kind in kinds.items()])
-    raise ValueError(f"which column holds the pictures? call it image; there are {columns}")
+    raise ValueError(f"which column holds the pictures? name it image; it has {columns}")
 
 
 def _label_column(kinds: Mapping[str, str], classes: Mapping[str, tuple[str, ...]]) -> str | None:
@@ -175,7 +164,7 @@ def _label_column(kinds: Mapping[str, str], classes: Mapping[str, tuple[str, ...
         return known[0]
     if len(classes) > 1:
         raise ValueError(
-            f"which column holds the labels? call it label; there are {listed(sorted(classes))}"
+            f"which column holds the labels? name it label; it has {listed(sorted(classes))}"
         )
     return next(iter(classes), None)
 
@@ -216,4 +205,4 @@ def _content(value: Any) -> bytes | NDArray[np.uint8]:
     content = value.get("bytes") if isinstance(value, Mapping) else value
     if isinstance(content, bytes):
         return content
-    raise Unreadable("the table holds no content for it")
+    raise Unreadable("the table has no content for it")

@@ -1,1 +1,1 @@
-"""The live page: its server and what it draws."""
+"""The live page: its server, and the run that it renders images of."""

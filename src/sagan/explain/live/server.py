@@ -1,7 +1,7 @@
-"""The live page's server: the page, what the run is, and images on request. Nothing else.
+"""The live page's server: the page, facts about the run, and images on request.
 
-Everything that comes in is checked before it is used: the Host (against DNS rebinding), the Origin,
-the token where there is one, the length, and every value. No request names a file.
+All input is checked before it is used: the Host (against DNS rebinding), the Origin, the token if
+one is set, the length, and every value. No request names a file.
 """
 
 import asyncio
@@ -25,10 +25,10 @@ from sagan.errors import CheckpointError
 from sagan.explain.live.request import ImageRequest
 from sagan.explain.page import Page
 
-MOST_BODY_BYTES = 4096
-MOST_BODY_SEC = 5.0
-MOST_WAITING = 8  # images asked for behind the one that is being made
-_MOST_CONNECTIONS = 64  # one browser opens six
+MAX_BODY_BYTES = 4096
+MAX_BODY_SEC = 5.0
+MAX_WAITING = 8  # requests queued behind the image being rendered
+_MAX_CONNECTIONS = 64  # one browser opens six
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -36,66 +36,57 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
-class ImageMaker(Protocol):
-    """What the server needs of a `Studio`."""
+class Renderer(Protocol):
+    """What the server needs of a `Studio`, which needs torch."""
 
     def facts(self) -> dict[str, Any]:
-        """Say what the run is."""
+        """Describe the run."""
 
     def render(self, request: ImageRequest) -> bytes:
-        """Make one image with its maps."""
+        """Render one image with its maps."""
 
 
-class Desk:
-    """Where the image maker sits: not there yet, there, or failed; it makes one image at a time."""
+class RenderQueue:
+    """Renders one image at a time, once a renderer is ready."""
 
     def __init__(self) -> None:
-        self._maker: ImageMaker | None = None
+        self._renderer: Renderer | None = None
         self._facts: dict[str, Any] = {}
         self._pending = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sagan-images")
 
-    def open(self, maker: ImageMaker) -> None:
-        """Begin to take requests."""
-        self._facts = maker.facts()
-        self._maker = maker
+    def open(self, renderer: Renderer) -> None:
+        """Start taking requests."""
+        self._facts = renderer.facts()
+        self._renderer = renderer
 
     def facts(self) -> dict[str, Any]:
-        """Say what the run is, once that is known."""
-        return {"ready": self._maker is not None, **self._facts}
+        """Describe the run, once it is loaded."""
+        return {"ready": self._renderer is not None, **self._facts}
 
     async def render(self, request: ImageRequest) -> bytes:
-        """Make an image when it is its turn.
-
-        Raises:
-            HTTPException: 503 before the model is there, 429 when too many wait.
-        """
-        if self._maker is None:
+        """Render an image in turn: HTTP 503 before the model is loaded, 429 if too many wait."""
+        if self._renderer is None:
             raise HTTPException(503, "the model is still loading")
-        if self._pending > MOST_WAITING:
-            raise HTTPException(429, "too many images are waited for; try again in a moment")
+        if self._pending > MAX_WAITING:
+            raise HTTPException(429, "too many images are queued; try again in a moment")
         self._pending += 1
         try:
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._thread, self._maker.render, request)
+            return await loop.run_in_executor(self._thread, self._renderer.render, request)
         finally:
             self._pending -= 1
 
 
 @dataclass(frozen=True)
 class Gate:
-    """Who is let in.
+    """Who is let in."""
 
-    Args:
-        host: the address that is listened on.
-        token: what requests for data must bring; None asks for none.
-    """
-
-    host: str
-    token: str | None = None
+    host: str  # the address that the server listens on
+    token: str | None = None  # required of requests for data, if set
 
     def refusal(self, headers: dict[str, str], path: str) -> tuple[int, str] | None:
-        """Say with which status and reason a request is refused, or None.
+        """The status and reason that a request is refused with, or None.
 
         Example:
             >>> Gate("127.0.0.1").refusal({"host": "example.org"}, "/")
@@ -119,7 +110,7 @@ class Gate:
             return True
         if not _is_address(self.host) or not ipaddress.ip_address(self.host).is_unspecified:
             return False
-        # all addresses of this machine; another's page reaches them by a name only
+        # bound to all addresses: a rebound foreign page arrives under a name, not an address
         return _is_address(name) or name == socket.gethostname().lower()
 
 
@@ -148,7 +139,7 @@ def _is_address(name: str) -> bool:
 
 
 class Guard:
-    """ASGI middleware: who may come in, how much they may bring, and the headers they go with."""
+    """ASGI middleware: checks access and body size, and adds the security headers."""
 
     def __init__(self, app: App, *, gate: Gate, policy: str) -> None:
         self._app = app
@@ -178,11 +169,11 @@ class Guard:
         body = b""
         if refusal is None:
             try:
-                body = await asyncio.wait_for(_whole_body(receive), MOST_BODY_SEC)
+                body = await asyncio.wait_for(_whole_body(receive), MAX_BODY_SEC)
             except TimeoutError:
                 refusal = 408, "the request took too long to arrive"
             except OverflowError:
-                refusal = 413, f"a request has at most {MOST_BODY_BYTES} bytes"
+                refusal = 413, f"a request may have at most {MAX_BODY_BYTES} bytes"
         if refusal is not None:
             status, reason = refusal
             await _refused(status, reason)(scope, receive, send_with_headers)
@@ -201,7 +192,7 @@ async def _whole_body(receive: Receive) -> bytes:
         message = await receive()
         body += message.get("body", b"")
         more = message.get("more_body", False)
-        if len(body) > MOST_BODY_BYTES:
+        if len(body) > MAX_BODY_BYTES:
             raise OverflowError
     return body
 
@@ -214,10 +205,7 @@ _REQUESTS = TypeAdapter(ImageRequest)
 
 
 def read_request(body: bytes) -> ImageRequest:
-    """Read a request for an image: JSON of exactly the known names, types and ranges.
-
-    Raises:
-        ValueError: it is not; the message says what, in one line.
+    """Read an image request: JSON of exactly the known names, types and ranges, or ValueError.
 
     Example:
         >>> read_request(b'{"step": 3, "seed": 7, "uniform": true}').seed
@@ -235,7 +223,7 @@ def read_request(body: bytes) -> ImageRequest:
         raise ValueError(f"{place}: {reason}" if place else reason) from None
 
 
-def make_app(desk: Desk, page: Page, gate: Gate) -> FastAPI:
+def make_app(queue: RenderQueue, page: Page, gate: Gate) -> FastAPI:
     """Make the application: `GET /`, `GET /api/run` and `POST /api/image`."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(Guard, gate=gate, policy=page.policy)
@@ -250,31 +238,25 @@ def make_app(desk: Desk, page: Page, gate: Gate) -> FastAPI:
 
     @app.get("/api/run")
     async def show_run() -> Response:
-        return JSONResponse(desk.facts())
+        return JSONResponse(queue.facts())
 
     @app.post("/api/image")
     async def make_image(request: Request) -> Response:
         if request.headers.get("content-type", "").partition(";")[0] != "application/json":
-            raise HTTPException(415, "a request is application/json")
+            raise HTTPException(415, "a request must be application/json")
         try:
-            wanted = read_request(await request.body())
-            made = await desk.render(wanted)
+            bundle = await queue.render(read_request(await request.body()))
         except ValueError as error:
             raise HTTPException(422, str(error)) from None
         except CheckpointError as error:
             raise HTTPException(409, str(error)) from None
-        return Response(made, media_type="application/octet-stream")
+        return Response(bundle, media_type="application/octet-stream")
 
     return app
 
 
 def open_socket(host: str, port: int) -> socket.socket:
-    """Take the port.
-
-    Raises:
-        ValueError: the host is none of this machine's.
-        OSError: the port is taken, with what to do about it.
-    """
+    """Listen on a port; a foreign host raises ValueError, a taken port an OSError with advice."""
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family)
@@ -290,10 +272,7 @@ def serve(
 ) -> None:
     """Serve until Ctrl-C or SIGTERM, which act as usual once connections are closed.
 
-    Args:
-        app: from `make_app`.
-        listening: from `open_socket`.
-        started: called once requests are answered, with a function that stops the server.
+    `started` is called once requests are answered, with a function that stops the server.
     """
     config = uvicorn.Config(
         app,
@@ -302,7 +281,7 @@ def serve(
         server_header=False,
         ws="none",
         lifespan="off",
-        limit_concurrency=_MOST_CONNECTIONS,
+        limit_concurrency=_MAX_CONNECTIONS,
         timeout_graceful_shutdown=2,
     )
     server = uvicorn.Server(config)

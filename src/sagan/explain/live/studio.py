@@ -1,4 +1,4 @@
-"""The live page's model: a run, opened, from which any image with its maps can be made.
+"""The live page's model: an open run that renders any image with its maps.
 
 Dimensions: c h w an image's, z latent length, k classes.
 """
@@ -14,12 +14,13 @@ import torch
 from torch import Tensor
 
 from sagan.errors import CheckpointError
-from sagan.explain.bundle import Layer, pack
+from sagan.explain.bundle import Layer, pack_bundle
+from sagan.explain.causal_check import GREY_LEVELS
 from sagan.explain.directions import Direction, pca_directions, sefa_directions
 from sagan.explain.history import read_history
 from sagan.explain.html_report import history_lines
 from sagan.explain.interventions import intervene
-from sagan.explain.live.request import MOST_DIRECTIONS, MOST_SEED, ImageRequest
+from sagan.explain.live.request import MAX_DIRECTIONS, MAX_SEED, ImageRequest
 from sagan.explain.maps import query_points
 from sagan.images import to_uint8
 from sagan.models import Discriminator, Generator, build_discriminator, build_generator
@@ -27,12 +28,12 @@ from sagan.nn.attention import record_attention
 from sagan.randomness import sample_latents
 from sagan.runs.checkpoint import open_checkpoint
 from sagan.runs.log import read_records
-from sagan.runs.open_run import load, load_discriminator
+from sagan.runs.open_run import load_discriminator, load_run_generator
 from sagan.runs.run import Run, find_checkpoint
 from sagan.sampling import slerp
 
 _KEPT_NETWORKS = 4  # checkpoints whose networks stay in memory
-_MOST_BYTES_A_MAP = 4 << 20  # a 64x64 layer with pooled keys, whole
+_MAX_MAP_BYTES = 4 << 20  # holds a 64x64 layer with pooled keys
 _FINDERS: dict[str, Callable[[Generator, int], list[Direction]]] = {
     "sefa": sefa_directions,
     "pca": pca_directions,
@@ -41,58 +42,51 @@ _FINDERS: dict[str, Callable[[Generator, int], list[Direction]]] = {
 Networks = tuple[Generator, Discriminator | None]
 
 
-class Stop(NamedTuple):
-    """A place in training that the page can go to."""
+class TrainingPoint(NamedTuple):
+    """A point in training that the page can show."""
 
     step: int
     images: int
     path: Path | None  # of the checkpoint; None is before training
 
 
-class Made(NamedTuple):
+class Rendering(NamedTuple):
     """An image and the maps that made and judged it."""
 
     image: Tensor  # `1 c h w` in [-1, 1]
-    logit: float | None  # of D; None in an imported run without one
+    logit: float | None  # D's; None in an imported run without D
     layers: list[Layer]
 
 
 class Studio:
-    """A run from which images are made on request. Not for several threads at once.
-
-    Args:
-        path: a run's folder, or one of its checkpoints'.
-        device: where to compute.
-
-    Raises:
-        ValueError: there is no run, or it has no attention.
-        CheckpointError: its checkpoint is damaged.
-    """
+    """Renders images of a run, or of one of its checkpoints, on request. Not thread-safe."""
 
     def __init__(self, path: Path, *, device: str = "cpu") -> None:
         checkpoint = find_checkpoint(path)
         self.config = checkpoint.config
         network = self.config.network
-        self._judged = checkpoint.has("discriminator")
-        if not network.g_attention and not (network.d_attention and self._judged):
+        self._has_discriminator = checkpoint.has("discriminator")
+        if not network.g_attention and not (network.d_attention and self._has_discriminator):
             raise ValueError(f"{path} was trained without attention: there is nothing to explore")
         self._device = device
         self._networks: OrderedDict[int, Networks] = OrderedDict()
         self._directions: dict[tuple[int, str], list[Direction]] = {}
-        self._plain: tuple[ImageRequest, Made] | None = None
+        self._unchanged: tuple[ImageRequest, Rendering] | None = None
         self._run = Run(checkpoint.path.parent.parent)
         self._name = str(path)
-        self.stops = {stop.step: stop for stop in _stops(self._run, checkpoint.path)}
-        self.step = checkpoint.step
-        first = ImageRequest(step=self.step, seed=0, label=0 if self._classes else None)
-        self._first = self.make(first)  # the next ones are faster
+        points = _find_training_points(self._run, checkpoint.path)
+        self.training_points = {point.step: point for point in points}
+        self._step = checkpoint.step
+        # the layers, and a warm-up: the next ones are faster
+        first = ImageRequest(step=self._step, seed=0, label=0 if self._classes else None)
+        self._layers = self.make(first).layers
 
     @property
     def _classes(self) -> int:
         return self.config.network.classes
 
     def facts(self) -> dict[str, Any]:
-        """Say what the page needs to know before the first image."""
+        """What the page needs to know before the first image."""
         config = self.config
         parts = [self._name, f"{config.data.source or 'own data'}, {config.network.resolution} px"]
         parts.append(f"preset {config.preset}")
@@ -100,8 +94,11 @@ class Studio:
             "about": " · ".join(parts),
             "resolution": config.network.resolution,
             "classes": list(config.data.class_names or map(str, range(self._classes))),
-            "checkpoints": [{"step": s.step, "images": s.images} for s in self.stops.values()],
-            "step": self.step,
+            "checkpoints": [
+                {"step": point.step, "images": point.images}
+                for point in self.training_points.values()
+            ],
+            "step": self._step,
             "layers": [
                 {
                     "key": f"{layer.network} {layer.name}",
@@ -109,47 +106,45 @@ class Studio:
                     "height": layer.attention.height,
                     "width": layer.attention.width,
                 }
-                for layer in self._first.layers
+                for layer in self._layers
             ],
             "history": history_lines(read_history(self._run.log_path)),
             "directions": list(_FINDERS),
-            "most_directions": MOST_DIRECTIONS,
-            "most_seed": MOST_SEED,
+            "most_directions": MAX_DIRECTIONS,
+            "most_seed": MAX_SEED,
         }
 
     def render(self, request: ImageRequest) -> bytes:
-        """Make an image with its maps, as a bundle for the page.
+        """Render an image with its maps, as a bundle for the page.
 
-        Raises:
-            ValueError: the run has no such checkpoint, class or layer, or every key is hidden.
-            CheckpointError: the checkpoint is damaged, or gone since the page was opened.
+        Raises ValueError if the run has no such checkpoint, class or layer, or every key is hidden,
+        and CheckpointError if the checkpoint is damaged, or has gone since the page was opened.
         """
-        keys = [f"{layer.network} {layer.name}" for layer in self._first.layers]
+        keys = [f"{layer.network} {layer.name}" for layer in self._layers]
         if request.layer is not None and request.layer not in keys:
-            raise ValueError(f"no attention layer {request.layer!r}; there is {', '.join(keys)}")
+            raise ValueError(f"no attention layer {request.layer!r}; known: {', '.join(keys)}")
         made = self.make(request) if request.changes_attention else self._as_trained(request)
         images = {"picture": to_uint8(made.image[0]).cpu()}
-        stop = self.stops[request.step]
         facts: dict[str, Any] = {
             "caption": self._caption(request),
             "points": query_points(made.image[0].cpu(), 1),
-            "images_seen": stop.images,
+            "images_seen": self.training_points[request.step].images,
             "logit": made.logit,
             "change": None,
         }
         if request.changes_attention:
             before = self._as_trained(request)
             images["before"] = to_uint8(before.image[0]).cpu()
-            pixels = (made.image - before.image).abs().mean().item() / 2 * 255
+            pixels = (made.image - before.image).abs().mean().item() * GREY_LEVELS
             facts["change"] = {
                 "pixels": pixels,
                 "logit": made.logit,
                 "logit_before": before.logit,
             }
-        return pack(images, made.layers, facts, most_bytes_a_map=_MOST_BYTES_A_MAP)
+        return pack_bundle(images, made.layers, facts, max_map_bytes=_MAX_MAP_BYTES)
 
-    def make(self, request: ImageRequest) -> Made:
-        """Make the image and collect the maps; `render` without the packing."""
+    def make(self, request: ImageRequest) -> Rendering:
+        """Make the image and collect the maps: `render` without the packing."""
         generator, discriminator = self._pair(request.step)
         latents, labels = self._inputs(request)
         with ExitStack() as stack:
@@ -163,41 +158,42 @@ class Studio:
                 logit = discriminator(image, labels).item()
         layers = [Layer("G", name, attention) for name, attention in g_maps.items()]
         layers += [Layer("D", name, attention) for name, attention in d_maps.items()]
-        return Made(image, logit, layers)
+        return Rendering(image, logit, layers)
 
-    def _as_trained(self, request: ImageRequest) -> Made:
-        """Make the image without changes; the last one is kept, since a slider compares with it."""
+    def _as_trained(self, request: ImageRequest) -> Rendering:
+        """Make the image without changes; the last one is kept, since sliders compare with it."""
         plain = replace(request, layer=None, gamma_scale=1.0, uniform=False, region=None)
-        if self._plain is None or self._plain[0] != plain:
-            self._plain = plain, self.make(plain)
-        return self._plain[1]
+        if self._unchanged is None or self._unchanged[0] != plain:
+            self._unchanged = plain, self.make(plain)
+        return self._unchanged[1]
 
     def _pair(self, step: int) -> Networks:
-        """Open a checkpoint's networks; the last few stay open."""
-        if step not in self.stops:
-            known = ", ".join(str(known) for known in self.stops)
+        """The networks of a point in training; those last used stay open."""
+        if step not in self.training_points:
+            known = ", ".join(map(str, self.training_points))
             raise ValueError(f"this run keeps no checkpoint of step {step}; it has {known}")
         if step not in self._networks:
-            path = self.stops[step].path
-            discriminator = None
-            if path is None:
-                seed = self.config.training.seed
-                generator = build_generator(self.config.network, seed=seed)
-                if self._judged:
-                    discriminator = build_discriminator(self.config.network, seed=seed)
-                    discriminator.to(self._device).eval()
-                generator.to(self._device).eval()
-            elif not path.exists():
-                raise CheckpointError(f"{path.name} is gone: training has replaced it")
-            else:
-                generator = load(path, device=self._device)
-                if self._judged:
-                    discriminator = load_discriminator(path, device=self._device)
-            self._networks[step] = generator, discriminator
+            self._networks[step] = self._open(self.training_points[step].path)
         self._networks.move_to_end(step)
         while len(self._networks) > _KEPT_NETWORKS:
             self._networks.popitem(last=False)
         return self._networks[step]
+
+    def _open(self, path: Path | None) -> Networks:
+        """Load a checkpoint's networks; None is those that training started from."""
+        discriminator = None
+        if path is None:
+            network, seed = self.config.network, self.config.training.seed
+            generator = build_generator(network, seed=seed).to(self._device).eval()
+            if self._has_discriminator:
+                discriminator = build_discriminator(network, seed=seed).to(self._device).eval()
+        elif not path.exists():
+            raise CheckpointError(f"{path.name} is gone: training has replaced it")
+        else:
+            generator = load_run_generator(path, device=self._device)
+            if self._has_discriminator:
+                discriminator = load_discriminator(path, device=self._device)
+        return generator, discriminator
 
     def _inputs(self, request: ImageRequest) -> tuple[Tensor, Tensor | None]:
         seeds = (request.seed, request.to_seed)
@@ -211,10 +207,10 @@ class Studio:
         return latents.to(self._device), self._labels(request)
 
     def _directions_of(self, step: int, kind: str) -> list[Direction]:
-        """Find a checkpoint's directions when they are first walked along."""
+        """A checkpoint's directions, found when they are first walked along."""
         if (step, kind) not in self._directions:
             generator, _ = self._pair(step)
-            count = min(MOST_DIRECTIONS, self.config.network.latent_dim)
+            count = min(MAX_DIRECTIONS, self.config.network.latent_dim)
             self._directions[step, kind] = _FINDERS[kind](generator, count)
         return self._directions[step, kind]
 
@@ -240,6 +236,7 @@ class Studio:
         if request.region is not None:
             side = self.config.network.resolution
             hidden = torch.zeros(side, side, dtype=torch.bool)
+            # outwards to whole pixels, but for rounding errors
             left, top, right, bottom = (round(edge * side, 6) for edge in request.region)
             hidden[int(top) : -int(-bottom // 1), int(left) : -int(-right // 1)] = True
         chosen: dict[str, list[str] | None] = {"G": None, "D": None}
@@ -271,16 +268,16 @@ class Studio:
         return ", ".join(parts)
 
 
-def _stops(run: Run, chosen: Path) -> Iterator[Stop]:
-    """The places in training to go to: before it, and each sound checkpoint that was kept."""
+def _find_training_points(run: Run, chosen: Path) -> Iterator[TrainingPoint]:
+    """The points in training to show: before it, and each sound checkpoint that was kept."""
     first = next(read_records(run.log_path), None)
     if first is not None and first.get("kind") not in ("import", "init"):  # those began elsewhere
-        yield Stop(0, 0, None)
+        yield TrainingPoint(0, 0, None)
     for path in sorted({*run.checkpoint_paths(), chosen}):
         try:
             checkpoint = open_checkpoint(path)
         except CheckpointError:
             if path == chosen:
                 raise
-            continue  # training itself passes over it
-        yield Stop(checkpoint.step, int(checkpoint.manifest.get("images", 0)), path)
+            continue  # training itself skips it
+        yield TrainingPoint(checkpoint.step, int(checkpoint.manifest.get("images", 0)), path)

@@ -1,6 +1,6 @@
-"""The one HTML page of `sagan explain` and `sagan explore`: its parts, put together.
+"""The HTML page of `sagan explain` and `sagan explore`, assembled from its parts.
 
-Style and script are in the page itself and named by their hashes in its content-security policy;
+Style and scripts are inline and named by their hashes in the page's content-security policy:
 nothing else may run, and nothing is loaded from anywhere but the server that the page came from.
 """
 
@@ -13,24 +13,22 @@ from functools import cache
 from importlib import resources
 from typing import Any, NamedTuple
 
-# in the order in which the names in them are needed
+# in the order in which they use each other's names
 _SCRIPTS = ("bundle.js", "colours.js", "draw.js", "words.js", "explorer.js", "live.js", "start.js")
 
 
 class Page(NamedTuple):
-    """A page and the policy that it must be served with."""
+    """A page and the content-security policy to serve it with."""
 
     html: str
     policy: str
 
 
 def assemble(data: Mapping[str, Any], *, title: str, bundles: Sequence[str] = ()) -> Page:
-    """Put the page together.
+    """Assemble the page.
 
-    Args:
-        data: what the script starts from, as JSON: `mode` (`report` or `live`) and what it needs.
-        title: of the page.
-        bundles: for a report, each image's bundle: zlib, then base64.
+    The script starts from `data`: `mode` (`report` or `live`) and what that mode needs. A report
+    also has a bundle for each image, zlib then base64.
 
     Example:
         >>> page = assemble({"mode": "live"}, title="demo")
@@ -49,7 +47,7 @@ def assemble(data: Mapping[str, Any], *, title: str, bundles: Sequence[str] = ()
         "policy": policy,
         "style": style,
         "script": script,
-        # no "</script>" in it whatever a class is called
+        # a class may be named "</script>"
         "data": json.dumps(data, allow_nan=False).replace("<", "\\u003c"),
         "bundles": "\n".join(
             f'<script type="text/plain" class="bundle">{bundle}</script>' for bundle in bundles

@@ -1,6 +1,6 @@
-"""Features of a small classifier that is trained on the real images, on the spot and by a seed.
+"""Features of a small classifier, trained on the spot on the real images, by a seed.
 
-Dimensions: b images, c channels, h w the image's sides, d features, k classes.
+Dimensions: b images, c channels, h w image sides, d features, k classes.
 """
 
 import hashlib
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, cross_entropy
 
+from sagan.images import to_float
 from sagan.metrics.features.extractors import Extracted
 from sagan.metrics.real_images import RealImages
 from sagan.randomness import DataOrder, generator_for, seeded
@@ -27,17 +28,10 @@ _LOOKED_AT = 1000
 
 
 class OwnFeatures:
-    """What a trained classifier sees: its last convolution, averaged, and its hidden layer.
+    """What a trained classifier sees: its hidden layer, and its last convolution averaged.
 
-    The hidden layer tells contents apart, the averages tell textures: each alone hardly sees some
+    The hidden layer distinguishes contents, the averages textures; each alone hardly sees some
     fault (docs/metrics.md). Both are scaled to a mean variance of 1 on real images.
-
-    Args:
-        network: the classifier.
-        side: px that images are averaged down to.
-        task: what the classifier tells apart: classes or rotations.
-        accuracy: at that, on held-out images; None without any.
-        scales: that the two parts of the features are divided by.
     """
 
     name = "own"
@@ -46,10 +40,10 @@ class OwnFeatures:
     def __init__(
         self,
         network: "_Classifier",
-        side: int,
-        task: str,
-        accuracy: float | None,
-        scales: tuple[float, float],
+        side: int,  # px that images are averaged down to
+        task: str,  # what the classifier distinguishes: classes or rotations
+        accuracy: float | None,  # on held-out images, if there are any
+        scales: tuple[float, float],  # divisors of the two parts
     ) -> None:
         self._network, self._side, self._scales = network, side, scales
         self.task, self.accuracy = task, accuracy
@@ -60,7 +54,7 @@ class OwnFeatures:
 
     @property
     def resize(self) -> str:
-        """Said in each record."""
+        """The resize and the classifier, as records say them."""
         known = "" if self.accuracy is None else f", right on {self.accuracy:.3f} of held-out ones"
         return (
             f"box average to at most {self._side} px, [-1, 1]; then a classifier of {self.task} "
@@ -99,7 +93,7 @@ class _Classifier(nn.Module):
         self.logits = nn.Linear(_WIDTH, outputs)
 
     def features(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Give the hidden layer and the averages of the last convolution, `b d/2` each."""
+        """Give the hidden layer and the averaged last convolution, `b d/2` each."""
         maps = self.convolutions(images)
         return self.hidden(maps), maps.mean((2, 3))
 
@@ -112,15 +106,10 @@ class _Classifier(nn.Module):
 def train_own_features(
     real: RealImages, *, seed: int, device: str | torch.device = "cpu"
 ) -> OwnFeatures:
-    """Train a classifier on the training images: of their classes, or, without, of four rotations.
+    """Train a classifier of the training images' classes, or of four rotations if there are none.
 
-    500 steps of a network of three convolutions; seconds at 32 px. The same seed gives the same
-    network on the same machine and build.
-
-    Args:
-        real: images; the test images measure the accuracy that is reported.
-        seed: of weights and batches.
-        device: where to train.
+    500 steps take seconds at 32 px. A seed gives the same network on the same machine and build.
+    The test images only measure the accuracy that records report.
 
     Source:
         Telling rotations apart without labels: Gidaris et al. 2018.
@@ -157,7 +146,7 @@ def train_own_features(
 
 
 def _spread(rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """At most so many rows as are looked at after training, evenly."""
+    """At most 1000 rows, evenly spaced."""
     places = np.linspace(0, len(rows) - 1, min(len(rows), _LOOKED_AT))
     return rows[places.astype(np.int64)]
 
@@ -175,5 +164,5 @@ def _examples(
 
 
 def _shrink(images: Tensor, side: int) -> Tensor:
-    floats = images.float() / 127.5 - 1
+    floats = to_float(images)
     return adaptive_avg_pool2d(floats, side) if images.shape[2] > side else floats

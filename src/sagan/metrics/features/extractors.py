@@ -1,6 +1,6 @@
-"""What a feature extractor is, and the plainest one: pixels.
+"""The protocol of feature extractors, and the plainest one: pixels.
 
-Dimensions: b images, c channels, h w the image's sides, d features, k classes.
+Dimensions: b images, c channels, h w image sides, d features, k classes.
 """
 
 from typing import NamedTuple, Protocol
@@ -14,14 +14,14 @@ _MOST_PX = 16
 
 
 class Extracted(NamedTuple):
-    """Features `b d` of a batch, and logits `b k` where the network has any."""
+    """Features `b d` of a batch, and logits `b k` if the network has any."""
 
     features: NDArray[np.floating]
     logits: NDArray[np.floating] | None = None
 
 
 class Extractor(Protocol):
-    """Turns uint8 images `b c h w` into features; its protocol goes into each record."""
+    """Turns uint8 images `b c h w` into features; its description goes into each record."""
 
     @property
     def name(self) -> str:
@@ -29,15 +29,15 @@ class Extractor(Protocol):
 
     @property
     def dim(self) -> int:
-        """Features an image, d."""
+        """Features per image, d."""
 
     @property
     def resize(self) -> str:
-        """How images come to the size that is looked at, and their values to which range."""
+        """How images are resized, and to which range of values."""
 
     @property
     def weights_sha256(self) -> str:
-        """Of the network's weights; empty without a network."""
+        """SHA-256 of the network's weights; empty without a network."""
 
     def __call__(self, images: Tensor) -> Extracted:
         """Give the features of a batch."""
@@ -46,10 +46,7 @@ class Extractor(Protocol):
 class PixelFeatures:
     """Pixels in [0, 1], averaged over squares down to at most 16 px a side.
 
-    Above that, pixel distances say nothing more of what is in a picture and cost a great deal.
-
-    Args:
-        shape: `c h w` of the images.
+    Above that, pixel distances say nothing more about what is in a picture, at a great cost.
 
     Example:
         >>> import torch
@@ -62,19 +59,19 @@ class PixelFeatures:
     weights_sha256 = ""
 
     def __init__(self, shape: tuple[int, int, int]) -> None:
-        channels, height, width = shape
+        channels, height, width = shape  # of the images
         self._size = (min(height, _MOST_PX), min(width, _MOST_PX))
         self._shrinks = self._size != (height, width)
         self.dim = channels * self._size[0] * self._size[1]
 
     @property
     def resize(self) -> str:
-        """Said in each record."""
+        """The resize, as records say it."""
         size = f"{self._size[1]}x{self._size[0]} px"
         return f"box average to {size}, [0, 1]" if self._shrinks else f"none ({size}), [0, 1]"
 
     def __call__(self, images: Tensor) -> Extracted:
-        """Give features `b d`, float64: distances of 8-bit pixels keep their ties."""
+        """Give features `b d`, in float64 so that distances of 8-bit pixels keep their ties."""
         pixels = images.double() / 255
         if self._shrinks:
             pixels = adaptive_avg_pool2d(pixels, self._size)

@@ -1,8 +1,8 @@
-"""The network that FID is defined by: Inception-v3 as released on 2015-12-05, for inference only.
+"""The network that defines FID: Inception-v3 as released on 2015-12-05, for inference only.
 
-It differs from today's Inception-v3: average pooling that leaves the padding out of the mean, a
-maximum instead of the mean in the last block, 1008 outputs, no auxiliary head. Names of modules are
-those of the weights' file that is in wide use.
+It differs from today's Inception-v3: average pooling excludes the padding, the last block pools by
+maximum instead of mean, there are 1008 outputs and no auxiliary head. Modules are named as in the
+widely used file of weights.
 
 Dimensions: b images, c channels, d features, k classes.
 """

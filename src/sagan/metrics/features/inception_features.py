@@ -1,10 +1,10 @@
-"""Inception features of images: the two protocols, and the weights' file.
+"""Inception features of images: the two protocols, and the file of weights.
 
-Dimensions: b images, c channels, h w the image's sides, d features, k classes.
+Dimensions: b images, c channels, h w image sides, d features, k classes.
 """
 
-import hashlib
 import os
+import shutil
 import urllib.request
 from pathlib import Path
 from typing import Literal
@@ -14,10 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from sagan.files import TEMPORARY
+from sagan.files import TEMPORARY, sha256_of_file
 from sagan.metrics.features.extractors import Extracted
 from sagan.metrics.features.inception import FEATURES, InceptionV3
-from sagan.metrics.spec import HOW_TO_GET_WEIGHTS
 from sagan.pth import read_pth
 
 WEIGHTS_NAME = "pt_inception-2015-12-05-6726825d.pth"
@@ -26,9 +25,13 @@ WEIGHTS_URL = (
 )
 WEIGHTS_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 DOWNLOAD = "download"
+HOW_TO_GET_WEIGHTS = (
+    f"the standard Inception weights are needed: give their file (pytorch-fid's {WEIGHTS_NAME}) "
+    "with --features inception:FILE, or allow downloading it (96 MB) with --features "
+    "inception:download; fd:own and kid:own need none"
+)
 _SIDE = 299
 _AT_ONCE = 32  # at 299 px a larger batch takes memory and no less time
-_CHUNK_BYTES = 2**20
 
 Protocol = Literal["inception", "inception-clean"]
 _RESIZES = {
@@ -38,13 +41,10 @@ _RESIZES = {
 
 
 class InceptionFeatures:
-    """Pool features and logits of the standard FID network.
+    """Pool features and logits of the standard FID network, in eval mode.
 
-    Args:
-        network: with weights, in eval mode.
-        protocol: `inception` as FID was defined and most papers report it; `inception-clean`
-            resizes with an antialias, as clean-fid, and its distances are called `clean-fid`.
-        weights_sha256: of the weights' file.
+    Protocol `inception` is FID as it was defined and most papers report it; `inception-clean`
+    resizes with antialiasing, as clean-fid, and its distances are called `clean-fid`.
 
     Source:
         Heusel et al. 2017; Parmar et al. 2022 for the clean protocol.
@@ -59,7 +59,7 @@ class InceptionFeatures:
 
     @property
     def resize(self) -> str:
-        """Said in each record."""
+        """The resize and the weights, as records say them."""
         known = self.weights_sha256 == WEIGHTS_SHA256
         return _RESIZES[self.name] + ("" if known else "; NOT the standard weights")
 
@@ -79,9 +79,9 @@ class InceptionFeatures:
 
 
 def resize_tensorflow(images: Tensor, side: int = _SIDE) -> Tensor:
-    """Resize `b c h w` as TensorFlow 1's resize_bilinear: pixel i looks at i * h / side, unblurred.
+    """Resize `b c h w` as TensorFlow 1's resize_bilinear: pixel i samples i * h / side, unblurred.
 
-    Not what `interpolate` does, which looks at pixel centres.
+    `interpolate` differs: it samples pixel centres.
 
     Example:
         >>> resize_tensorflow(torch.tensor([[[[0.0, 4.0]]]]), 4)[0, 0, 0].tolist()
@@ -102,7 +102,7 @@ def _lerp(x: Tensor, side: int, axis: int) -> Tensor:
 
 
 def resize_clean(images: Tensor, side: int = _SIDE) -> Tensor:
-    """Resize `b c h w` by an antialiased bicubic filter, as Pillow does, kept in [0, 255]."""
+    """Resize `b c h w` by an antialiased bicubic filter, as Pillow does, clamped to [0, 255]."""
     size = (side, side)
     return interpolate(images, size, mode="bicubic", align_corners=False, antialias=True).clamp(
         0, 255
@@ -112,20 +112,20 @@ def resize_clean(images: Tensor, side: int = _SIDE) -> Tensor:
 def load_inception(
     protocol: Protocol, source: str, *, cache: Path, device: str | torch.device = "cpu"
 ) -> InceptionFeatures:
-    """Open the network with weights of a file, or with downloaded ones.
+    """Load the FID network with weights from a file, or downloaded ones.
 
     Args:
         protocol: `inception` or `inception-clean`.
         source: a `.pth` file in pytorch-fid's layout, the same as `.safetensors`, or `download`.
-        cache: folder for the downloaded file.
+        cache: folder for the download.
         device: where to compute.
 
     Returns:
-        The extractor that `sagan.evaluate` and `prepare` take.
+        The extractor, for `sagan.evaluate` and `sagan.metrics.prepare`.
 
     Raises:
-        ValueError: there is no such file, or it does not hold these weights.
-        OSError: it could not be downloaded.
+        ValueError: the file is missing, or does not hold these weights.
+        OSError: the download failed.
 
     Source:
         Heusel et al. 2017; Parmar et al. 2022 for the clean protocol.
@@ -144,18 +144,18 @@ def load_inception(
     expected = network.state_dict()
     weights = {k: v for k, v in weights.items() if not k.startswith("AuxLogits.")}
     for key in expected:
-        if key.endswith("num_batches_tracked"):  # not in files from other programs, and not used
+        if key.endswith("num_batches_tracked"):  # unused, and missing from other programs' files
             weights.setdefault(key, torch.zeros((), dtype=torch.int64))
     for key, tensor in expected.items():
         if key not in weights or weights[key].shape != tensor.shape:
             found = tuple(weights[key].shape) if key in weights else "missing"
             raise ValueError(
                 f"{path} does not hold the FID network's weights: {key} should be "
-                f"{tuple(tensor.shape)} and is {found}; it should be {WEIGHTS_NAME}"
+                f"{tuple(tensor.shape)} and is {found}; expected {WEIGHTS_NAME}"
             )
     network.load_state_dict({key: weights[key] for key in expected}, assign=True)
     network = network.float().to(device).eval().requires_grad_(False)
-    return InceptionFeatures(network, protocol, _sha256(path))
+    return InceptionFeatures(network, protocol, sha256_of_file(path))
 
 
 def _read(path: Path) -> dict[str, Tensor]:
@@ -172,18 +172,13 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load_file(path)
     except safetensors.SafetensorError as error:
-        raise ValueError(f"{path} is no safetensors file, or it is damaged: {error}") from None
+        raise ValueError(f"{path} is not a safetensors file, or is damaged: {error}") from None
 
 
 def download_weights(cache: Path) -> Path:
-    """Download the standard weights once, and check them by their SHA-256.
-
-    Raises:
-        ValueError: what came is something else.
-        OSError: nothing came.
-    """
+    """Download the standard weights unless they are there, and check their SHA-256."""
     path = cache / WEIGHTS_NAME
-    if path.is_file() and _sha256(path) == WEIGHTS_SHA256:
+    if path.is_file() and sha256_of_file(path) == WEIGHTS_SHA256:
         return path
     cache.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{TEMPORARY}{path.name}")
@@ -192,19 +187,10 @@ def download_weights(cache: Path) -> Path:
             urllib.request.urlopen(WEIGHTS_URL, timeout=60) as reply,
             open(temporary, "wb") as file,
         ):
-            while chunk := reply.read(_CHUNK_BYTES):
-                file.write(chunk)
-        if _sha256(temporary) != WEIGHTS_SHA256:
-            raise ValueError(f"{WEIGHTS_URL} gave another file than {WEIGHTS_NAME}; try again")
+            shutil.copyfileobj(reply, file)
+        if sha256_of_file(temporary) != WEIGHTS_SHA256:
+            raise ValueError(f"{WEIGHTS_URL} did not return {WEIGHTS_NAME}; try again")
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
     return path
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -1,1 +1,1 @@
-"""The formulas of the scores, on features: one a file."""
+"""The formulas of the scores, on features: one per file."""

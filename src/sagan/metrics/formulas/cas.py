@@ -1,6 +1,6 @@
 """Classification accuracy score: train on generated images, test on real ones.
 
-Dimensions: i j images, c channels, h w the image's sides, d features.
+Dimensions: i j images, c channels, h w image sides, d features.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ def classification_accuracy_score(
 ) -> CAS:
     """Train an RBF support vector machine on labelled images and test it on held-out real ones.
 
-    Given generated images this is CAS; given the real training split it is the ceiling.
+    With generated images this is CAS; with the real training split, its ceiling.
 
     Args:
         images: uint8 `i c h w`.
@@ -56,11 +56,7 @@ def classification_accuracy(
     test_features: NDArray[np.floating],
     test_labels: Labels,
 ) -> CAS:
-    """As `classification_accuracy_score`, on features `i d` and `j d`.
-
-    Raises:
-        ValueError: there is only one class.
-    """
+    """As `classification_accuracy_score`, on features `i d` and `j d`."""
     from sklearn.svm import SVC
 
     if len(np.unique(labels)) < 2:

@@ -1,4 +1,4 @@
-"""Near-duplicates among samples: a collapsed generator repeats itself, real images do not.
+"""Near-duplicates among samples: a collapsed generator repeats itself, real data do not.
 
 Dimensions: i images, d features.
 """
@@ -12,25 +12,22 @@ _NEAR = 0.25  # of the median distance from a real image to its nearest other
 
 
 def near_duplicate_distance(real: NDArray[np.floating]) -> float:
-    """Distance under which two images are near-duplicates, by what is usual among real ones.
-
-    A quarter of the median distance from a real image (`i d`) to its nearest other.
-    """
+    """Distance below which images are near-duplicates, from features `i d` of real ones."""
     return _NEAR * float(np.sqrt(np.median(nearest_squared_within(real))))
 
 
 def near_duplicate_rate(features: NDArray[np.floating], distance: float) -> float:
-    """Share of images in [0, 1] with another one nearer than a distance.
+    """Share of images that have another one within a distance, in [0, 1].
 
     Args:
         features: `i d`, at least 2.
-        distance: from `near_duplicate_distance` of real images with the same features.
+        distance: from `near_duplicate_distance`, on the same features of real images.
 
     Raises:
         ValueError: fewer than 2 images.
 
     Source:
-        Ours, see docs/metrics.md for what it sees.
+        Ours; docs/metrics.md says what it sees.
 
     Example:
         >>> x = np.random.default_rng(0).normal(size=(100, 16))

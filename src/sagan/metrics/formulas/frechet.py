@@ -1,4 +1,4 @@
-"""Fréchet distance of two sets of features, each taken as a Gaussian; moments from a stream.
+"""Fréchet distance between two sets of features as Gaussians, with moments from a stream.
 
 Dimensions: i samples, d features, r rank of a covariance.
 """
@@ -14,21 +14,15 @@ Features = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Gaussian:
-    """What the Fréchet distance knows of a set of features.
+    """Mean and covariance of a set of features."""
 
-    Args:
-        mean: float64 `d`.
-        covariance: float64 `d d`.
-        n: samples that it was estimated from; 0 where not known.
-    """
-
-    mean: NDArray[np.float64]
-    covariance: NDArray[np.float64]
-    n: int = 0
+    mean: NDArray[np.float64]  # `d`
+    covariance: NDArray[np.float64]  # `d d`
+    n: int = 0  # samples that it was estimated from; 0 if unknown
 
     @cached_property
     def factor(self) -> NDArray[np.float64]:
-        """L of `d r` with L L^T = covariance; directions that are only rounding are left out."""
+        """L `d r` with L L^T = covariance, without directions that are only rounding error."""
         values, vectors = np.linalg.eigh(self.covariance)
         kept = values > len(values) * np.finfo(np.float64).eps * max(values[-1], 0.0)
         factor: NDArray[np.float64] = vectors[:, kept] * np.sqrt(values[kept])
@@ -36,11 +30,10 @@ class Gaussian:
 
 
 class Moments:
-    """Mean and covariance of a stream of features, in float64 and memory independent of its length.
+    """Mean and covariance of a stream of features, in float64 and constant memory.
 
-    Batches may come in any sizes and order, and parts of a stream (of several processes, say) may
-    be merged: the result differs by rounding only. Deviations from the running mean are summed,
-    not raw squares, which would cancel.
+    Sizes and order of batches change the result by rounding only. Deviations from the running mean
+    are summed instead of raw squares, which would cancel.
 
     Source:
         Chan, Golub & LeVeque 1983.
@@ -67,27 +60,14 @@ class Moments:
         rows = features.astype(np.float64)
         mean = rows.mean(0)
         rows = rows - mean
-        self._add(len(rows), mean, rows.T @ rows)
-
-    def merge(self, other: "Moments") -> None:
-        """Add another stream's."""
-        if other.n:
-            self._add(other.n, other._mean, other._scatter)
-
-    def _add(self, n: int, mean: NDArray[np.float64], scatter: NDArray[np.float64]) -> None:
-        total = self.n + n
-        shift = mean - self._mean
-        self._scatter += scatter
+        n, total, shift = len(rows), self.n + len(rows), mean - self._mean
+        self._scatter += rows.T @ rows
         self._scatter += np.outer(shift, shift) * (self.n * n / total)
         self._mean = self._mean + shift * (n / total)
         self.n = total
 
     def gaussian(self) -> Gaussian:
-        """Give mean and unbiased covariance; the same object until more features come.
-
-        Raises:
-            ValueError: fewer than 2 samples.
-        """
+        """Mean and unbiased covariance; the same object until more features come."""
         if self.n < 2:
             raise ValueError(f"a covariance needs at least 2 samples, not {self.n}")
         if self._gaussian is None or self._gaussian.n != self.n:
@@ -96,14 +76,11 @@ class Moments:
 
 
 def frechet_distance(a: Gaussian, b: Gaussian) -> float:
-    """Squared Fréchet (2-Wasserstein) distance of two Gaussians.
+    """Squared Fréchet (2-Wasserstein) distance between two Gaussians.
 
     |m_a - m_b|^2 + tr S_a + tr S_b - 2 tr (S_a S_b)^(1/2). With factors S = L L^T the last trace is
     the sum of singular values of L_a^T L_b: no root of a non-symmetric product, no small complex
     parts, and singular covariances (fewer samples than features) are exact too.
-
-    Raises:
-        ValueError: they have different numbers of features.
 
     Source:
         Dowson & Landau 1982; Heusel et al. 2017 for images.
@@ -125,7 +102,7 @@ def frechet_distance(a: Gaussian, b: Gaussian) -> float:
 
 
 def frechet_distance_of(x: Features, y: Features) -> float:
-    """Squared Fréchet distance of features `i d` and `j d`, by the shorter way.
+    """Squared Fréchet distance between features `i d` and `j d`.
 
     With fewer samples than features the singular values are those of the `i j` product of the
     centred features themselves: exact, and much faster for the classes of intra-FID.

@@ -10,14 +10,14 @@ _SPLITS = 10
 
 
 class InceptionScore:
-    """exp of the mean divergence of p(class | image) from p(class), in memory independent of n.
+    """exp of the mean divergence of p(class | image) from p(class), in constant memory.
 
-    Images are dealt to the splits in turn, so that images in the order of their classes do not
-    leave a split with some classes only (the references cut a shuffled sequence instead).
+    Images are dealt to the splits in turn, so that images sorted by class still give every split
+    all classes (the references cut a shuffled sequence instead).
 
     Args:
-        classes: k, of the logits.
-        splits: into which the images are dealt; papers take 10.
+        classes: number of logits k.
+        splits: that the images are dealt to; papers use 10.
 
     Source:
         Salimans et al. 2016.

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 SUBSETS = 50
 _SUBSET_SIZE = 1000
-_CHUNK = 256  # rows of kernel values that stay in the cache
+_CHUNK = 256  # rows, so that kernel values stay in the cache
 
 
 @dataclass(frozen=True)
 class KernelDistance:
-    """A kernel distance and the standard deviation of it over random subsets."""
+    """A kernel distance and its standard deviation over random subsets."""
 
     value: float
     spread: float
@@ -31,15 +31,15 @@ def kernel_distance(
 ) -> KernelDistance:
     """Unbiased squared MMD of all samples, under the kernel (x.y / d + 1)^3.
 
-    The reference implementations average it over random subsets of 1000. That has the same expected
-    value with more variance, and depends on the draw; here the subsets give the spread only.
+    Reference implementations average it over random subsets of 1000, which has the same expected
+    value but more variance, and depends on the draw; here the subsets give the spread only.
 
     Args:
-        x: features of the one set, `i d`, at least 4.
+        x: features of one set, `i d`, at least 4.
         y: features of the other, `j d`, at least 4.
-        subsets: for the spread; 0 for none.
-        subset_size: at most so many, and at most half of the smaller side.
-        seed: of the subsets.
+        subsets: for the spread; 0 skips it.
+        subset_size: upper limit, as is half of the smaller side.
+        seed: for the subsets.
 
     Raises:
         ValueError: too few samples.

@@ -1,4 +1,4 @@
-"""Memorisation: are generated images nearer to the training images than to held-out ones?
+"""Memorisation: are generated images nearer to training images than to held-out ones?
 
 Dimensions: i train, j held out, g generated, d features.
 """
@@ -13,16 +13,12 @@ from sagan.metrics.formulas.neighbours import nearest_squared, tie_width
 
 @dataclass(frozen=True)
 class Memorisation:
-    """How often the training images are nearer, and how often they are copied.
+    """How often training images are nearer, and how often they are copied."""
 
-    Args:
-        nearer_to_train: share of generated images that are nearer to the training images than to as
-            many held-out ones: .5 without memorising, 1 where all are copies.
-        copies: share nearer to a training image than a hundredth of held-out ones are.
-    """
-
+    # share nearer to the training images than to as many held-out ones: .5 without memorisation, 1
+    # if all are copies
     nearer_to_train: float
-    copies: float
+    copies: float  # share nearer to a training image than 99 % of held-out ones are
 
 
 def memorisation(
@@ -32,22 +28,22 @@ def memorisation(
     *,
     seed: int = 0,
 ) -> Memorisation:
-    """Compare the distances to the nearest training and the nearest held-out image.
+    """Compare distances to the nearest training and the nearest held-out image.
 
-    A larger set has nearer neighbours, so the larger of the two is dealt into parts of the smaller
+    A larger set has nearer neighbours, so the larger of the two is split into parts of the smaller
     one's size, and the share is the mean over the parts.
 
     Args:
         generated: `g d`.
-        train: `i d`, that the generator was trained on.
-        held_out: `j d`, of the same distribution and not trained on.
-        seed: of the parts.
+        train: `i d`, what the generator was trained on.
+        held_out: `j d`, from the same distribution and not trained on.
+        seed: for the parts.
 
     Raises:
         ValueError: fewer than 2 images on a side.
 
     Source:
-        After Meehan et al. 2020, with shares in place of a rank test.
+        After Meehan et al. 2020, with shares instead of a rank test.
 
     Example:
         >>> train, held_out, other = np.random.default_rng(0).normal(size=(3, 200, 2))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _CHUNK_BYTES = 2**26
-TIE = 1e-10  # of the mean squared norm: distances nearer to each other than this are equal
+_TIE = 1e-10  # relative to the mean squared norm
 
 Floats = NDArray[np.float64]
 
@@ -17,8 +17,8 @@ Floats = NDArray[np.float64]
 def squared_distances(
     x: NDArray[np.floating], y: NDArray[np.floating]
 ) -> Iterator[tuple[slice, Floats]]:
-    """Yield rows of the squared Euclidean distances `i j`, with the slice of x that they are of."""
-    centre = y.mean(0, dtype=np.float64)  # small norms lose fewer digits
+    """Yield the squared Euclidean distances `i j` in blocks of rows, each with its slice of x."""
+    centre = y.mean(0, dtype=np.float64)  # smaller norms lose fewer digits
     x, y = x - centre, y - centre
     x_norms, y_norms = np.square(x).sum(1), np.square(y).sum(1)
     rows = max(1, _CHUNK_BYTES // (8 * len(y)))
@@ -32,15 +32,12 @@ def squared_distances(
 
 
 def nearest_squared(x: NDArray[np.floating], y: NDArray[np.floating]) -> Floats:
-    """Squared distance `i` of each of x to its nearest in y."""
+    """Squared distance `i` from each of x to its nearest in y."""
     return np.concatenate([squared.min(1) for _, squared in squared_distances(x, y)])
 
 
 def nearest_squared_within(x: NDArray[np.floating], k: int = 1) -> Floats:
-    """Squared distance `i` of each of x to its k-th nearest other in x.
-
-    Raises:
-        ValueError: there are not that many others.
+    """Squared distance `i` from each of x to its k-th nearest other in x.
 
     Example:
         >>> nearest_squared_within(np.array([[0.0], [1.0], [3.0]])).round(9).tolist()
@@ -57,5 +54,5 @@ def nearest_squared_within(x: NDArray[np.floating], k: int = 1) -> Floats:
 
 
 def tie_width(x: NDArray[np.floating]) -> float:
-    """Squared distances nearer to each other than this are equal, up to rounding."""
-    return TIE * float(np.square(x - x.mean(0, dtype=np.float64)).sum(1).mean())
+    """Squared distances that differ by less than this are equal up to rounding."""
+    return _TIE * float(np.square(x - x.mean(0, dtype=np.float64)).sum(1).mean())

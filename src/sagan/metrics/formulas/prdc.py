@@ -1,4 +1,4 @@
-"""Precision and recall, density and coverage, by balls around nearest neighbours.
+"""Precision and recall, density and coverage, from nearest-neighbour balls.
 
 Dimensions: i real, j generated, d features.
 """
@@ -26,14 +26,14 @@ class PRDC:
 def prdc(real: NDArray[np.floating], generated: NDArray[np.floating], k: int = NEIGHBOURS) -> PRDC:
     """Compare two sets of features by balls that reach from a sample to its k-th nearest other.
 
-    Precision: generated ones in any real one's ball. Recall: real ones in any generated one's ball.
-    Density: real balls that a generated one is in, over k. Coverage: real balls with any generated
-    one in them.
+    Precision: generated samples inside any real ball. Recall: real samples inside any generated
+    ball. Density: real balls that a generated sample is inside, over k. Coverage: real balls with a
+    generated sample inside.
 
     Args:
         real: `i d`, more than k.
         generated: `j d`, more than k.
-        k: neighbours; 5 as Naeem et al., where Kynkäänniemi et al. take 3.
+        k: neighbours: 5 as in Naeem et al.; Kynkäänniemi et al. use 3.
 
     Raises:
         ValueError: too few samples.
@@ -47,7 +47,7 @@ def prdc(real: NDArray[np.floating], generated: NDArray[np.floating], k: int = N
         >>> prdc(x, x + 100)
         PRDC(precision=0.0, recall=0.0, density=0.0, coverage=0.0)
     """
-    tie = tie_width(real)  # on the sphere is not inside it, whatever the rounding
+    tie = tie_width(real)  # a point on the sphere is not inside, whatever the rounding
     real_radii = nearest_squared_within(real, k) - tie
     generated_radii = nearest_squared_within(generated, k) - tie
     in_real_balls = np.zeros(len(generated), np.int64)

@@ -1,4 +1,4 @@
-"""Saved statistics of real images: `.npz` files with `mu` and `sigma`, as FID programs share them.
+"""Saved statistics of real images: `.npz` files with `mu` and `sigma`, the common FID format.
 
 Dimensions: d features.
 """
@@ -14,7 +14,7 @@ _KEYS = {"mu", "sigma"}
 
 
 def is_statistics(path: Path) -> bool:
-    """Whether a file is an `.npz` with `mu` and `sigma`, and not one of images."""
+    """Whether a file is an `.npz` with `mu` and `sigma`, rather than one of images."""
     if not path.is_file() or not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:
@@ -23,15 +23,7 @@ def is_statistics(path: Path) -> bool:
 
 
 def read_statistics(path: Path, dim: int) -> Gaussian:
-    """Read mean and covariance.
-
-    Args:
-        path: of the `.npz`; its `n`, if there is one, is the number of images.
-        dim: features that there should be.
-
-    Raises:
-        ValueError: it is damaged, or has another number of features.
-    """
+    """Read mean and covariance of `dim` features, and the number of images if the file has `n`."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
             mu, sigma = arrays["mu"], arrays["sigma"]
@@ -50,7 +42,7 @@ def read_statistics(path: Path, dim: int) -> Gaussian:
 
 
 def write_statistics(path: Path, gaussian: Gaussian, protocol: str) -> None:
-    """Write mean and covariance, with the number of images and the features' protocol."""
+    """Write mean and covariance, the number of images and the protocol of the features."""
     with open(path, "wb") as file:
         np.savez(
             file,

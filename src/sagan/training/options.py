@@ -1,0 +1,229 @@
+"""The options of `sagan train` and `sagan.train_run`: names, types and texts. No torch here.
+
+An option that is left out comes from the run, or from the preset for a new one. The texts are the
+command line's help; each class is a part of it, with the switches that only turn something on in
+classes of their own.
+"""
+
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+from sagan.config import AttentionForm, Loss, NetworkConfig, Precision, Runtime, TrainingConfig
+
+_ADAPTIVE_TARGET = 0.5  # docs/experiments.md
+
+
+class Basics(TypedDict, total=False):
+    """What to train on, what to begin from, and for how long."""
+
+    data: str
+    """Source of the images: digits (default), photographs, twins, quadrupeds, barcode, a folder, zip, tar, .npz, .npy, IDX or Parquet file, hub:NAME[:SPLIT], or a packed folder."""  # noqa: E501
+    preset: str
+    """Recipe: digits, article, paper, best, cifar or small; by default one that suits the data."""
+    init: str | Path
+    """Fine-tune: begin from this run's or checkpoint's networks, with its recipe."""
+    from_scratch: bool
+    """Begin a run again; its content is moved into its folder before-1 (2, ...), not removed."""
+    resolution: int
+    """Image side: 8, 16, ... or 256 px; for your own images by default their size, up to 64."""
+    images: int
+    """Train until the discriminator has seen this many real images."""
+    batch_size: int
+    """Images per optimiser step, over all devices and micro-batches."""
+    seed: int
+    """Random seed."""
+    device: Literal["auto", "cpu", "cuda", "mps"]
+    """Where to compute; auto by default."""
+
+
+class Reading(TypedDict, total=False):
+    """How images are read."""
+
+    background: str
+    """Colour behind transparent images: a name or #rrggbb; white by default."""
+    strict: bool
+    """Stop at an unreadable image instead of skipping it."""
+    channels: int
+    """Image channels: 1 grey, 3 RGB, 4 RGBA; by default the data's own."""
+
+
+class Pictures(TypedDict, total=False):
+    """How images are shown, and their classes."""
+
+    unconditional: bool
+    """Ignore the classes of the data."""
+    fake_labels: Literal["uniform", "data"]
+    """Classes of generated images: all equally often, or as often as in the data."""
+    augment: str
+    """DiffAugment for few images: any of color,translation,cutout; or none."""
+    augment_p: str | float
+    """Probability of each augmentation per image, 0 to 1; or adaptive, against overfitting of D."""
+    holdout: float
+    """Share of the images never trained on; 0.1 with --augment-p adaptive, which needs some."""
+    mirror: bool
+    """Flip real images left to right half of the time."""
+
+
+class Networks(TypedDict, total=False):
+    """The two networks."""
+
+    g_width: int
+    """Base width of the generator."""
+    d_width: int
+    """Base width of the discriminator."""
+    g_attention: str
+    """Feature-map sides with attention in the generator, as 16,32; or none."""
+    d_attention: str
+    """The same for the discriminator."""
+    attention_form: AttentionForm
+    """Form of the attention block."""
+
+
+class Optimisation(TypedDict, total=False):
+    """How the networks learn."""
+
+    loss: Loss
+    """Adversarial loss."""
+    g_lr: float
+    """Learning rate of the generator."""
+    d_lr: float
+    """Learning rate of the discriminator."""
+    d_steps: int
+    """Discriminator steps per generator step."""
+    accumulate: int
+    """Micro-batches per optimiser step; batch norm sees one at a time."""
+    ema_decay: float
+    """Decay of the averaged generator per step; 0: no averaging."""
+    standing_batches: int
+    """Batches for the saved generator's batch-norm statistics; 0: running statistics."""
+    freeze_d: int
+    """With --init: freeze the first N discriminator blocks, counted from the image."""
+    precision: Precision
+    """Numeric precision of the forward pass."""
+
+
+class Following(TypedDict, total=False):
+    """What a run records, and what it does about trouble."""
+
+    log_every: int
+    """Images between log records."""
+    snapshot_every: int
+    """Images between snapshots: checkpoint, grid, attention numbers."""
+    keep: int
+    """Checkpoints to keep besides the best."""
+    evaluate_every: int
+    """Images between evaluations, which choose the best checkpoint; 0: none."""
+    evaluate_num: int
+    """Images generated per evaluation."""
+    metric: str
+    """Metric of the evaluations: fd:pixel, fd:own, kid:pixel, cas, ... as in sagan evaluate."""
+    rollback: int
+    """Times to return to the last good checkpoint after NaN, mode collapse or a blow-up; or 0."""
+    tensorboard: bool
+    """Also write the log for TensorBoard, into the run's folder."""
+
+
+class Machine(TypedDict, total=False):
+    """How to use the machine."""
+
+    devices: int
+    """Number of devices, or of processes on the CPU; 1 by default."""
+    compile: bool
+    """Run the networks through torch.compile."""
+
+
+class MemoryLayout(TypedDict, total=False):
+    """How to use memory."""
+
+    channels_last: bool
+    """Keep feature maps in channels-last order, as by default."""
+
+
+class TrainOptions(
+    Basics,
+    Reading,
+    Pictures,
+    Networks,
+    Optimisation,
+    Following,
+    Machine,
+    MemoryLayout,
+    total=False,
+):
+    """All options."""
+
+
+def network_options(options: TrainOptions) -> dict[str, Any]:
+    """Those that are fields of the networks' configuration."""
+    found = _fields_of(NetworkConfig, options)
+    found.pop("init", None)  # the option's is a run, the field's a distribution of weights
+    for name in found.keys() & {"g_attention", "d_attention"}:
+        found[name] = parse_sides(found[name])
+    return found
+
+
+def training_options(options: TrainOptions) -> dict[str, Any]:
+    """Those that are fields of the training's configuration."""
+    found = _fields_of(TrainingConfig, options)
+    if "augment" in options:
+        found["augment"] = parse_augment(options["augment"])
+    if "augment_p" in options:
+        found |= parse_probability(options["augment_p"])
+    if "metric" in options:
+        found["evaluate_metric"] = options["metric"]
+    return found
+
+
+def runtime(options: TrainOptions) -> Runtime:
+    """Where and how to run."""
+    return Runtime(**_fields_of(Runtime, options))
+
+
+def _fields_of(section: type, options: TrainOptions) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name in section.__annotations__}
+
+
+def parse_sides(text: str) -> tuple[int, ...]:
+    """Read feature-map sides: `16,32`, or `none`.
+
+    Example:
+        >>> parse_sides("16,32"), parse_sides("none")
+        ((16, 32), ())
+    """
+    if text.strip().lower() == "none":
+        return ()
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(
+            f"attention sides {text!r} are not whole numbers with commas, as 16,32; or none"
+        ) from None
+
+
+def parse_augment(text: str) -> tuple[str, ...]:
+    """Read augmentation kinds: `color,cutout`, or `none`.
+
+    Example:
+        >>> parse_augment("color, cutout"), parse_augment("none")
+        (('color', 'cutout'), ())
+    """
+    if text.strip().lower() == "none":
+        return ()
+    return tuple(part.strip().lower() for part in text.split(","))
+
+
+def parse_probability(text: str | float) -> dict[str, float]:
+    """Read an augmentation probability: a number, or `adaptive`, which follows D's overfitting.
+
+    Example:
+        >>> parse_probability("adaptive"), parse_probability(0.5)
+        ({'augment_p': 0.0, 'augment_target': 0.5}, {'augment_p': 0.5, 'augment_target': 0.0})
+    """
+    if isinstance(text, str) and text.strip().lower() == "adaptive":
+        return {"augment_p": 0.0, "augment_target": _ADAPTIVE_TARGET}
+    try:
+        return {"augment_p": float(text), "augment_target": 0.0}
+    except ValueError:
+        raise ValueError(
+            f"augmentation probability {text!r} is neither a number from 0 to 1 nor adaptive"
+        ) from None

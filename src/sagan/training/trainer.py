@@ -1,0 +1,341 @@
+"""Training one stage of a run: steps, log, snapshots, stopping and rolling back.
+
+A snapshot is a checkpoint, a sample grid on fixed latents, attention numbers on them, numbers for
+the health watch and, every so often, a score.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sagan.config import RunConfig, Runtime
+from sagan.config.growth import Stage, images_at, stages_of
+from sagan.data import ImageDataset
+from sagan.errors import TrainingFailure, gave_up
+from sagan.models.standing import average_statistics
+from sagan.runs.checkpoint import Checkpoint
+from sagan.runs.run import Run
+from sagan.training.augment import UPDATE_STEPS
+from sagan.training.batches import BatchSource, Share
+from sagan.training.compiling import is_compiler_error, reason, try_compiling
+from sagan.training.diagnostics import GRID_COLUMNS, Viewer, not_finite
+from sagan.training.engine import Engine
+from sagan.training.evaluation import Scorer
+from sagan.training.finetune import transferred
+from sagan.training.journal import Journal
+from sagan.training.memory import is_out_of_memory
+from sagan.training.schedule import Schedule
+from sagan.training.signals import StopSignals
+from sagan.training.state import new_state, restore, state_tensors, weights_and_gradients
+from sagan.training.step import d_step, g_step
+from sagan.version import __version__
+
+_NOT_FINITE = "{what} is no longer finite"
+_STOP_ASKED_EVERY_STEPS = 10  # with several processes, where asking costs a message
+
+
+class Trainer:
+    """Trains one stage of a run in one call of `train`. Nothing is written before `resume`."""
+
+    journal: Journal
+    _grown: Sequence[str] = ()  # how the networks became those of this stage, if they did just now
+
+    def __init__(
+        self,
+        run_config: RunConfig,
+        stage: int,
+        runtime: Runtime,
+        run: Run,
+        engine: Engine,
+        dataset: ImageDataset,
+    ) -> None:
+        self.run_config, self.stages, self.stage = run_config, stages_of(run_config), stage
+        self.config = config = self.stages[stage].config
+        self.runtime, self.run, self.engine = runtime, run, engine
+        self.schedule = Schedule(self.stages, stage)
+        dataset = dataset.at(config.network.resolution)
+        share = Share(engine.rank, engine.world_size)
+        self.batches = BatchSource(dataset, config, share, engine.device, stage)
+        batch_size = config.training.batch_size // config.training.accumulate // engine.world_size
+        self.viewer = Viewer(config.network, dataset, batch_size=batch_size)
+        evaluates = self.is_last and config.training.evaluate_every  # scores of a size are its own
+        self.scorer = Scorer(config, dataset) if evaluates else None
+        self.state = new_state(config, runtime, engine)
+
+    @contextmanager
+    def resume(self, *notes: str, progress: bool) -> Iterator[None]:
+        """Restore the newest sound checkpoint; print the notes; keep the journal open inside."""
+        checkpoint, faults = self.run.checkpoint_to_resume()
+        if checkpoint is not None:
+            self.run.check_unedited(self.run_config, checkpoint)
+            self._restore(checkpoint)
+        self.journal = Journal(
+            self.run,
+            self.config,
+            images_at=self.schedule.images,
+            step=self.state.step,
+            total=images_at(self.stages, self.stages[-1].last_step),
+            progress=progress,
+            tensorboard=self.runtime.tensorboard,
+            writes=self.main,
+        )
+        for line in (
+            *filter(None, notes),
+            *self._grown,
+            *(f"skipped a checkpoint: {f}" for f in faults),
+        ):
+            self.journal.meter.say(line)
+        # If killed between a rollback and the next checkpoint, only the first process's log knows.
+        retries = torch.tensor(float(self.journal.retries), device=self.engine.device)
+        self._set_retry(max(self.state.retry, int(self.engine.sum(retries).item())))
+        if self.main and self.scorer is not None:  # it may have been killed after saving
+            self.run.update_best(self.scorer.metric, self.scorer.better)
+        try:
+            yield
+        finally:
+            self.journal.close()
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        """Load a checkpoint of this stage, or grow from one that ended the stage before."""
+        grown = None
+        if checkpoint.stage < self.stage:
+            grown, transfers, _ = transferred(checkpoint, self.config)
+            sizes = checkpoint.config.network.resolution, self.config.network.resolution
+            self._grown = [
+                f"Growing from {sizes[0]} to {sizes[1]} px",
+                *(t.described() for t in transfers),
+            ]
+        restore(self.state, checkpoint, grown)
+
+    def _set_retry(self, retry: int) -> None:
+        self.state.retry = retry
+        self.batches.reseed(retry)
+
+    @property
+    def images(self) -> int:
+        """Real images shown to the discriminator so far."""
+        return self.schedule.images(self.state.step)
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the run ends with this stage."""
+        return self.stage == len(self.stages) - 1
+
+    @property
+    def main(self) -> bool:
+        """Whether this process writes."""
+        return self.engine.rank == 0
+
+    def train(self, stop: StopSignals) -> int | None:
+        """Run steps until the stage is done or stopped; always end on a checkpoint.
+
+        Returns:
+            The exit code of the run, or None if it continues in another stage.
+        """
+        last_step = self.schedule.last_step
+        if self.state.step < last_step:
+            self._record_start()
+            self._try_compiling()
+        self.journal.meter.restart(self.images)  # setting up is not training
+        exit_code = 0
+        while self.state.step < last_step:
+            try:
+                self._step()
+                if self.schedule.log_due(self.state.step):
+                    self._log()
+                due = self.schedule.snapshot_due(self.state.step)
+                exit_code = self._asked_to_stop(stop)
+                if due or exit_code:
+                    self._snapshot(with_pictures=due)
+            except TrainingFailure as failure:
+                if self._go_back(failure):
+                    continue
+                return None
+            if exit_code or self.state.step == last_step:
+                self.journal.draw(now=True)
+                break
+        self.engine.barrier()
+        return exit_code if exit_code or self.is_last else None
+
+    def _asked_to_stop(self, stop: StopSignals) -> int:
+        """The exit code that a signal to any process asks for; 0 without one, or when done."""
+        due = self.engine.world_size == 1 or self.state.step % _STOP_ASKED_EVERY_STEPS == 0
+        unfinished = self.state.step < self.stages[-1].last_step
+        return stop.exit_code(self.engine) if due and unfinished else 0
+
+    def _step(self) -> None:
+        try:
+            self._update()
+        except Exception as error:
+            # With several processes, one that fails alone must end here: in `_stop_compiling` it
+            # would wait for the others, which wait for its gradients. What fails in every step was
+            # found by `_try_compiling`.
+            fallible = self.runtime.compile and self.engine.world_size == 1
+            if not fallible or not is_compiler_error(error) or is_out_of_memory(error):
+                raise
+            self._stop_compiling(reason(error))
+            self._update()
+
+    def _update(self) -> None:
+        state, training = self.state, self.config.training
+        networks, engine, augmentation = state.networks, self.engine, state.augmentation
+        adapts = augmentation is not None and augmentation.adapts_at(state.step)
+        numbers: dict[str, Tensor] = {}
+        for k in range(training.d_steps):
+            reals = self.batches.real(state.step * training.d_steps + k)
+            last = k + 1 == training.d_steps  # all logits must come from the same discriminator
+            held_out = self.batches.held_out(state.step) if adapts and last else ()
+            judged = d_step(networks, reals, training, engine, augmentation, held_out)
+            for name in ("d_loss", "real_logits", "fake_logits"):
+                numbers[name] = numbers.get(name, 0) + judged[name] / training.d_steps
+        fakes = self.batches.fake(state.step)
+        numbers |= g_step(networks, fakes, training, engine, augmentation)
+        averaging = self.images >= training.ema_start
+        state.ema.update(state.generator, decay=None if averaging else 0.0)
+        if augmentation is not None and adapts:
+            names = "real_logits", "held_out_logits", "fake_logits"
+            logits = torch.stack([judged[name] for name in names])
+            shown_nimg = UPDATE_STEPS * self.schedule.images_per_step
+            augmentation.adapt(engine.sum(logits) / engine.world_size, shown_nimg)
+        state.step += 1
+        for name, value in numbers.items():
+            state.log_sums[name] = state.log_sums.get(name, torch.zeros_like(value)) + value
+
+    def _log(self) -> None:
+        """Log means since the last record; only here does the host wait for the device."""
+        steps = self.schedule.log_steps
+        means = {name: v.item() / steps for name, v in self.state.log_sums.items()}
+        self.state.log_sums = {}
+        bad = next((name for name, value in means.items() if not math.isfinite(value)), "")
+        self._fail_if(bad or not_finite(weights_and_gradients(self.state)), _NOT_FINITE)
+        self.journal.meter.advance(
+            self.images, f"D {means['d_loss']:.2f} · G {means['g_loss']:.2f}"
+        )
+        if self.state.augmentation is not None:
+            means["augment_p"] = self.state.augmentation.p.item()
+        self._record("train", **means, images_per_sec=round(self.journal.meter.last_rate, 2))
+
+    def _record(self, kind: str, **values: Any) -> None:
+        self.journal.record(kind, step=self.state.step, **values)
+
+    def _fail_if(self, what: str, why: str) -> None:
+        """Fail in all processes if there is a reason in any."""
+        if self.engine.any(bool(what)):
+            raise TrainingFailure(why.format(what=what or "in another process, a number"))
+
+    def _record_start(self) -> None:
+        machine = {"device": str(self.engine.device), "processes": self.engine.world_size}
+        versions = {"torch": torch.__version__, "sagan": __version__}
+        self._record("start", **machine, precision=self.engine.precision, **versions)
+
+    def _snapshot(self, *, with_pictures: bool) -> None:
+        """Make pictures and numbers, score, and save, unless something is wrong."""
+        saved = {**state_tensors(self.state), "the log": self.state.log_sums}
+        self._fail_if(not_finite(saved) if self.main else "", _NOT_FINITE)
+        if self.main:
+            average_statistics(self.state.ema.network, self.config.training)
+            if with_pictures:
+                self._look()
+        serious = self.journal.serious
+        self._fail_if(serious[0].said if serious and self.runtime.rollback else "", "{what}")
+        if not self.main:
+            return
+        facts: dict[str, Any] = {"alarms": [alarm.name for alarm in serious]}
+        if self.scorer is not None and self.schedule.evaluation_due(self.state.step):
+            facts["score"] = self.scorer.score(self.state.ema.network, self.engine)
+            self._record("score", **facts["score"], alarms=facts["alarms"])
+        self._save(facts)
+        self.journal.draw()
+
+    def _look(self) -> None:
+        try:
+            view = self.viewer.look(self.state, self.engine)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            self.journal.meter.say(f"no pictures at {self.images:,} images: memory ran out")
+            return  # still save the checkpoint
+        self.journal.grid(view.samples, columns=GRID_COLUMNS, step=self.state.step)
+        if view.layers:
+            self._record("attention", layers=view.layers)
+        self._record("check", **view.check)
+
+    def _save(self, facts: dict[str, Any]) -> None:
+        state = self.state
+        sums = {name: value.item() for name, value in state.log_sums.items()}
+        facts |= {"images": self.images, "log_sums": sums, "retry": state.retry}
+        if state.augmentation is not None:
+            facts["augmentation"] = {"p": state.augmentation.p.item()}
+        if self.run_config.growth:
+            facts["stage"] = self.stage
+        tensors, keep = state_tensors(state), self.config.training.keep
+        self.run.save(state.step, tensors, config=self.run_config, keep=keep, facts=facts)
+        if self.scorer is not None:
+            self.run.update_best(self.scorer.metric, self.scorer.better)
+
+    def _go_back(self, failure: TrainingFailure) -> bool:
+        """Continue from the last good checkpoint with other random numbers, or give up.
+
+        Returns:
+            False if that checkpoint is of an earlier stage, in which the run then continues.
+        """
+        failed, retry = self.images, self.state.retry + 1
+        if retry > self.runtime.rollback:
+            self.journal.draw(now=True)
+            raise gave_up(failure, images=self.images, retries=self.state.retry)
+        checkpoint, _ = self.run.newest_sound_checkpoint(without_alarms=True)
+        stays = stage_after(checkpoint, self.stages) == self.stage
+        if stays:
+            self._rebuild(retry, checkpoint)
+        else:
+            self.state.step = checkpoint.step if checkpoint else 0
+        self.engine.barrier()  # all have read what may be deleted now
+        if self.main:
+            self.run.drop_newer(checkpoint)
+        self.journal.rewind(self.state.step)
+        self._record("rollback", retry=retry, failed_at_images=failed, reason=str(failure))
+        self.journal.meter.say(
+            f"at {failed:,} images: {failure}. Continuing from {self.images:,} with other random "
+            f"numbers (retry {retry} of {self.runtime.rollback})."
+        )
+        self.engine.barrier()  # the newest checkpoint is now the same for all
+        return stays
+
+    def _rebuild(self, retry: int, checkpoint: Checkpoint | None) -> None:
+        """Rebuild the state and restore a checkpoint, if there is one."""
+        del self.state  # so that the device never holds two
+        self.state = new_state(self.config, self.runtime, self.engine)
+        if checkpoint is not None:
+            self._restore(checkpoint)
+        self._set_retry(retry)
+
+    def _try_compiling(self) -> None:
+        """Let several processes agree on whether to compile, at a point that all reach."""
+        if not self.runtime.compile or self.engine.world_size == 1:
+            return
+        state = self.state
+        batch = self.batches.fake(state.step)[0]
+        why = try_compiling(state.generator, state.discriminator, batch, self.engine)
+        if self.engine.any(bool(why)):
+            self._stop_compiling(why or "in another process")
+
+    def _stop_compiling(self, why: str) -> None:
+        """Continue uncompiled from the newest checkpoint: the failed step may be half done."""
+        self.runtime = replace(self.runtime, compile=False)
+        self._rebuild(self.state.retry, self.run.newest_sound_checkpoint()[0])
+        self.engine.barrier()
+        self.journal.rewind(self.state.step)
+        self.journal.meter.say(f"torch.compile failed ({why}); continuing without it.")
+
+
+def stage_after(checkpoint: Checkpoint | None, stages: Sequence[Stage]) -> int:
+    """The stage to train from a checkpoint on: its own, or the next if it ended that."""
+    if checkpoint is None:
+        return 0
+    ended = checkpoint.step >= stages[checkpoint.stage].last_step
+    return min(checkpoint.stage + ended, len(stages) - 1)

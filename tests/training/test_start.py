@@ -1,0 +1,103 @@
+"""`plan` and `train_run`: what options, preset, data and an existing run become."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import sagan
+from sagan.config import DataConfig, InitConfig, RunConfig, differences
+from sagan.config.presets import preset
+from sagan.runs.run import Run
+from sagan.training.start import DataFacts, plan
+
+TEN = tuple("0123456789")
+DIGITS = DataFacts(channels=1, class_names=TEN, fingerprint="f" * 64)
+OLD = plan({"seed": 3, "batch_size": 32}, data=DIGITS)
+SMALL = {"g_width": 4, "d_width": 8, "batch_size": 32, "device": "cpu", "progress": False}
+
+
+def test_a_new_run_is_its_preset_its_options_and_its_data():
+    config = plan({"preset": "paper", "resolution": 32, "g_attention": "8,16"}, data=DIGITS)
+    assert config.preset == "paper"
+    assert config.training == preset("paper")[1]
+    assert (config.network.resolution, config.network.g_attention) == (32, (8, 16))
+    assert (config.network.channels, config.network.classes) == (1, 10)
+    assert config.data == DataConfig(class_names=TEN, fingerprint=DIGITS.fingerprint)
+
+
+@pytest.mark.parametrize("options", [{"unconditional": True}, {"preset": "article"}])
+def test_classes_are_left_out(options):
+    config = plan(options, data=DIGITS)
+    assert (config.network.classes, config.data.class_names) == (0, ())
+
+
+def test_a_resumed_run_keeps_what_is_not_named():
+    assert plan({}, old=OLD) == plan({}, old=OLD, data=DIGITS) == OLD
+    longer = plan({"images": 10**6}, old=OLD, data=DIGITS)
+    assert differences(OLD, longer) == ["training.images: 112000 -> 1000000"]
+
+
+def test_what_a_resumed_run_refuses_is_known_before_its_data_are_opened():
+    found = differences(OLD, plan({"unconditional": True, "data": "photographs"}, old=OLD))
+    assert [line.partition(":")[0] for line in found] == [
+        "data.class_names",
+        "data.source",
+        "network.classes",
+    ]
+
+
+def test_a_fine_tuned_run_takes_over_networks_recipe_and_data():
+    init = replace(OLD, init=InitConfig(source="runs/old", sha256="a" * 64))
+    config = plan({"seed": 4, "resolution": 16}, init=init, data=DIGITS)
+    assert config.network.resolution == 16
+    assert config.network.g_channels  # the blocks keep their widths
+    assert (config.training.seed, config.training.batch_size) == (4, 32)
+    assert config.training.ema_start == 0
+    assert config.init == init.init
+    other = plan({"preset": "small"}, init=init, data=DIGITS)
+    assert other.training == replace(preset("small")[1], ema_start=0)
+    for name in ("g_width", "d_width"):
+        with pytest.raises(ValueError, match="widths are those of runs/old"):
+            plan({name: 8}, init=init)
+    with pytest.raises(ValueError, match="runs/old was imported and has no data"):
+        plan({}, init=replace(init, data=DataConfig(source="")))
+
+
+def test_adaptive_augmentation_holds_images_out():
+    options = {"augment": "cutout", "augment_p": "adaptive"}
+    assert plan(options).training.holdout == 0.1
+    assert plan({**options, "holdout": 0.2}).training.holdout == 0.2
+
+
+def test_a_run_is_trained_from_python_and_says_nothing(tmp_path, capfd):
+    path = tmp_path / "run"
+    result = sagan.train_run(path, data="digits", images=32, seed=None, **SMALL)
+    assert (result.path, result.images, result.exit_code) == (path, 32, 0)
+    assert sagan.train_run(str(path), images=64, **SMALL).images == 64
+    assert Run(path).checkpoint().step == 2
+    with pytest.raises(ValueError, match=r"training\.seed: 0 -> 7"):
+        sagan.train_run(path, seed=7, **SMALL)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_resumed_run_reads_its_configuration_once_to_plan_and_once_to_check(
+    tmp_path, monkeypatch
+):
+    sagan.train_run(tmp_path, images=32, **SMALL)
+    read, found = Path.read_bytes, []
+    monkeypatch.setattr(Path, "read_bytes", lambda path: found.append(path.name) or read(path))
+    sagan.train_run(tmp_path, images=64, **SMALL)
+    assert found.count("config.json") == 2
+
+
+def test_a_checkpoint_is_not_trained_in_place(tmp_path):
+    sagan.train_run(tmp_path, images=32, **SMALL)
+    with pytest.raises(ValueError, match="is a checkpoint: name its run's folder"):
+        sagan.train_run(tmp_path / "checkpoints/step-00000001", **SMALL)
+
+
+def test_nothing_is_read_to_plan(monkeypatch):
+    monkeypatch.delattr(Path, "read_bytes")
+    monkeypatch.setattr("builtins.open", None)
+    assert isinstance(plan({}, old=OLD, data=DIGITS), RunConfig)
