@@ -11,7 +11,7 @@ from command_line import sagan
 from image_corpus import READABLE, UNREADABLE, encoded, noise, rgb
 from PIL import Image
 
-from sagan.evaluation.candidates import open_real
+from sagan.evaluation.real_side import open_real
 
 SMALL = ["--g-width", "4", "--d-width", "8", "--device", "cpu", "--batch-size", "8"]
 

@@ -92,7 +92,7 @@ def assert_refused(capfd, says):
         (["structure", "selftest", "--num", "0"], "at least 1, not 0"),
         (["structure", "selftest", "--seed", "-2"], "must be 0 or more, not -2"),
         (["data", "make", "triplets", "--out", "X"], "choose from twins, quadrupeds, barcode"),
-        (["data", "make", "twins", "--out", "TWINS"], "is there already"),
+        (["data", "make", "twins", "--out", "TWINS"], "already exists"),
         (["data", "make", "twins", "--out", "X", "--resolution", "24"], "16, 32, 64 px, not at 24"),
         (["data", "make", "twins", "--out", "X", "--num", "0"], "at least 1, not 0"),
         (["data", "make", "twins", "--out", "X", "--seed", "-1"], "0 or more, not -1"),

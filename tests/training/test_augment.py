@@ -527,7 +527,7 @@ def test_p_zero_trains_exactly_as_no_augmentation(tmp_path, digits):
         ({"augment_p": float("nan")}, "augment_p must be in"),
         ({"augment": ("color",), "augment_target": 1.0}, "augment_target must be in .0, 1., not 1"),
         ({"augment_target": 0.5}, "name the kinds, as color,translation,cutout"),
-        ({"augment": ("color",), "augment_target": 0.5}, "hold out some, as --holdout 0.1"),
+        ({"augment": ("color",), "augment_target": 0.5}, "hold some out, as --holdout 0.1"),
         ({"holdout": 0.6}, "holdout must be in .0, 0.5., not 0.6"),
         ({"augment_ramp": 0}, "augment_ramp must be at least 1, not 0"),
     ],

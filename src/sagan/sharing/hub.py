@@ -203,7 +203,7 @@ def _reason(
     if library.startswith("httpx") or kinds & {"ConnectionError", "TimeoutError"}:
         return _offline_reason()
     if isinstance(error, OSError) and error.errno is None:
-        return f"was cut short on its way: {one_line(error, 200)}"
+        return f"was cut short in transfer: {one_line(error, 200)}"
     return None
 
 
