@@ -16,6 +16,7 @@ from sagan.config import RunConfig, differences, run_config_from_dict, to_dict
 from sagan.errors import CheckpointError
 from sagan.files import DOOMED, TEMPORARY, remove_folder, write_atomically
 from sagan.runs.checkpoint import Checkpoint, open_checkpoint, write_checkpoint
+from sagan.runs.extent import elapsed_sec, trained_with, why_not_shorter, with_extent_of
 from sagan.runs.place import RUN_OR_CHECKPOINT, locate
 
 
@@ -66,8 +67,9 @@ class Run:
     def check_continues(self, config: RunConfig, old: RunConfig | None = None) -> None:
         """Raise ValueError unless training with this configuration would continue the run.
 
-        It may differ in a larger number of images only; each other difference is named. `old` is
-        the run's own configuration, if it has been read already. A folder without a run takes any.
+        It may differ in a larger number of images or time only; each other difference is named.
+        `old` is the run's own configuration, if it has been read already. A folder without a run
+        takes any.
         """
         if old is None:
             if not self.exists():
@@ -75,25 +77,32 @@ class Run:
             old = self.config()
         if not old.data.source:
             self._check_can_be_trained(config)
-        images = config.training.images
         if old.data.rules != config.data.rules:
             raise ValueError(
                 f"{self.path} was begun with the reading rules {old.data.rules}: to go on, give "
                 f"DataConfig(rules={old.data.rules}) and load_dataset(..., rules={old.data.rules})"
             )
         before = _with_first_training(old, config)
-        found = differences(_with_images(before, images), config)
+        found = differences(with_extent_of(before, config), config)
         if found:
             raise ValueError(
                 f"{self.path} was started with other settings ({'; '.join(found)}); name another "
                 f"run folder (--init {self.path} begins it from this one), or leave these options "
                 "out to continue with the run's own"
             )
-        if images < before.training.images:
-            raise ValueError(
-                f"{self.path} is set to {before.training.images} images, more than {images}; "
-                "--images can only grow"
-            )
+        refused = why_not_shorter(
+            self.path,
+            before,
+            config,
+            shown=self._images_shown,
+            elapsed=lambda: elapsed_sec(self.log_path),
+        )
+        if refused:
+            raise ValueError(refused)
+
+    def _images_shown(self) -> int:
+        checkpoint, _ = self.newest_sound_checkpoint()
+        return int(checkpoint.manifest["images"]) if checkpoint is not None else 0
 
     def _check_can_be_trained(self, config: RunConfig) -> None:
         """Raise ValueError if an imported run lacks a discriminator or is given no data."""
@@ -164,13 +173,12 @@ class Run:
     def check_unedited(self, config: RunConfig, checkpoint: Checkpoint) -> None:
         """Raise ValueError if the checkpoint was trained with another configuration than this.
 
-        The number of images does not count.
+        How long it was to be trained does not count, if it is not less now.
         """
         old = _with_first_training(checkpoint.run_config, config)
         if not config.data.fingerprint:  # older than fingerprints
             old = replace(old, data=replace(old.data, fingerprint=""))
-        old = _with_images(old, max(old.training.images, config.training.images))
-        found = differences(old, config)
+        found = differences(trained_with(old, config), config)
         if found:
             raise ValueError(
                 f"{self.path / 'config.json'} is not what {checkpoint.path.name} was trained with "
@@ -298,10 +306,6 @@ class Run:
 def _with_first_training(old: RunConfig, new: RunConfig) -> RunConfig:
     """An imported run has no data yet: its first training chooses them, and how to train."""
     return old if old.data.source else replace(old, data=new.data, training=new.training)
-
-
-def _with_images(config: RunConfig, images: int) -> RunConfig:
-    return replace(config, training=replace(config.training, images=images))
 
 
 def find_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:

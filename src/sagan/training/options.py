@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 from sagan.config import AttentionForm, Loss, NetworkConfig, Precision, Runtime, TrainingConfig
+from sagan.config.duration import parse_duration
 
 _ADAPTIVE_TARGET = 0.5  # docs/experiments.md
 
@@ -28,6 +29,8 @@ class Basics(TypedDict, total=False):
     """Image side: 8, 16, ... or 256 px; for your own images by default their size, up to 64."""
     images: int
     """Train until the discriminator has seen this many real images."""
+    time: str
+    """Train for this long instead, over all calls: 90s, 30m, 4h or 2d."""
     batch_size: int
     """Images per optimiser step, over all devices and micro-batches."""
     seed: int
@@ -165,6 +168,10 @@ def network_options(options: TrainOptions) -> dict[str, Any]:
 def training_options(options: TrainOptions) -> dict[str, Any]:
     """Those that are fields of the training's configuration."""
     found = _fields_of(TrainingConfig, options)
+    if "time" in options:
+        found["time_sec"] = parse_duration(options["time"])
+    elif "images" in options:
+        found["time_sec"] = 0.0  # from here on by images
     if "augment" in options:
         found["augment"] = parse_augment(options["augment"])
     if "augment_p" in options:
