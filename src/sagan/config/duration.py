@@ -5,7 +5,7 @@ import re
 
 _UNITS_SEC = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _YEAR_SEC = 365 * 86_400
-_FORM = re.compile(r"(\d+\.?\d*|\.\d+)([smhd])")
+_FORM = re.compile(r"(\d+\.?\d*|\.\d+)([smhd])", re.ASCII)
 
 
 def parse_duration(text: str) -> float:
@@ -30,14 +30,14 @@ def in_words(seconds: float) -> str:
 
     Example:
         >>> in_words(90), in_words(1_800), in_words(5_400), in_words(2 * 86_400)
-        ('90 s', '30 min', '90 min', '48 h')
+        ('90 s', '30 min', '90 min', '2 days')
         >>> in_words(0.25), in_words(10_000), in_words(40 * 86_400), in_words(1e9)
         ('0.2 s', '2.8 h', '40 days', '32 years')
     """
     for most_sec, unit_sec, unit in (
-        (100, 1, "s"),
-        (6_000, 60, "min"),
-        (200_000, 3_600, "h"),
+        (120, 1, "s"),
+        (7_200, 60, "min"),
+        (172_800, 3_600, "h"),
         (2 * _YEAR_SEC, 86_400, "days"),
     ):
         if seconds < most_sec:

@@ -11,7 +11,8 @@ from sagan.runs.log import read_records
 
 def elapsed_sec(log_path: Path) -> float:
     """Seconds that a run has been training, by its log."""
-    return max((r["elapsed"] for r in read_records(log_path) if "elapsed" in r), default=0.0)
+    found = (record.get("elapsed") for record in read_records(log_path))
+    return max((seconds for seconds in found if isinstance(seconds, float)), default=0.0)
 
 
 def with_extent_of(config: RunConfig, other: RunConfig) -> RunConfig:

@@ -29,7 +29,7 @@ _RATE_MARKS = 8  # looks over which the rate is averaged
 _LEAST_SPAN_SEC = 0.2  # over less time no rate is believed
 _RESERVE = 0.02  # of the time, for the end, until a snapshot has been measured
 _MOST_RESERVE_SEC = 10.0
-_DRAW_SEC = 1.0  # for the last curves, until some have been drawn
+_DRAW_SEC = 2.0  # for the last curves, until some have been drawn
 
 Aside = Literal["snapshot", "score", "curves"]
 
@@ -83,7 +83,7 @@ def replanned(
     for i in range(stage, len(ends)):
         from_images = images if i == stage else new[i - 1]
         from_sec = elapsed_sec if i == stage else max(elapsed_sec, ends_sec[i - 1])
-        steps = int(max(0.0, ends_sec[i] - from_sec) * rates[i] / per_step[i])
+        steps = round(max(0.0, ends_sec[i] - from_sec) * rates[i] / per_step[i])
         least = 0 if images > begin and i == stage else 1  # no stage is empty
         new[i] = from_images + max(least, steps) * per_step[i]
     length, left = new[stage] - begin, new[stage] - images

@@ -61,9 +61,10 @@ def train(
             rolls back from; earlier checkpoints stand.
         OSError: a checkpoint could not be read or written.
     """
-    if run.exists():
-        config = with_first_plan(config, run.config())
-    run.check_continues(config)
+    old = run.config() if run.exists() else None
+    if old is not None:
+        config = with_first_plan(config, old)
+        run.check_continues(config, old)
     runtime = runtime or Runtime()
     if runtime.tensorboard:
         require_tensorboard()
@@ -78,7 +79,7 @@ def train(
         return Trainer(stage, runtime, run, engine, dataset, clock)
 
     with fit.explain_out_of_memory():
-        clock, plan = open_clock(config, run, runtime, engine, dataset, chosen=chosen)
+        clock, plan = open_clock(config, old, run, runtime, engine, dataset, chosen=chosen)
         trainer = next_trainer(runtime)
         with run.lock() if main else nullcontext(), StopSignals() as stop:
             notes = _prepare_folder(run, clock.config, dataset) if main else []

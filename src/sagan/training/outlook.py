@@ -2,6 +2,7 @@
 will take.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -28,6 +29,7 @@ _LOGGED = 10  # log records over which the rate is taken
 
 def open_clock(
     config: RunConfig,
+    old: RunConfig | None,
     run: Run,
     runtime: Runtime,
     engine: Engine,
@@ -40,6 +42,7 @@ def open_clock(
     All processes must call it, before the first one writes to the run's folder.
 
     Args:
+        old: the run's configuration so far.
         chosen: whether how long to train was asked for; if not, over a month is refused.
 
     Raises:
@@ -48,7 +51,7 @@ def open_clock(
     stopwatch = Stopwatch.of(run)
     checkpoint, _ = run.newest_sound_checkpoint()
     plans = checkpoint.manifest.get("plan", []) if checkpoint else []
-    is_new = not run.exists() or not run.config().data.source  # an imported run has no plan either
+    is_new = old is None or not old.data.source  # an imported run has no plan either
     stages, notes = stages_of(_endless(config) if is_new else config), []
     rates: Sequence[float] = ()
     long = checkpoint is None and config.training.images >= _LONG_IMAGES
@@ -84,9 +87,10 @@ def _first_plan(
     )
     least_sec = steps_sec + gone_sec + reserve_sec
     if time_sec < least_sec:
+        least = math.ceil(1.1 * least_sec)  # measured again it may be a little slower
         raise ValueError(
-            f"--time {in_words(time_sec)} is too short here: {_LEAST_STEPS} steps of "
-            f"{_sizes(sizes_of(config))} take {in_words(1.05 * least_sec)}, measuring included"
+            f"--time {in_words(time_sec)} is too short here for {_LEAST_STEPS} steps at each size "
+            f"({_sizes(sizes_of(config))}): the least that would do is --time {least}s"
         )
     budget = Budget(
         time_sec=time_sec,
@@ -185,6 +189,7 @@ def guessed_rates(stages: Sequence[Stage], stage: int, rate: float) -> list[floa
 
 def _logged_rates(run: Run, stages: Sequence[Stage], stage: int) -> Sequence[float]:
     """From the last log records, the middle one's."""
-    logged = [r["images_per_sec"] for r in read_records(run.log_path) if r["kind"] == "train"]
-    last = sorted(rate for rate in logged[-_LOGGED:] if rate > 0)
+    records = (r for r in read_records(run.log_path) if r.get("kind") == "train")
+    logged = [r.get("images_per_sec") for r in records][-_LOGGED:]
+    last = sorted(rate for rate in logged if isinstance(rate, float) and rate > 0)
     return guessed_rates(stages, stage, last[len(last) // 2]) if last else ()
