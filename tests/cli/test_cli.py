@@ -28,7 +28,7 @@ def run(tmp_path_factory):
     ("options", "said"),
     [
         (["--nonsense"], "nonsense"),
-        (["--preset", "nonsense"], "choose from digits, article, paper, best, cifar, small"),
+        (["--preset", "nonsense"], "choose from digits, quick, article, paper, best, cifar, small"),
         (["--data", "nonsense"], "choose from digits, photographs"),
         (["--resolution", "48"], "choose from 8, 16, 32, 64, 128, 256"),
         (["--preset", "article", "--resolution", "8"], "32, 64 and 128 px"),
@@ -311,7 +311,7 @@ def test_importing_the_package_loads_no_torch():
 
 SURFACE = {  # others rely on it: add to it, never take away
     "train": """data background strict preset from-scratch resolution channels unconditional
-        no-unconditional images batch-size seed loss g-lr d-lr d-steps accumulate ema-decay g-width
+        no-unconditional grow images batch-size seed loss g-lr d-lr d-steps accumulate ema-decay g-width
         d-width g-attention d-attention attention-form standing-batches fake-labels augment
         augment-p holdout mirror freeze-d init precision log-every snapshot-every keep
         evaluate-every evaluate-num metric rollback tensorboard device devices compile channels-last

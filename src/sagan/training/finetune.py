@@ -12,6 +12,7 @@ from torch import nn
 
 from sagan.config import InitConfig, RunConfig
 from sagan.config.channels import discriminator_stages
+from sagan.config.growth import stage_config
 from sagan.models import Discriminator, Generator, build_discriminator, build_generator
 from sagan.models.standing import standing_statistics
 from sagan.nn.blocks import DiscriminatorBlock, GeneratorBlock
@@ -73,7 +74,7 @@ def begin(run: Run, config: RunConfig) -> list[str]:
             f"{config.init.source} was trained further since {run.path} was to start from it; name "
             "the checkpoint's folder itself, and another run folder"
         )
-    tensors, parts, classes = transferred(source, config)
+    tensors, parts, classes = transferred(source, stage_config(config, 0))
     facts: dict[str, Any] = {
         "source": config.init.source,
         "source_step": source.step,

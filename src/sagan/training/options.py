@@ -19,15 +19,17 @@ class Basics(TypedDict, total=False):
     data: str
     """Source of the images: digits (default), photographs, twins, quadrupeds, barcode, a folder, zip, tar, .npz, .npy, IDX or Parquet file, hub:NAME[:SPLIT], or a packed folder."""  # noqa: E501
     preset: str
-    """Recipe: digits, article, paper, best, cifar or small; by default one that suits the data."""
+    """Recipe: digits, quick, article, paper, best, cifar or small; by default one that suits the data."""  # noqa: E501
     init: str | Path
     """Fine-tune: begin from this run's or checkpoint's networks, with its recipe."""
     from_scratch: bool
     """Begin a run again; its content is moved into its folder before-1 (2, ...), not removed."""
     resolution: int
     """Image side: 8, 16, ... or 256 px; for your own images by default their size, up to 64."""
+    grow: str
+    """Train at smaller sizes first, as 8,16, or with images for each, as 8:64000,16:128000; none: at once."""  # noqa: E501
     images: int
-    """Train until the discriminator has seen this many real images."""
+    """Train until the discriminator has seen this many real images, at all sizes."""
     batch_size: int
     """Images per optimiser step, over all devices and micro-batches."""
     seed: int

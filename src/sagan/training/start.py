@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple, Unpack, cast
 
 from sagan.config import READING_RULES, DataConfig, InitConfig, RunConfig
 from sagan.config.channels import discriminator_stages, generator_stages
-from sagan.config.presets import default_preset, preset
+from sagan.config.growth import parse_growth, share_out, stages_of
+from sagan.config.presets import default_preset, growing, growth_stages, preset
 from sagan.config.resized import resized
 from sagan.data import ImageDataset, load_dataset
 from sagan.data.load import native_resolution
@@ -76,6 +77,7 @@ def plan(
         network=replace(base.network, **network),
         training=replace(base.training, **training),
     )
+    stages_of(config)  # raises where no images are left for the last size
     if "evaluate_metric" in training and not config.training.evaluate_every:
         raise ValueError("--metric needs --evaluate-every: the images between evaluations")
     generator_stages(config.network)  # raises where attention does not fit
@@ -86,6 +88,11 @@ def plan(
 def _resumed(options: TrainOptions, old: RunConfig) -> RunConfig:
     """The run's own configuration; what options change in it is refused later, by name."""
     network, init, data = old.network, old.init, _data(options, old.data)
+    if "grow" in options:
+        kept = {stage.resolution: stage.images for stage in old.growth}
+        sizes = {size: n or kept.get(size, 1) for size, n in parse_growth(options["grow"]).items()}
+        if sizes != kept:
+            old = replace(old, growth=growth_stages(sizes, old.training))
     if not old.data.source:  # imported: its pictures are new to it
         data = replace(data, rules=READING_RULES)
     if "init" in options:
@@ -109,12 +116,15 @@ def _fine_tuned(options: TrainOptions, init: RunConfig) -> RunConfig:
     data = replace(_data(options, init.data), fingerprint="", rules=READING_RULES)
     if not data.source:
         raise ValueError(f"{init.init.source} was imported and has no data: name some with --data")
+    total = options.get("images", training.images)
+    sizes = share_out(parse_growth(options.get("grow", "none")), total)
     return replace(
         init,
         preset=options.get("preset", init.preset),
         network=resized(init.network, options.get("resolution", init.network.resolution)),
         training=replace(training, ema_start=0),
         data=data,
+        growth=growth_stages(sizes, training),
     )
 
 
@@ -125,7 +135,10 @@ def _new(options: TrainOptions) -> RunConfig:
     name = options.get("preset", default_preset(0, DEFAULT_DATA)[0])
     network, training = preset(name, options.get("resolution"))
     data = _data(options, DataConfig(source=DEFAULT_DATA))
-    return RunConfig(preset=name, network=network, training=training, data=data)
+    base = RunConfig(preset=name, network=network, training=training, data=data)
+    widths = {k: v for k, v in network_options(options).items() if k in ("g_width", "d_width")}
+    total = options.get("images", training.images)
+    return growing(base, options.get("grow"), total, **widths)
 
 
 def _data(options: TrainOptions, base: DataConfig) -> DataConfig:
