@@ -94,6 +94,8 @@ class Optimisation(TypedDict, total=False):
     """Discriminator steps per generator step."""
     accumulate: int
     """Micro-batches per optimiser step; batch norm sees one at a time."""
+    diversity: float
+    """Weight of the mode-seeking loss, which keeps images of different latents apart; 0: none."""
     ema_decay: float
     """Decay of the averaged generator per step; 0: no averaging."""
     standing_batches: int
