@@ -314,8 +314,8 @@ SURFACE = {  # others rely on it: add to it, never take away
         no-unconditional grow images batch-size seed loss g-lr d-lr d-steps accumulate diversity
         ema-decay g-width d-width g-attention d-attention attention-form standing-batches
         fake-labels augment augment-p holdout mirror freeze-d init precision log-every
-        snapshot-every keep evaluate-every evaluate-num metric rollback tensorboard device devices compile
-        channels-last no-channels-last""",
+        snapshot-every keep evaluate-every evaluate-num metric rollback tensorboard device devices
+        compile channels-last no-channels-last""",
     "sample": """num out classes seed truncation interpolate interpolate-classes weights batch-size
         device""",
     "evaluate": """data metrics features num seed weights standing-batches resolution batch-size
