@@ -43,10 +43,7 @@ class ImageDataset:
         return len(self.images)
 
     def at(self, resolution: int) -> "ImageDataset":
-        """The same images at a smaller size: means of blocks of pixels, rounded.
-
-        Raises:
-            ValueError: the size does not divide that of the images.
+        """The same images at a divisor of their size: means of blocks of pixels, rounded.
 
         Example:
             >>> images = np.array([[[[0, 10], [20, 30]]]], np.uint8)

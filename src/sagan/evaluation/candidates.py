@@ -48,10 +48,8 @@ def open_generated(
     batch_size: int,
     standing_batches: int,
 ) -> Candidate:
-    """Open a generator of a run, a checkpoint, an export or `hub:OWNER/NAME`.
-
-    The seed is that of the first image and of standing statistics, which 0 batches leave alone.
-    """
+    """Open a generator of a run, a checkpoint, an export or `hub:OWNER/NAME`."""
+    # the seed is that of the first image and of standing statistics, which 0 batches leave alone
     from sagan.exchange.open_exported import open_generator
     from sagan.models.standing import standing_statistics
 
@@ -91,10 +89,8 @@ def open_stored(
     cache: Path,
     progress: bool,
 ) -> Candidate:
-    """Open the images of a folder, an archive or an array, resized to a square of `resolution` px.
-
-    None takes the first image's smaller side. If fewer are asked for, the seed chooses them.
-    """
+    """Open images of a folder, an archive or an array, resized to a square of `resolution` px."""
+    # None takes the first image's smaller side; if fewer are asked for, the seed chooses them
     place = locate(path)
     if place.kind == "nothing" and str(path) not in NAMED:
         raise ValueError(f"{path} does not exist: name a run, or a folder, zip or array of images")
