@@ -7,8 +7,8 @@ import numpy as np
 from sagan.data.procedural.sets import RESOLUTIONS_PX
 from sagan.progress import Bar
 from sagan.structure.checker import abstained
+from sagan.structure.checkers import CHECKERS, checker_of, read_parts
 from sagan.structure.planted import LEVELS, VIOLATIONS, paint, perturbed
-from sagan.structure.registry import CHECKERS, checker_of, read_parts
 
 SOUND = ""
 
@@ -56,7 +56,7 @@ def error_rates(
     return rows
 
 
-def table(rows: list[ErrorRates]) -> str:
+def error_table(rows: list[ErrorRates]) -> str:
     """Lay rates out as a Markdown table, a line for each set, resolution and level."""
     lines = [
         "| set | px | pictures | false-fail | false-pass | abstained |",

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sagan.structure.checker import Checker, Parts, abstained
-from sagan.structure.registry import checker_of, read_parts, refuse_unreadable
+from sagan.structure.checkers import checker_of, read_parts, refuse_unreadable
 
 MOST_ABSTAINED = 0.2
 _GROUP = 7  # images recombined with each other: a prime, so that steps of any size reach all

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sagan.data.procedural.sets import RESOLUTIONS_PX
-from sagan.structure.barcode import BARCODE
+from sagan.structure.check_barcode import BARCODE
+from sagan.structure.check_quadrupeds import QUADRUPEDS
+from sagan.structure.check_twins import TWINS
 from sagan.structure.checker import Checker, Parts
-from sagan.structure.quadrupeds import QUADRUPEDS
-from sagan.structure.twins import TWINS
 
 CHECKERS: dict[str, Checker] = {"twins": TWINS, "quadrupeds": QUADRUPEDS, "barcode": BARCODE}
 LEAST_PX = {"twins": 16, "quadrupeds": 32, "barcode": 16}
