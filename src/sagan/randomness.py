@@ -32,7 +32,8 @@ def seeded(seed: int, purpose: str) -> Iterator[None]:
 
 
 def sample_latents(seeds: Iterable[int], latent_dim: int, *, truncation: float = 0.0) -> Tensor:
-    """A standard normal latent per seed, float32 `b z`; resampled until |z| <= truncation > 0."""
+    """Draw one standard normal latent per seed, float32 `b z`; a seed's is always the same."""
+    # entries are resampled until |z| <= truncation; 0 does not truncate
     # Below 0.01 resampling would hardly ever end.
     if not (truncation == 0 or 0.01 <= truncation < float("inf")):
         raise ValueError(f"truncation must be 0 (none) or at least 0.01, not {truncation}")

@@ -119,6 +119,7 @@ def profiled(call: Callable[[], object]) -> dict[str, Any]:
     times.sort(key=lambda pair: -pair[0])
     total = sum(spent for spent, _ in times) or 1
     return {
+        # PyTorch's fused operators; none if plain or recomputed products did the work
         "attention": sorted(
             {e.key for e in events if e.key.startswith("aten::_scaled_dot_product_")}
         ),

@@ -43,7 +43,10 @@ class ImageDataset:
         return len(self.images)
 
     def at(self, resolution: int) -> "ImageDataset":
-        """The same images at a divisor of their size: means of blocks of pixels, rounded.
+        """The same images at a smaller size: means of blocks of pixels, rounded.
+
+        Raises:
+            ValueError: the size does not divide that of the images.
 
         Example:
             >>> images = np.array([[[[0, 10], [20, 30]]]], np.uint8)

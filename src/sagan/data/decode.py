@@ -278,7 +278,6 @@ def to_square(
 ) -> NDArray[np.uint8]:
     """Centre square, over the background, resized with LANCZOS to uint8 `h w c`."""
     # 1 channel is ITU-R 601 luma; 4 keep alpha and ignore the background
-    # 1 channel is ITU-R 601 luma; 4 keep alpha and ignore the background
     side = min(image.size)
     if image.width != image.height:
         left, top = (image.width - side) // 2, (image.height - side) // 2

@@ -36,8 +36,8 @@ class Direction:
 def sefa_directions(generator: Generator, count: int) -> list[Direction]:
     """The `count` latent directions that the generator's first layer lets through most strongly."""
     # It is linear in both families (a linear layer, or a transposed convolution of a 1x1 map): the
-    # eigenvectors of A^T A for its matrix A. Source: Shen and Zhou 2021, "Closed-form factorization
-    # of latent semantics in GANs".
+    # eigenvectors of A^T A for its matrix A, as many as the latent is long. Source: Shen and Zhou
+    # 2021, "Closed-form factorization of latent semantics in GANs".
     matrix = first_matrix(generator)
     values, vectors = torch.linalg.eigh(matrix.T @ matrix)
     return _strongest_first("sefa", values.flip(0), vectors.flip(1).T, count)
@@ -62,8 +62,8 @@ def pca_directions(
     # The first layer alone is linear in a standard normal latent, so its PCA would find SeFa's
     # directions again; hence the first *block*, behind its ReLU. Each class's mean feature is
     # subtracted first, since a class is not the latent's doing. A direction is the regression of
-    # the latents on a component's coordinates. The generator must be in eval mode. Source: Härkönen
-    # et al. 2020, "GANSpace", equation 3.
+    # the latents on a component's coordinates. The generator must be in eval mode, and `count`
+    # below the number of samples. Source: Härkönen et al. 2020, "GANSpace", equation 3.
     config = generator.config
     device = next(generator.parameters()).device
     z = sample_latents(range(-samples, 0), config.latent_dim).to(device)

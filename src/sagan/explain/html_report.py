@@ -25,8 +25,8 @@ def write_report(
     examples: Sequence[tuple[str, Tensor, Sequence[QueryMaps]]],
     *,
     title: str,
-    about: str = "",
-    verdicts: Sequence[str] = (),
+    about: str = "",  # a line below the title
+    verdicts: Sequence[str] = (),  # the causal check's sentences
     history: Mapping[str, Mapping[str, Course]] | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> None:

@@ -29,6 +29,7 @@ class Spec:
             >>> Spec("prdc", "own").key("recall")
             'recall:own'
         """
+        # a Fréchet distance is called FID only on Inception features in the original protocol
         name = part or self.name
         if self.metric.features == "any":
             return f"{name}:{self.features}"
@@ -71,8 +72,8 @@ def _parse(text: str, features: str) -> Spec:
 
 def default_metrics(*, labelled: bool, held_out: bool, features: str = "own") -> tuple[Spec, ...]:
     """All metrics that the data and the features allow."""
-    # labelled: both sides have at least two classes; held out: the data have a test split of their
-    # own
+    # Labelled: both sides have at least two classes. Held out: the data have a test split of their
+    # own. Inception features add their metrics to those that need no weights.
     groups: list[tuple[str, ...]] = [("own", "pixel")]
     if features.startswith("inception"):
         groups.insert(0, ("inception",))

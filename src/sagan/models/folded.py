@@ -24,7 +24,8 @@ def fold(generator: _Generator) -> _Generator:
     # Weights are divided by their spectral norms once; batch norm is folded into the convolution
     # before it, if any; conditional batch norm becomes one multiply-add with its tables; memory
     # order is channels-last. Images are equal up to rounding (below 1e-5). Attention layers are
-    # unchanged, so their maps can be recorded.
+    # unchanged, so their maps can be recorded. The copy has no gradients, and its state dict fits
+    # no other network.
     folded = copy.deepcopy(generator).eval()
     folded.is_folded = True
     for parent in list(folded.modules()):

@@ -24,7 +24,8 @@ _PIECE_QUERIES = 64
 
 def reference_attention(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
     """The definition that the fast paths must equal: attended values, and the map `b n m`."""
-    # Zhang et al. 2019, equations 1 and 2; there is no 1/sqrt(e)
+    # Query `b n e`, key `b m e`, value `b m d`. Zhang et al. 2019, equations 1 and 2; there is no
+    # 1/sqrt(e)
     energy = torch.bmm(query, key.transpose(1, 2))
     weights = energy.softmax(dim=-1)
     return torch.bmm(weights, value), weights

@@ -70,6 +70,7 @@ def procedural_source(
     split: Split = "train",
 ) -> Source:
     """The set as a source: images 0 to `num` of a seed, by default those of the split."""
+    # with the defaults, the training side brings the test side along
     own_split = split == "train" and num is None and seed is None
     num = _NUM[split] if num is None else num
     seed = _SEED[split] if seed is None else seed

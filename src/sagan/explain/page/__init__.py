@@ -25,7 +25,7 @@ class Page(NamedTuple):
 
 
 def assemble(data: Mapping[str, Any], *, title: str, bundles: Sequence[str] = ()) -> Page:
-    """Assemble the page; its script starts from `data`: `mode` (`report` or `live`) and more."""
+    """Assemble the page, whose script starts from `data`: its `mode` is `report` or `live`."""
     # a report also has a bundle for each image, zlib then base64
     style = _read("page.css")
     script = "".join(_read(name) for name in _SCRIPTS)

@@ -63,7 +63,8 @@ class Moments:
 
 
 def frechet_distance(a: Gaussian, b: Gaussian) -> float:
-    """|m_a - m_b|^2 + tr S_a + tr S_b - 2 tr (S_a S_b)^(1/2): Dowson & Landau 1982."""
+    """|m_a - m_b|^2 + tr S_a + tr S_b - 2 tr (S_a S_b)^(1/2), the squared Fréchet distance."""
+    # Dowson & Landau 1982; Heusel et al. 2017 for images.
     # With factors S = L L^T the last trace is the sum of singular values of L_a^T L_b: no root of a
     # non-symmetric product, no small complex parts, and singular covariances (fewer samples than
     # features) are exact too.

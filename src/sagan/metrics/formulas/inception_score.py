@@ -50,7 +50,11 @@ class InceptionScore:
         self.n += len(p)
 
     def compute(self) -> tuple[float, float]:
-        """Mean and standard deviation over the splits; ValueError for fewer images than splits."""
+        """Mean and standard deviation over the splits.
+
+        Raises:
+            ValueError: fewer images than splits.
+        """
         if self.n < self._splits:
             raise ValueError(f"IS needs at least {self._splits} images, not {self.n}")
         counts = self._counts[:, None]
