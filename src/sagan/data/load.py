@@ -115,15 +115,9 @@ def _no_test_split(source: str) -> str:
 
 
 def native_resolution(source: str) -> int:
-    """Choose the side at which a source's pictures are neither enlarged nor made much smaller.
-
-    It is the smallest of 8, 16, 32 and 64 px that is not under the median shorter side of up to
-    1,000 pictures, spread over the source; 64 for larger ones; for a packed folder, its own.
-
-    Example:
-        >>> native_resolution("photographs")
-        64
-    """
+    """Choose the side at which a source's pictures are neither enlarged nor made much smaller."""
+    # The smallest of 8, 16, 32 and 64 px that is not under the median shorter side of up to 1,000
+    # pictures, spread over the source; 64 for larger ones; for a packed folder, its own.
     if source in PROCEDURAL:
         return DEFAULT_PX
     if not source.startswith(HUB) and "\0" not in source and is_packed(Path(source)):
@@ -157,10 +151,7 @@ def pack_dataset(
     strict: bool = False,
     progress: bool = False,
 ) -> ImageDataset:
-    """Pack a source into a new or empty folder, which is then a source itself.
-
-    Options are those of `load_dataset`.
-    """
+    """Pack a source into a new or empty folder, a source itself; options as in `load_dataset`."""
     options = check_options(resolution, channels, background)
     _check_new(out)
     opened = open_source(source, resolution=resolution)

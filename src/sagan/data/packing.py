@@ -30,10 +30,7 @@ _JPEG_RATIO = 4  # a large JPEG is decoded at 4 or more times the resolution
 def pack(
     source: Source, folder: Path, options: Options, *, strict: bool = False, progress: bool = False
 ) -> ImageDataset:
-    """Decode a source into a new or empty folder, and open that.
-
-    Strict refuses an unreadable file instead of leaving it out.
-    """
+    """Decode a source into a new or empty folder and open it; strict refuses an unreadable file."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = folder.with_name(f"{TEMPORARY}{folder.name}-{uuid.uuid4().hex[:8]}")
     temporary.mkdir()
@@ -49,10 +46,7 @@ def pack(
 def pack_once(
     source: Source, folder: Path, options: Options, *, strict: bool = False, progress: bool = False
 ) -> ImageDataset:
-    """Open a packed folder, and make it if it is missing or damaged.
-
-    One process packs while the others wait for it.
-    """
+    """Open a packed folder, made if missing or damaged: one process packs while the others wait."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _lock(folder):
         if folder.exists():

@@ -79,8 +79,7 @@ class DCGANDiscriminator(nn.Module):
             x = F.leaky_relu(block(x), 0.1)
             if str(i) in self.attention:
                 x = self.attention[str(i)](x)
-        logits: Tensor = self.to_logit(x).flatten()
-        return logits
+        return self.to_logit(x).flatten()
 
     if TYPE_CHECKING:  # nn.Module's own returns Any
         __call__ = forward

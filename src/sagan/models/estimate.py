@@ -47,19 +47,11 @@ class Estimate:
 def estimate(
     network: NetworkConfig, training: TrainingConfig, *, device_type: str = "cpu"
 ) -> Estimate:
-    """Estimate parameters, FLOP and peak memory of training, in a few seconds.
-
-    A training image costs as much as 4 G + 8 D forward passes with one discriminator step per
-    generator step; with k of them, (1 + 3/k) G + (6 + 2/k) D. Memory is that of one process whose
-    micro-batch is `batch_size / accumulate`; bf16 is assumed to halve what is kept for the backward
-    pass. The device type (`cpu`, `cuda`, `mps`) decides which attention stores its map.
-
-    Example:
-        >>> digits = NetworkConfig(resolution=8, channels=1, classes=10, g_width=8, d_width=8)
-        >>> cost = estimate(digits, TrainingConfig(batch_size=64))
-        >>> cost.train_flop == 4 * cost.g_flop + 8 * cost.d_flop
-        True
-    """
+    """Estimate parameters, FLOP and peak memory of training, in a few seconds."""
+    # A training image costs as much as 4 G + 8 D forward passes with one discriminator step per
+    # generator step; with k of them, (1 + 3/k) G + (6 + 2/k) D. Memory is that of one process's
+    # micro-batch; bf16 is assumed to halve what is kept for the backward pass. The device type
+    # decides which attention stores its map.
     with torch.device("meta"):
         G, D = build_generator(network), build_discriminator(network)
     g_flop, d_flop = _forward_flop(G, D, network)
@@ -192,8 +184,7 @@ def generator_pass(G: Generator, D: Discriminator, batch: int) -> Tensor:
     D.requires_grad_(False)
     logits = D(G(torch.zeros(batch, network.latent_dim, device=device), labels), labels)
     D.requires_grad_(True)
-    total: Tensor = logits.sum()
-    return total
+    return logits.sum()
 
 
 def stored_bytes(
@@ -202,11 +193,9 @@ def stored_bytes(
     *,
     without: Set[tuple[int, int]] = frozenset(),
 ) -> tuple[int, int]:
-    """Bytes that a forward pass keeps for the backward pass, in total and in the largest tensor.
-
-    Each storage counts once; weights and buffers of the networks do not count, nor do attention
-    maps whose size n, m is in `without`.
-    """
+    """Bytes that a forward pass keeps for the backward pass, in total and in the largest tensor."""
+    # each storage counts once; weights and buffers of the networks do not count, nor do attention
+    # maps whose size n, m is in `without`
     storages: dict[int, torch.UntypedStorage] = {}  # held, so that no address is reused
 
     def keep(tensor: Tensor) -> Tensor:

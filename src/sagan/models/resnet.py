@@ -21,10 +21,8 @@ from sagan.sharing.mixin import Pretrained
 def attention_after(
     stages: list[Stage], config: NetworkConfig, *, normalised: bool = True
 ) -> nn.ModuleDict:
-    """Attention layers, keyed by the index of the block before each.
-
-    `normalised=False` turns their spectral norm off whatever their form.
-    """
+    """Attention layers by the index of the block before each."""
+    # `normalised=False` turns their spectral norm off whatever their form
     return nn.ModuleDict(
         {
             str(i): SelfAttention(

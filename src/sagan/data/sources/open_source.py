@@ -26,14 +26,7 @@ _EXPECTED = "a folder of pictures, a zip or tar of one, or an .npz, .npy, IDX or
 
 
 def open_source(source: str, rules: int = READING_RULES, *, resolution: int = DEFAULT_PX) -> Source:
-    """Open any source of pictures; a ValueError of one line says why one cannot be used.
-
-    The resolution is for procedural sets, which are drawn at it.
-
-    Example:
-        >>> open_source("digits").class_names
-        ('0', '1', '2', '3', '4', '5', '6', '7', '8', '9')
-    """
+    """Open any source (procedural ones at `resolution`); a one-line ValueError refuses one."""
     try:
         opened = _open(source, rules, resolution)
         test = opened.test and replace(opened.test, rules=rules)
