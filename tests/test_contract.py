@@ -188,7 +188,6 @@ NAMED_ROOMS = [path for path in FILES if wing(path) not in {"cli", "bench"}]
 NAMES_TWICE = {
     "read_generator": "every peer's reader has this pair",
     "read_discriminator": "every peer's reader has this pair",
-    "Stage": "of a network, and of a run that grows",
     "Networks": "what a step trains, and a group of train's options",
 }
 

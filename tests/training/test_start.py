@@ -7,7 +7,7 @@ import pytest
 
 import sagan
 from sagan.config import DataConfig, InitConfig, RunConfig, differences
-from sagan.config.channels import generator_stages
+from sagan.config.channels import generator_blocks
 from sagan.config.growth import stages_of
 from sagan.config.presets import preset
 from sagan.runs.run import Run
@@ -124,7 +124,7 @@ def test_sizes_share_the_images_unless_told():
     config = plan({**options, "g_width": 4, "d_width": 8})
     assert [(s.resolution, s.images) for s in config.growth] == [(8, 10_000), (16, 5_000)]
     # every block is as wide as at 8 px, so that it can be kept
-    assert {s.c_out for s in generator_stages(config.network)} == {16}
+    assert {s.c_out for s in generator_blocks(config.network)} == {16}
 
 
 def test_the_same_growth_again_resumes_and_more_images_extend():

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sagan.config import NetworkConfig, TrainingConfig
-from sagan.config.channels import discriminator_stages, generator_stages
+from sagan.config.channels import discriminator_blocks, generator_blocks
 from sagan.models import Discriminator, Generator
 from sagan.nn import SelfAttention, SpectralNorm
 
@@ -73,7 +73,7 @@ class LiteralGenerator(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
-        stages = generator_stages(config)
+        stages = generator_blocks(config)
         self.blocks = nn.ModuleList()
         self.attention = nn.ModuleDict()
         for i, stage in enumerate(stages):
@@ -103,7 +103,7 @@ class LiteralDiscriminator(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
-        stages = discriminator_stages(config)
+        stages = discriminator_blocks(config)
         self.blocks = nn.ModuleList()
         self.attention = nn.ModuleDict()
         for i, stage in enumerate(stages):

@@ -5,10 +5,10 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
+import filelock
 import numpy as np
 from numpy.typing import NDArray
 
@@ -48,7 +48,7 @@ def pack_once(
 ) -> ImageDataset:
     """Open a packed folder, made if missing or damaged: one process packs while the others wait."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _lock(folder):
+    with filelock.FileLock(folder.with_name(f".{folder.name}.lock")):
         if folder.exists():
             try:
                 return open_packed(folder)
@@ -67,20 +67,6 @@ def _move(temporary: Path, folder: Path) -> None:
         if not is_packed(folder):  # otherwise another process was faster
             raise
     sync_folder(folder.parent)
-
-
-@contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Let one process pack while others wait; the lock of a killed process is free."""
-    if os.name == "nt":  # no lock: each packs, and the slower one drops its work
-        yield
-        return
-    import fcntl
-
-    path = folder.with_name(f".{folder.name}.lock")
-    with open(path, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 class _Packer:

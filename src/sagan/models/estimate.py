@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from sagan.config import NetworkConfig, Precision, TrainingConfig
-from sagan.config.channels import Stage, discriminator_stages, generator_stages
+from sagan.config.channels import BlockShape, discriminator_blocks, generator_blocks
 from sagan.models import Discriminator, Generator, build_discriminator, build_generator
 from sagan.nn.attention_kernels import attention_path
 
@@ -141,8 +141,8 @@ def _step_bytes(
 ) -> tuple[int, int]:
     """The bytes that the larger of the two steps keeps, and its temporary ones."""
     batch = training.batch_size // training.accumulate
-    d_fused = _fused_maps(discriminator_stages(network), network, device)
-    g_fused = _fused_maps(generator_stages(network), network, device)
+    d_fused = _fused_maps(discriminator_blocks(network), network, device)
+    g_fused = _fused_maps(generator_blocks(network), network, device)
     steps: list[tuple[Callable[[], Tensor], list[_FusedMap], int]] = [
         (lambda: discriminator_pass(D, batch), d_fused, 2 * batch),
         (lambda: generator_pass(G, D, batch), g_fused + d_fused, batch),
@@ -228,7 +228,9 @@ class _FusedMap:
     kept_bytes: int  # per image, instead: a fused kernel's output and each row's normaliser
 
 
-def _fused_maps(stages: list[Stage], network: NetworkConfig, device_type: str) -> list[_FusedMap]:
+def _fused_maps(
+    stages: list[BlockShape], network: NetworkConfig, device_type: str
+) -> list[_FusedMap]:
     found = []
     paper = network.attention_form == "paper"
     for stage in stages:

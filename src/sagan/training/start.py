@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Unpack, cast
 
 from sagan.config import READING_RULES, DataConfig, InitConfig, RunConfig
-from sagan.config.channels import discriminator_stages, generator_stages
+from sagan.config.channels import discriminator_blocks, generator_blocks
 from sagan.config.growth import parse_growth, share_out, stages_of
 from sagan.config.presets import default_preset, growing, growth_stages, preset
 from sagan.config.resized import resized
@@ -80,8 +80,8 @@ def plan(
     stages_of(config)  # raises where no images are left for the last size
     if "evaluate_metric" in training and not config.training.evaluate_every:
         raise ValueError("--metric needs --evaluate-every: the images between evaluations")
-    generator_stages(config.network)  # raises where attention does not fit
-    discriminator_stages(config.network)
+    generator_blocks(config.network)  # raises where attention does not fit
+    discriminator_blocks(config.network)
     return config if data is None else _with_data(config, options, old, data)
 
 
