@@ -1,9 +1,14 @@
-"""Convert images between [-1, 1] inside and uint8 [0, 255] outside; lay them out in grids.
+"""Convert images between [-1, 1] inside and uint8 [0, 255] outside; lay them out, and in motion.
 
-Dimensions: b batch, c channels, h w the image's sides.
+Dimensions: b batch, r rows, f frames, c channels, h w the image's sides.
 """
 
 import math
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 _MIN_GRID_PX = 640  # narrower grids are enlarged for viewing
+_FRAME_MSEC = 80  # a multiple of 10, GIF's unit
 
 
 def to_uint8(images: Tensor) -> Tensor:
@@ -72,3 +78,48 @@ def image_grid(images: Tensor, columns: int, *, scale: int = 0, gutter: int = 2)
 def array_to_image(array: NDArray[np.uint8]) -> Image.Image:
     """Make a Pillow image from uint8 `h w c`."""
     return Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
+
+
+def walk_frames(images: Tensor) -> list[Image.Image]:
+    """Grids of walks `r f c h w`, one a frame with a cell a row, there and back without a jump."""
+    columns = math.ceil(math.sqrt(len(images)))
+    there = [image_grid(frame, columns) for frame in images.transpose(0, 1)]
+    return there + there[-2:0:-1]
+
+
+def gif(frames: Sequence[Image.Image]) -> bytes:
+    """Encode frames as a GIF that repeats for ever; what is transparent becomes white."""
+    first, *others = (_without_alpha(frame) for frame in frames)
+    file = BytesIO()
+    first.save(
+        file, "GIF", save_all=True, append_images=others, duration=_FRAME_MSEC, loop=0, disposal=1
+    )
+    return file.getvalue()
+
+
+def mp4(frames: Sequence[Image.Image]) -> bytes:
+    """Encode frames as an H.264 video by the program ffmpeg, which has to be there.
+
+    Raises OSError with what it said if it fails.
+    """
+    width, height = frames[0].size
+    with tempfile.TemporaryDirectory(prefix="sagan-") as folder:
+        made = Path(folder, "walk.mp4")
+        command = ["ffmpeg", "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
+        command += ["-s", f"{width}x{height}", "-r", f"1000/{_FRAME_MSEC}", "-i", "-"]
+        # the colours' resolution is halved in what every player shows, so sides have to be even
+        command += ["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2:color=gray", "-pix_fmt", "yuv420p"]
+        pixels = b"".join(_without_alpha(frame).convert("RGB").tobytes() for frame in frames)
+        done = subprocess.run([*command, str(made)], input=pixels, capture_output=True)
+        if done.returncode:
+            last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+            raise OSError(f"ffmpeg failed: {''.join(last) or f'exit code {done.returncode}'}")
+        return made.read_bytes()
+
+
+def _without_alpha(image: Image.Image) -> Image.Image:
+    if image.mode != "RGBA":
+        return image
+    white = Image.new("RGBA", image.size, "white")
+    white.alpha_composite(image)
+    return white.convert("RGB")
