@@ -2,7 +2,7 @@
 
     apt install dataset-fashion-mnist
     python examples/make_fashion.py
-    sagan train runs/fashion --data fashion
+    sagan train runs/fashion --data fashion --preset small --resolution 32
 
 Fashion-MNIST (https://github.com/zalandoresearch/fashion-mnist) is Copyright (c) 2017 Zalando SE,
 under the MIT licence. Of each class the first 1,200 pictures of the `train` files are taken, then
