@@ -6,17 +6,18 @@ Dimensions: b batch, r rows, f frames, c channels, h w the image's sides.
 import math
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 _MIN_GRID_PX = 640  # narrower grids are enlarged for viewing
+_NAME_PX = 16  # height of a name above a picture
 _FRAME_MSEC = 80  # a multiple of 10, GIF's unit
 
 
@@ -78,6 +79,22 @@ def image_grid(images: Tensor, columns: int, *, scale: int = 0, gutter: int = 2)
 def array_to_image(array: NDArray[np.uint8]) -> Image.Image:
     """Make a Pillow image from uint8 `h w c`."""
     return Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
+
+
+def side_by_side(pictures: Mapping[str, Image.Image], *, gap: int = 16) -> Image.Image:
+    """Lay pictures out from left to right on white, each under its name."""
+    font = ImageFont.load_default(_NAME_PX)
+    names_px = [math.ceil(font.getlength(name)) for name in pictures]
+    widths = [max(p.width, px) + gap for p, px in zip(pictures.values(), names_px, strict=True)]
+    top = 2 * _NAME_PX
+    size = sum(widths) + gap, top + max(p.height for p in pictures.values()) + gap
+    canvas = Image.new("RGB", size, "white")
+    x = gap
+    for (name, picture), width in zip(pictures.items(), widths, strict=True):
+        ImageDraw.Draw(canvas).text((x, _NAME_PX // 2), name, "black", font)
+        canvas.paste(_without_alpha(picture), (x, top))
+        x += width
+    return canvas
 
 
 def walk_frames(images: Tensor) -> list[Image.Image]:

@@ -320,6 +320,7 @@ SURFACE = {  # others rely on it: add to it, never take away
         device""",
     "evaluate": """data metrics features num seed weights standing-batches resolution batch-size
         save-stats device selftest""",
+    "compare": "out seed weights device",
     "explain": "out seed classes num points image region device",
     "explore": "port host token open device",
     "bench": "rounds threads quick out",
