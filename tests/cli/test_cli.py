@@ -77,7 +77,7 @@ def test_bad_training_options_are_one_line_and_write_nothing(tmp_path, capfd, op
         (["sample", "RUN", "--num", "0", "--out", "o"], "--num must be at least 1"),
         (["sample", "RUN", "--num", "4", "--out", "o", "--classes", "cat"], "no class 'cat'"),
         (["sample", "RUN", "--num", "4", "--out", "o", "--classes", "10"], "no class '10'"),
-        (["sample", "RUN", "--num", "4", "--out", "o.jpg"], "neither a .png file nor a folder"),
+        (["sample", "RUN", "--num", "4", "--out", "o.jpg"], "is neither a .png"),
         (["sample", "RUN", "--num", "4", "--out", "o", "--truncation", "-1"], "truncation"),
         (["sample", "RUN", "--num", "4", "--out", "o", "--truncation", "nan"], "truncation"),
         (["sample", "RUN", "--num", "4", "--out", "o", "--interpolate", "3"], "not two seeds"),
@@ -320,6 +320,7 @@ SURFACE = {  # others rely on it: add to it, never take away
         device""",
     "evaluate": """data metrics features num seed weights standing-batches resolution batch-size
         save-stats device selftest""",
+    "compare": "out seed weights device",
     "explain": "out seed classes num points image region device",
     "explore": "port host token open device",
     "bench": "rounds threads quick out",

@@ -40,7 +40,8 @@ def load_dataset(
 
     Args:
         source: `digits` (scikit-learn's 1797 handwritten digits, 8x8, 10 classes, a third held out
-            as test) or `photographs` (square crops of scikit-learn's two photographs, 2 classes);
+            as test), `photographs` (square crops of scikit-learn's two photographs, 2 classes) or
+            `fashion` (12,000 pictures of Fashion-MNIST, 28x28, 10 classes, and 2,000 as test);
             `twins`, `quadrupeds` (3 classes) or `barcode`, rendered at 16, 32 or 64 px: 20,000
             images, and 4,000 others as test; a folder, zip or tar of pictures, flat or with a
             sub-folder per class; an `.npz`, `.npy` or Parquet file; IDX files, as MNIST's;
@@ -123,7 +124,7 @@ def native_resolution(source: str) -> int:
     if not source.startswith(HUB) and "\0" not in source and is_packed(Path(source)):
         return int(open_packed(Path(source)).images.shape[2])
     if source in BUNDLED:
-        return _NATIVE_PX[0 if source == "digits" else -1]
+        return BUNDLED[source].native_px
     opened = open_source(source)
     stride = max(1, (opened.length or 0) // _MEASURED)
     sides = []

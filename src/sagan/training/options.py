@@ -17,7 +17,7 @@ class Basics(TypedDict, total=False):
     """What to train on, what to begin from, and for how long."""
 
     data: str
-    """Source of the images: digits (default), photographs, twins, quadrupeds, barcode, a folder, zip, tar, .npz, .npy, IDX or Parquet file, hub:NAME[:SPLIT], or a packed folder."""  # noqa: E501
+    """Source of the images: digits (default), photographs, fashion, twins, quadrupeds, barcode, a folder, zip, tar, .npz, .npy, IDX or Parquet file, hub:NAME[:SPLIT], or a packed folder."""  # noqa: E501
     preset: str
     """Recipe: digits, quick, article, paper, best, cifar or small; by default one that suits the data."""  # noqa: E501
     init: str | Path

@@ -21,7 +21,6 @@ from sagan.text import shown
 
 HUB = "hub:"
 NAMED = (*BUNDLED, *PROCEDURAL)  # those have a test split
-_OWN_PX = {"digits": 8, "photographs": 64}  # for the doctor
 _EXPECTED = "a folder of pictures, a zip or tar of one, or an .npz, .npy, IDX or Parquet file"
 
 
@@ -41,7 +40,7 @@ def open_source(source: str, rules: int = READING_RULES, *, resolution: int = DE
 
 def _open(source: str, rules: int, resolution: int) -> Source:
     if source in BUNDLED:
-        return _source_of(load_bundled(source, _OWN_PX[source], 0, "train"), "bundled")
+        return _source_of(load_bundled(source, BUNDLED[source].own_px, 0, "train"), "bundled")
     if source in PROCEDURAL:
         return procedural_source(source, resolution=resolution)
     if source.startswith(HUB):
