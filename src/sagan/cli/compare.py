@@ -36,7 +36,7 @@ def compare(
     for run in runs:
         locate(run).require("run")  # refused before anything heavy is imported
     from sagan.evaluation.compare_runs import compare_runs
-    from sagan.evaluation.tables import comparison_table
+    from sagan.evaluation.score_tables import comparison_table
 
     comparison = compare_runs(runs, out=out, seed=seed, weights=weights, device=device)
     print(comparison_table(comparison), file=sys.stderr)
