@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
@@ -179,6 +180,31 @@ def test_the_one_torch_load_reads_weights_only():
 def test_files_stay_readable():
     for path in FILES:
         assert len(path.read_text().splitlines()) <= 350, path
+
+
+# Outside cli/ and bench/, whose files and functions are named for the commands and for what they
+# measure.
+NAMED_ROOMS = [path for path in FILES if wing(path) not in {"cli", "bench"}]
+NAMES_TWICE = {
+    "read_generator": "every peer's reader has this pair",
+    "read_discriminator": "every peer's reader has this pair",
+    "Networks": "what a step trains, and a group of train's options",
+}
+
+
+def test_no_two_files_share_a_name():
+    names = Counter(path.name for path in NAMED_ROOMS if path.name != "__init__.py")
+    assert not [name for name, count in names.items() if count > 1]
+
+
+def test_no_two_functions_or_classes_share_a_name():
+    places = defaultdict(list)
+    for path in NAMED_ROOMS:
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].append(dotted(path))
+    twice = {name: where for name, where in places.items() if len(where) > 1}
+    assert not {name: where for name, where in twice.items() if name not in NAMES_TWICE}
 
 
 def test_every_exported_name_exists():

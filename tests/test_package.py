@@ -28,6 +28,9 @@ CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text())
 APACHE_2_0_SHA256 = "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"
 IMPORTED_AS = {"pillow": "PIL", "scikit-learn": "sklearn"}
 COME_WITH = {"fastapi": {"pydantic", "starlette"}}  # it promises them
+MOST_WHEEL_BYTES = 10_000_000
+FASHION = "sagan/data/sources/fashion_mnist"
+FASHION_FILES = ("fashion.npy.xz", "LICENSE-fashion-mnist", "README.md")
 FOLDERS = ["benchmarks", "docs", "examples", "src", "tests"]
 TOP = [
     "CHANGELOG.md",
@@ -54,7 +57,7 @@ def test_the_version_is_one_and_semantic(capsys):
 def test_the_citation_has_what_its_format_asks_for():
     assert CITATION["cff-version"] == "1.2.0"
     assert CITATION["title"] == PROJECT["name"]
-    assert CITATION["license"] == PROJECT["license"]
+    assert CITATION["license"] == PROJECT["license"].split(" AND ")[0]  # the code's
     assert CITATION["message"]
     (paper,) = CITATION["references"]
     assert paper["title"] == "Self-Attention Generative Adversarial Networks"
@@ -164,16 +167,20 @@ def test_the_sdist_holds_what_tests_and_docs_need_and_nothing_else(unpacked):
 
 
 def test_the_wheel_built_from_the_sdist_is_the_package_alone(unpacked, tmp_path):
-    with zipfile.ZipFile(build("wheel", unpacked, tmp_path)) as wheel:
+    archive = build("wheel", unpacked, tmp_path)
+    assert archive.stat().st_size < MOST_WHEEL_BYTES
+    with zipfile.ZipFile(archive) as wheel:
         names = set(wheel.namelist())
         about = f"sagan-{sagan.__version__}.dist-info"
         metadata = importlib.metadata.PathDistribution(zipfile.Path(wheel, f"{about}/"))
         assert metadata.version == sagan.__version__
-        assert metadata.metadata["License-Expression"] == "Apache-2.0"
+        assert metadata.metadata["License-Expression"] == "Apache-2.0 AND MIT"
         assert metadata.metadata["Requires-Python"] == PROJECT["requires-python"]
         assert f"{about}/licenses/LICENSE" in names
+        assert f"{about}/licenses/src/{FASHION}/LICENSE-fashion-mnist" in names
         (script,) = metadata.entry_points
         assert (script.name, script.value) == ("sagan", "sagan.cli:main")
     package = {f"sagan/{name}" for name in files_in(ROOT / "src" / "sagan")}
     assert {"sagan/py.typed", "sagan/explain/page/page.html"} < package
+    assert {f"{FASHION}/{name}" for name in FASHION_FILES} < package
     assert {name for name in names if not name.startswith(about)} == package

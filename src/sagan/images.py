@@ -1,17 +1,24 @@
-"""Convert images between [-1, 1] inside and uint8 [0, 255] outside; lay them out in grids.
+"""Convert images between [-1, 1] inside and uint8 [0, 255] outside; lay them out, and in motion.
 
-Dimensions: b batch, c channels, h w the image's sides.
+Dimensions: b batch, r rows, f frames, c channels, h w the image's sides.
 """
 
 import math
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 _MIN_GRID_PX = 640  # narrower grids are enlarged for viewing
+_NAME_PX = 16  # height of a name above a picture
+_FRAME_MSEC = 80  # a multiple of 10, GIF's unit
 
 
 def to_uint8(images: Tensor) -> Tensor:
@@ -72,3 +79,64 @@ def image_grid(images: Tensor, columns: int, *, scale: int = 0, gutter: int = 2)
 def array_to_image(array: NDArray[np.uint8]) -> Image.Image:
     """Make a Pillow image from uint8 `h w c`."""
     return Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
+
+
+def side_by_side(pictures: Mapping[str, Image.Image], *, gap: int = 16) -> Image.Image:
+    """Lay pictures out from left to right on white, each under its name."""
+    font = ImageFont.load_default(_NAME_PX)
+    names_px = [math.ceil(font.getlength(name)) for name in pictures]
+    widths = [max(p.width, px) + gap for p, px in zip(pictures.values(), names_px, strict=True)]
+    top = 2 * _NAME_PX
+    size = sum(widths) + gap, top + max(p.height for p in pictures.values()) + gap
+    canvas = Image.new("RGB", size, "white")
+    x = gap
+    for (name, picture), width in zip(pictures.items(), widths, strict=True):
+        ImageDraw.Draw(canvas).text((x, _NAME_PX // 2), name, "black", font)
+        canvas.paste(_without_alpha(picture), (x, top))
+        x += width
+    return canvas
+
+
+def walk_frames(images: Tensor) -> list[Image.Image]:
+    """Grids of walks `r f c h w`, one a frame with a cell a row, there and back without a jump."""
+    columns = math.ceil(math.sqrt(len(images)))
+    there = [image_grid(frame, columns) for frame in images.transpose(0, 1)]
+    return there + there[-2:0:-1]
+
+
+def gif(frames: Sequence[Image.Image]) -> bytes:
+    """Encode frames as a GIF that repeats for ever; what is transparent becomes white."""
+    first, *others = (_without_alpha(frame) for frame in frames)
+    file = BytesIO()
+    first.save(
+        file, "GIF", save_all=True, append_images=others, duration=_FRAME_MSEC, loop=0, disposal=1
+    )
+    return file.getvalue()
+
+
+def mp4(frames: Sequence[Image.Image]) -> bytes:
+    """Encode frames as an H.264 video by the program ffmpeg, which has to be there.
+
+    Raises OSError with what it said if it fails.
+    """
+    width, height = frames[0].size
+    with tempfile.TemporaryDirectory(prefix="sagan-") as folder:
+        made = Path(folder, "walk.mp4")
+        command = ["ffmpeg", "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
+        command += ["-s", f"{width}x{height}", "-r", f"1000/{_FRAME_MSEC}", "-i", "-"]
+        # the colours' resolution is halved in what every player shows, so sides have to be even
+        command += ["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2:color=gray", "-pix_fmt", "yuv420p"]
+        pixels = b"".join(_without_alpha(frame).convert("RGB").tobytes() for frame in frames)
+        done = subprocess.run([*command, str(made)], input=pixels, capture_output=True)
+        if done.returncode:
+            last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+            raise OSError(f"ffmpeg failed: {''.join(last) or f'exit code {done.returncode}'}")
+        return made.read_bytes()
+
+
+def _without_alpha(image: Image.Image) -> Image.Image:
+    if image.mode != "RGBA":
+        return image
+    white = Image.new("RGBA", image.size, "white")
+    white.alpha_composite(image)
+    return white.convert("RGB")

@@ -100,12 +100,7 @@ class Meter:
 
 
 class Bar:
-    """Show how far one pass over `total` things is; None if their number is unknown.
-
-    Example:
-        >>> with Bar("packing", 3, enabled=False) as bar:
-        ...     bar.advance()
-    """
+    """Show how far one pass over `total` things is; None if their number is unknown."""
 
     def __init__(self, title: str, total: int | None, *, enabled: bool = True) -> None:
         self._title, self._total, self._enabled = title, total, enabled

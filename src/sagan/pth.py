@@ -37,11 +37,9 @@ _NUMBERS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
 
 
 def read_pth(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a `.pth` file's dictionary: CPU tensors, numbers, strings and containers of them.
-
-    Reads PyTorch's zip format and the stream used before 2020. NumPy numbers are ignored. Raises a
-    one-line ValueError for anything else, for damage, and for more memory than the file's size.
-    """
+    """Read a `.pth` file's dictionary: CPU tensors, numbers, strings and containers of them."""
+    # PyTorch's zip format and the stream used before 2020; NumPy numbers are ignored. A one-line
+    # ValueError for anything else, for damage, and for more memory than the file's size.
     path = Path(path)
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size

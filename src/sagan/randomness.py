@@ -13,14 +13,7 @@ from torch import Tensor
 
 
 def derive_seed(seed: int, purpose: str, *indices: int) -> int:
-    """Derive a 63-bit seed from (seed, purpose, indices), independent for each key.
-
-    Example:
-        >>> derive_seed(0, "latents", 1) == derive_seed(0, "latents", 1)
-        True
-        >>> derive_seed(0, "latents", 1) == derive_seed(0, "labels", 1)
-        False
-    """
+    """Derive a 63-bit seed from (seed, purpose, indices), independent for each key."""
     key = ":".join([purpose, str(seed), *map(str, indices)])
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "little") >> 1
 
@@ -39,10 +32,8 @@ def seeded(seed: int, purpose: str) -> Iterator[None]:
 
 
 def sample_latents(seeds: Iterable[int], latent_dim: int, *, truncation: float = 0.0) -> Tensor:
-    """Draw one standard normal latent per seed, float32 `b z`; a seed's latent is always the same.
-
-    Entries are resampled until |z| <= truncation; 0 does not truncate.
-    """
+    """Draw one standard normal latent per seed, float32 `b z`; a seed's is always the same."""
+    # entries are resampled until |z| <= truncation; 0 does not truncate
     # Below 0.01 resampling would hardly ever end.
     if not (truncation == 0 or 0.01 <= truncation < float("inf")):
         raise ValueError(f"truncation must be 0 (none) or at least 0.01, not {truncation}")
@@ -57,13 +48,7 @@ def sample_latents(seeds: Iterable[int], latent_dim: int, *, truncation: float =
 
 
 class DataOrder:
-    """An endless order of a data set's indices: a new keyed permutation each epoch.
-
-    Example:
-        >>> order = DataOrder(5, seed=0)
-        >>> torch.equal(order.indices(2, 9)[3:], order.indices(5, 6))  # by position, not by history
-        True
-    """
+    """An endless order of a data set's indices: a new keyed permutation each epoch."""
 
     def __init__(self, length: int, *, seed: int, purpose: str = "order") -> None:
         self.length = length

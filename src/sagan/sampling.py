@@ -139,10 +139,8 @@ def evenly_by_class(
 def interpolation_latents(
     seeds: tuple[int, int], frames: int, config: NetworkConfig, *, truncation: float = 0.0
 ) -> Tensor:
-    """Latents `frames z` from one seed's to another's on the sphere, ends included.
-
-    Truncation applies to the ends.
-    """
+    """Latents `frames z` from one seed's to another's on the sphere, ends included."""
+    # truncation applies to the ends
     if frames < 2:
         raise ValueError(f"an interpolation needs at least 2 frames, not {frames}")
     a, b = sample_latents(seeds, config.latent_dim, truncation=truncation)

@@ -141,7 +141,7 @@ def test_check_fails_on_what_training_would_refuse(mixed, capfd):
     assert "problem: no picture is readable in the class dog" in capfd.readouterr().out
 
 
-@pytest.mark.parametrize("source", ["digits", "photographs"])
+@pytest.mark.parametrize("source", ["digits", "photographs", "fashion"])
 def test_bundled_sets_are_in_good_health(source, capfd, monkeypatch):
     monkeypatch.setattr("sagan.data.sources.bundled._CROPS", 64)
     assert sagan("data", "check", source, "--resolution", "8", "--json") == 0

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from sagan.config import presets
-from sagan.config.channels import discriminator_stages, generator_stages
+from sagan.config.channels import discriminator_blocks, generator_blocks
 from sagan.config.presets import FEW_IMAGES, PRESETS, default_preset, preset
 
 
@@ -35,8 +35,8 @@ def test_the_data_choose_the_preset(num_images, source, name):
 def test_small_is_what_small_data_need():
     network, training = PRESETS["small"]
     assert network.resolution == 64
-    assert [s.size_px for s in generator_stages(network) if s.attention] == [32]
-    assert [s.size_px for s in discriminator_stages(network) if s.attention] == [32]
+    assert [s.size_px for s in generator_blocks(network) if s.attention] == [32]
+    assert [s.size_px for s in discriminator_blocks(network) if s.attention] == [32]
     assert training.augment == ("color", "translation", "cutout")
     assert training.augment_p == 1.0
     assert training.ema_decay > 0
@@ -57,5 +57,5 @@ def test_every_preset_is_a_row_of_the_table():
 @pytest.mark.parametrize("resolution", [8, 16, 32, 64, 128, 256])
 def test_small_fits_every_resolution(resolution):
     network, _ = preset("small", resolution)
-    assert generator_stages(network)
-    assert discriminator_stages(network)
+    assert generator_blocks(network)
+    assert discriminator_blocks(network)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from sagan.config import NetworkConfig
-from sagan.config.channels import discriminator_stages, generator_stages
+from sagan.config.channels import discriminator_blocks, generator_blocks
 from sagan.config.presets import PRESETS
 from sagan.config.resized import resized
 from sagan.models import build_discriminator, build_generator
@@ -20,14 +20,14 @@ def small(resolution, **changes):
 @pytest.mark.parametrize(("before", "after"), PAIRS)
 def test_every_map_that_both_have_keeps_its_blocks(before, after):
     old, new = small(before), resized(small(before), after)
-    for stages in (generator_stages, lambda config: discriminator_stages(config)[::-1]):
+    for stages in (generator_blocks, lambda config: discriminator_blocks(config)[::-1]):
         both = list(zip(stages(old), stages(new), strict=False))
         same = [(a.c_in, a.c_out, a.c_hidden) == (b.c_in, b.c_out, b.c_hidden) for a, b in both]
         assert same.count(False) <= 1  # that which sees images
         assert all(same[:-1])
-    assert generator_stages(new)[-1].size_px == after
+    assert generator_blocks(new)[-1].size_px == after
     if after >= 16 or after > before:  # at 8 px the family halves the map otherwise
-        last = [discriminator_stages(config)[-1].size_px for config in (old, new)]
+        last = [discriminator_blocks(config)[-1].size_px for config in (old, new)]
         assert last[0] == last[1]
 
 
@@ -36,7 +36,7 @@ def test_a_dcgan_keeps_its_blocks(resolution):
     old = NetworkConfig(family="dcgan", resolution=64, g_width=32, d_width=32)
     new = resized(old, resolution)
     assert new.resolution == resolution
-    for stages in (generator_stages, lambda config: discriminator_stages(config)[::-1]):
+    for stages in (generator_blocks, lambda config: discriminator_blocks(config)[::-1]):
         both = list(zip(stages(old), stages(new), strict=False))
         assert all(
             (a.c_in, a.c_out, a.size_px) == (b.c_in, b.c_out, b.size_px) for a, b in both[:-1]
@@ -67,7 +67,7 @@ def test_attention_stays_where_there_is_a_map_for_it():
 
 def test_attention_behind_chosen_blocks_moves_with_them():
     old = small(32, d_attention=(8,), d_attention_blocks=(2,))
-    assert discriminator_stages(old)[2].attention
+    assert discriminator_blocks(old)[2].attention
     new = resized(old, 64)
     assert (new.d_attention, new.d_attention_blocks) == ((8,), (3,))
 

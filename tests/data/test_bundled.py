@@ -7,7 +7,11 @@ import pytest
 from sklearn.datasets import load_digits
 
 from sagan.data import ImageDataset, load_dataset
+from sagan.data.load import has_test_split, native_resolution
 from sagan.data.sources import bundled
+from sagan.files import sha256_of_file
+
+FASHION_SHA256 = "4c31abeab47176acb92408633007ab8b2e201d958d7000832fd0356141afcd9c"
 
 
 def rows(data: ImageDataset) -> Counter[tuple[int, bytes]]:
@@ -142,9 +146,47 @@ def test_no_pixel_of_a_test_crop_is_in_a_training_crop(
     assert max(last_columns) > width - 16
 
 
+def test_the_bundled_fashion_is_the_file_that_its_readme_names() -> None:
+    assert sha256_of_file(bundled.FASHION_FILE) == FASHION_SHA256
+    assert FASHION_SHA256 in (bundled.FASHION_FILE.parent / "README.md").read_text()
+
+
+@pytest.mark.parametrize(("split", "num"), [("train", 1200), ("test", 200)])
+def test_fashion_has_as_many_of_each_class(split: Any, num: int) -> None:
+    data = load_dataset("fashion", resolution=28, split=split)
+    assert data.images.shape == (10 * num, 1, 28, 28)
+    assert data.images.dtype == np.uint8
+    assert data.class_names == (
+        *("t-shirt", "trouser", "pullover", "dress", "coat"),
+        *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
+    )
+    assert data.labels is not None
+    assert data.labels.dtype == np.int64
+    assert np.bincount(data.labels).tolist() == [num] * 10
+    # upright: trousers are two legs below, and a sneaker lies in the lower half
+    trouser, sneaker = (data.images[data.labels == k, 0].mean(0) for k in (1, 7))
+    assert trouser[24, 13:15].mean() < 0.5 * trouser[24, [10, 17]].mean()
+    assert sneaker[:10].mean() < 0.1 * sneaker[14:20].mean()
+
+
+def test_no_test_picture_of_fashion_is_a_training_picture() -> None:
+    train, test = (load_dataset("fashion", resolution=28, split=s) for s in ("train", "test"))
+    assert not {i.tobytes() for i in train.images} & {i.tobytes() for i in test.images}
+
+
+def test_fashion_is_resized_to_any_resolution_and_to_32_px_by_default() -> None:
+    assert native_resolution("fashion") == 32
+    assert has_test_split("fashion")
+    larger = load_dataset("fashion", resolution=56, channels=3, split="test").images
+    assert larger.shape == (2000, 3, 56, 56)
+    own = load_dataset("fashion", resolution=28, split="test").images
+    means = larger[:, :1].reshape(2000, 1, 28, 2, 28, 2).mean((3, 5))
+    assert np.corrcoef(means.ravel(), own.ravel())[0, 1] > 0.98
+
+
 def test_an_unknown_source_is_refused_and_the_known_ones_are_named() -> None:
     with pytest.raises(
-        ValueError, match="unknown data source 'mnist'; choose from digits, photographs"
+        ValueError, match="unknown data source 'mnist'; choose from digits, photographs, fashion"
     ):
         load_dataset("mnist", resolution=8)
 

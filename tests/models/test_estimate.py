@@ -9,7 +9,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from sagan.config import NetworkConfig, TrainingConfig
-from sagan.config.channels import discriminator_stages, generator_stages
+from sagan.config.channels import discriminator_blocks, generator_blocks
 from sagan.config.presets import preset
 from sagan.models import build_discriminator, build_generator
 from sagan.models import estimate as estimate_module
@@ -66,7 +66,7 @@ def test_flop_of_a_resnet_are_those_of_the_written_formula():
     """Blocks h^2 (9 ci co + 9 co^2) with the shortcut at the small side, and attention's own."""
     network = dataclasses.replace(SMALL, classes=0)
     cost = estimate(network, TrainingConfig())
-    g, d = generator_stages(network), discriminator_stages(network)
+    g, d = generator_blocks(network), discriminator_blocks(network)
     g_macs = 128 * 16 * g[0].c_in
     for s in g:
         h2 = s.size_px**2

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from sagan.config import RESOLUTIONS_PX, NetworkConfig
-from sagan.config.channels import discriminator_stages, generator_stages
+from sagan.config.channels import discriminator_blocks, generator_blocks
 from sagan.config.presets import PRESETS, preset
 from sagan.models import Discriminator, Generator, build_discriminator, build_generator
 from sagan.nn import ConditionalBatchNorm, SelfAttention, SpectralNorm, record_attention
@@ -19,7 +19,7 @@ FAMILIES_AND_RESOLUTIONS = [
     (family, px) for family, sizes in FAMILY_RESOLUTIONS_PX.items() for px in sizes
 ]
 BUILDERS = {"G": build_generator, "D": build_discriminator}
-STAGES = {"G": generator_stages, "D": discriminator_stages}
+STAGES = {"G": generator_blocks, "D": discriminator_blocks}
 
 each_network = pytest.mark.parametrize("which", ["G", "D"])
 
@@ -250,8 +250,8 @@ def test_article_widths_and_attention(
     for network in (generator, discriminator):  # on the last two hidden maps of each
         assert list(network.attention) == [str(last - 1), str(last)]
         assert all(layer.form == "article" for layer in network.attention.values())
-    assert [s.size_px for s in generator_stages(config)] == [4 << i for i in range(last + 1)]
-    assert [s.size_px for s in discriminator_stages(config)] == [
+    assert [s.size_px for s in generator_blocks(config)] == [4 << i for i in range(last + 1)]
+    assert [s.size_px for s in discriminator_blocks(config)] == [
         4 << last - i for i in range(last + 1)
     ]
 
@@ -272,7 +272,7 @@ def test_resnet_widths_are_the_recipes(
     d_sizes: tuple[int, ...],
 ) -> None:
     config = preset(name, resolution)[0]
-    generator, discriminator = generator_stages(config), discriminator_stages(config)
+    generator, discriminator = generator_blocks(config), discriminator_blocks(config)
     widths = (generator[0].c_in, *(stage.c_out for stage in generator))
     assert widths == tuple(64 * m for m in g_multiples)
     assert tuple(stage.c_out for stage in discriminator) == tuple(64 * m for m in d_multiples)
@@ -483,7 +483,7 @@ def test_every_preset_initialises(name: str) -> None:
 
 
 def test_an_unknown_preset_and_a_resolution_that_its_family_lacks_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"unknown preset 'sagan'; choose from digits, article"):
+    with pytest.raises(ValueError, match=r"unknown preset 'sagan'; choose from digits, quick"):
         preset("sagan")
     with pytest.raises(ValueError, match="dcgan family has 32, 64 and 128 px, not 8"):
         preset("article", resolution=8)

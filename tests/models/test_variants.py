@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from sagan.config import NetworkConfig, RunConfig, run_config_from_dict, to_dict
-from sagan.config.channels import discriminator_stages, generator_stages
+from sagan.config.channels import discriminator_blocks, generator_blocks
 from sagan.explain.directions import first_matrix
 from sagan.models import build_discriminator, build_generator
 from sagan.models.folded import fold
@@ -40,7 +40,7 @@ def test_a_network_of_all_variants_runs_and_every_parameter_learns():
     assert all(name.startswith("attention") or "gain" in name for name in silent)  # gamma is 0
     assert not any(isinstance(m, SpectralNorm) for m in generator.modules())
     assert list(discriminator.attention) == ["0", "3"]
-    assert [s.size_px for s in discriminator_stages(config)] == [16, 8, 4, 4]
+    assert [s.size_px for s in discriminator_blocks(config)] == [16, 8, 4, 4]
     convs = [(b.conv1.layer.in_channels, b.conv1.layer.out_channels) for b in discriminator.blocks]
     assert convs == [(3, 3), (8, 8), (16, 16), (24, 24)]
 
@@ -100,8 +100,8 @@ def test_bilinear_upsampling_before_the_shortcuts_convolution_is_the_same_after_
 def test_what_cannot_be_is_refused(fields, said):
     def lay_out():
         config = NetworkConfig(**fields)
-        generator_stages(config)
-        discriminator_stages(config)
+        generator_blocks(config)
+        discriminator_blocks(config)
 
     with pytest.raises(ValueError, match=said):
         lay_out()

@@ -11,8 +11,8 @@ from sagan.data.procedural.quadrupeds import draw_quadrupeds, paint_quadrupeds, 
 from sagan.data.procedural.twins import draw_twins
 from sagan.structure import error_rates
 from sagan.structure.checker import abstained
+from sagan.structure.checkers import CHECKERS
 from sagan.structure.planted import VIOLATIONS, paint, perturbed
-from sagan.structure.registry import CHECKERS
 
 FEW = np.arange(64)
 

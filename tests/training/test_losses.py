@@ -7,6 +7,7 @@ import torch
 from sagan.config import NetworkConfig
 from sagan.models import build_discriminator
 from sagan.training import discriminator_loss, generator_loss, gradient_penalty
+from sagan.training.losses import mode_seeking_loss
 
 REAL, FAKE = torch.tensor([2.0, 0.5, -1.0]), torch.tensor([-3.0, 0.25])
 
@@ -79,3 +80,31 @@ def test_penalty_reaches_every_weight_through_attention(form):
         if not name.endswith("bias"):  # a last bias has no part in the gradient of the logits
             assert parameter.grad is not None, name
             assert parameter.grad.abs().sum() > 0, name
+
+
+def test_mode_seeking_pairs_images_of_one_class():
+    """By hand: classes 0 and 1 have one pair each, class 2 a single image."""
+    latents = torch.tensor([[0.0, 0.0], [1.0, 1.0], [2.0, 4.0], [3.0, 1.0], [9.0, 9.0]])
+    labels = torch.tensor([1, 0, 1, 0, 2])
+    images = torch.arange(5.0)[:, None, None, None].expand(5, 1, 2, 2) ** 2
+    expected = [abs(9 - 1) / 1.0, abs(4 - 0) / 3.0]  # |x1 - x3| / mean |z|, |x0 - x2| / ...
+    loss = mode_seeking_loss(images, latents, labels)
+    assert loss.item() == pytest.approx(1 / (sum(expected) / 2), rel=1e-4)
+
+
+def test_mode_seeking_moves_images_apart_and_ignores_other_classes():
+    latents = torch.tensor([[0.0], [1.0], [5.0]])
+    images = torch.tensor([0.1, 0.2, 0.7])[:, None, None, None].requires_grad_()
+    mode_seeking_loss(images, latents, torch.tensor([0, 0, 1])).backward()
+    first, second, other = images.grad.flatten().tolist()
+    assert first > 0 > second  # a step against the gradient parts them
+    assert other == 0
+
+
+def test_mode_seeking_without_two_of_a_class_is_nothing():
+    latents, images = torch.randn(2, 4), torch.randn(2, 1, 2, 2, requires_grad=True)
+    loss = mode_seeking_loss(images, latents, torch.tensor([0, 1]))
+    loss.backward()
+    assert loss.item() == 0
+    assert images.grad.abs().max() == 0
+    assert mode_seeking_loss(images, latents, None).item() > 0

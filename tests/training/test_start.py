@@ -7,6 +7,8 @@ import pytest
 
 import sagan
 from sagan.config import DataConfig, InitConfig, RunConfig, differences
+from sagan.config.channels import generator_blocks
+from sagan.config.growth import stages_of
 from sagan.config.presets import preset
 from sagan.runs.run import Run
 from sagan.training.start import DataFacts, plan
@@ -101,3 +103,59 @@ def test_nothing_is_read_to_plan(monkeypatch):
     monkeypatch.delattr(Path, "read_bytes")
     monkeypatch.setattr("builtins.open", None)
     assert isinstance(plan({}, old=OLD, data=DIGITS), RunConfig)
+
+
+def test_quick_grows_from_the_smallest_size():
+    config = plan({"preset": "quick"})
+    assert [(s.resolution, s.images) for s in config.growth] == [(8, 64_000), (16, 128_000)]
+    first, *_ = stages_of(config)
+    assert first.config.network == preset("quick", 8)[0]
+    assert not plan({"preset": "quick", "resolution": 8}).growth
+    assert not plan({"preset": "quick", "grow": "none"}).growth
+
+
+def test_a_short_run_spends_half_its_images_at_small_sizes():
+    config = plan({"preset": "quick", "images": 48_000})
+    assert [s.images for s in config.growth] == [8_000, 16_000]
+
+
+def test_sizes_share_the_images_unless_told():
+    options = {"preset": "small", "resolution": 32, "images": 30_000, "grow": "8,16:5000"}
+    config = plan({**options, "g_width": 4, "d_width": 8})
+    assert [(s.resolution, s.images) for s in config.growth] == [(8, 10_000), (16, 5_000)]
+    # every block is as wide as at 8 px, so that it can be kept
+    assert {s.c_out for s in generator_blocks(config.network)} == {16}
+
+
+def test_the_same_growth_again_resumes_and_more_images_extend():
+    options = {"preset": "quick", "grow": "8,16", "images": 60_000}
+    old = plan(options)
+    assert plan(options, old=old) == old
+    longer = plan({**options, "images": 90_000}, old=old)
+    assert longer.growth == old.growth
+    assert differences(old, longer) == ["training.images: 60000 -> 90000"]
+    assert plan({"grow": "8"}, old=old).growth != old.growth
+
+
+def test_a_fine_tuned_run_can_grow():
+    options = {"grow": "16:6400", "resolution": 32, "images": 12_800}
+    old = plan({"preset": "digits"})
+    config = plan(options, init=replace(old, init=InitConfig(source="runs/demo", sha256="0")))
+    assert [s.resolution for s in config.growth] == [16]
+    assert config.network.resolution == 32
+
+
+@pytest.mark.parametrize(
+    ("grow", "said"),
+    [
+        ("8;16", "is not sizes in pixels"),
+        ("8:many", "is not sizes in pixels"),
+        ("8,8", "names 8 px twice"),
+        ("32", "grows from small to large, not through 32, 32 px"),
+        ("12", "12 is unknown"),
+        ("8:99999999", "all shown at smaller sizes"),
+    ],
+)
+def test_bad_growth_is_refused(grow, said):
+    with pytest.raises(ValueError, match=said):
+        plan({"preset": "quick", "grow": grow})

@@ -9,10 +9,7 @@ from collections.abc import Mapping, Sequence
 def output_of(
     command: Sequence[str], what: str, *, environment: Mapping[str, str] | None = None
 ) -> str:
-    """Run a program and return its stdout; a failure raises ChildProcessError with its last line.
-
-    `what` names it in the message; `environment` is added to this process's own.
-    """
+    """Run a program, `what` in messages, and return its stdout; ChildProcessError if it fails."""
     variables = {**os.environ, **(environment or {})}
     done = subprocess.run(command, capture_output=True, text=True, env=variables)
     if done.returncode:
@@ -23,10 +20,8 @@ def output_of(
 
 
 def peak_of_child(case: str, label: str, candidate: str, scale: str, threads: int) -> int | None:
-    """Run a candidate twice in a new process and return its peak resident size in bytes.
-
-    Includes the interpreter and PyTorch (some 300 MB). None if the system does not report it.
-    """
+    """Peak resident bytes of a candidate run twice in a new process; None if not reported."""
+    # includes the interpreter and PyTorch (some 300 MB)
     command = [sys.executable, "-m", "sagan.bench.memory", case, label, candidate, scale]
     peak = output_of([*command, str(threads)], f"{case}, {label}: {candidate}").split()[-1]
     return int(peak) if peak.isdecimal() else None

@@ -103,16 +103,7 @@ def _step(
 
 
 def profiled(call: Callable[[], object]) -> dict[str, Any]:
-    """Profile one call: which attention kernels ran, and the most expensive kernels of all.
-
-    `attention` has the names of PyTorch's fused attention operators, none if plain or recomputed
-    products did the work; `kernels` has name, calls, milliseconds and share of all kernels' time.
-
-    Example:
-        >>> matrix = torch.rand(64, 64)
-        >>> sorted(profiled(lambda: matrix @ matrix)["kernels"][0])
-        ['calls', 'ms', 'name', 'share']
-    """
+    """Profile one call: the fused attention operators that ran, and the most expensive kernels."""
     activities = [ProfilerActivity.CPU]
     on_gpu = torch.cuda.is_available()
     if on_gpu:
@@ -128,6 +119,7 @@ def profiled(call: Callable[[], object]) -> dict[str, Any]:
     times.sort(key=lambda pair: -pair[0])
     total = sum(spent for spent, _ in times) or 1
     return {
+        # PyTorch's fused operators; none if plain or recomputed products did the work
         "attention": sorted(
             {e.key for e in events if e.key.startswith("aten::_scaled_dot_product_")}
         ),

@@ -67,21 +67,10 @@ Case = Callable[[Scale], list[Comparison]]  # cheap to call: the work is in `pre
 
 
 def compare(comparison: Comparison, *, rounds: int, scale: Scale) -> dict[str, Any]:
-    """Time a comparison's candidates in turns: `rounds` each, after a warm-up.
-
-    The result is JSON: label, parameters, `matrix_flop_per_sec`, and for each candidate
-    `median_sec`, `quartiles_sec`, `speedup` over the baseline with its `speedup_quartiles`, and, if
-    the comparison counts them, `items_per_sec` and `mfu` (of the matrix product's rate). `cpu_sec`
-    and `cpu_speedup` are the same by processor time, over all threads. A candidate that cannot run
-    here has `skipped`, the reason; the first that can is then the baseline.
-
-    Example:
-        >>> works = [Candidate(name=str(n), prepare=lambda n=n: lambda: sum(range(n)))
-        ...          for n in (40_000, 10_000)]
-        >>> done = compare(Comparison(label="sum", candidates=works), rounds=5, scale="tiny")
-        >>> done["candidates"][0]["speedup"], done["candidates"][1]["speedup"] > 2
-        (1.0, True)
-    """
+    """Time a comparison's candidates in turns, `rounds` each, after a warm-up."""
+    # Each candidate gets `_summary`'s numbers; `speedup` is over the baseline, the first candidate
+    # that can run here, and `mfu` a share of the matrix product's rate. One that cannot run has
+    # `skipped`.
     prepared = [_prepare(c, comparison.device, _MIN_SEC[scale]) for c in comparison.candidates]
     ready = [p for p in prepared if isinstance(p, _Ready)]
     times: list[list[_Time]] = [[] for _ in ready]
@@ -194,11 +183,7 @@ def _quartiles(values: list[float]) -> list[float]:
 
 
 def run_case(name: str, case: Case, *, rounds: int, scale: Scale) -> Iterator[dict[str, Any]]:
-    """Run a case's comparisons, memory included, and yield their results.
-
-    The processes that measure memory find the case by its name in `bench.cases.CASES`; if one fails
-    it raises ChildProcessError.
-    """
+    """Run a case of `bench.cases.CASES`, memory included, and yield its comparisons' results."""
     for comparison in case(scale):
         result = compare(comparison, rounds=rounds, scale=scale)
         if comparison.memory:

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sagan.config import NetworkConfig, TrainingConfig
-from sagan.config.channels import discriminator_stages, generator_stages
+from sagan.config.channels import discriminator_blocks, generator_blocks
 from sagan.models import Discriminator, Generator
 from sagan.nn import SelfAttention, SpectralNorm
 
@@ -45,8 +45,7 @@ class LiteralSpectralNorm(nn.Module):
             u = torch.mv(matrix, self.v)
             self.u = u / (u.norm() + self.eps)
         sigma = torch.dot(self.u, torch.mv(matrix, self.v))
-        output: Tensor = torch.func.functional_call(self.layer, {"weight": weight / sigma}, (x,))
-        return output
+        return torch.func.functional_call(self.layer, {"weight": weight / sigma}, (x,))
 
 
 class LiteralAttention(nn.Module):
@@ -74,7 +73,7 @@ class LiteralGenerator(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
-        stages = generator_stages(config)
+        stages = generator_blocks(config)
         self.blocks = nn.ModuleList()
         self.attention = nn.ModuleDict()
         for i, stage in enumerate(stages):
@@ -104,7 +103,7 @@ class LiteralDiscriminator(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
-        stages = discriminator_stages(config)
+        stages = discriminator_blocks(config)
         self.blocks = nn.ModuleList()
         self.attention = nn.ModuleDict()
         for i, stage in enumerate(stages):
@@ -126,10 +125,7 @@ class LiteralDiscriminator(nn.Module):
 
 
 class LiteralForm(nn.Module):
-    """A network of `sagan.models` in literal form, for families that the article does not have.
-
-    A power step in each forward pass, and attention by matrix products that returns its map.
-    """
+    """A network of `sagan.models` in literal form, for families that the article does not have."""
 
     def __init__(self, network: Generator | Discriminator) -> None:
         super().__init__()
@@ -178,11 +174,8 @@ def literal_step(
     d_input: tuple[Tensor, ...],
     g_input: tuple[Tensor, ...],
 ) -> dict[str, Tensor]:
-    """One step of the quoted training loop, with the hinge loss.
-
-    Networks return their output, then maps. Each input is images or latents, then labels if any.
-    The losses come with their graphs, as the quoted loop keeps them.
-    """
+    """One step of the quoted training loop, with the hinge loss; networks return maps too."""
+    # each input is images or latents, then labels if any; losses keep their graphs, as quoted
     g_optimizer, d_optimizer = optimizers
     real_logits, *_real_maps = D(*real)
     loss_real = F.relu(1.0 - real_logits).mean()

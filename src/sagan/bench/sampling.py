@@ -50,7 +50,7 @@ def _comparison(name: str, side: int, batch: int, *, tiny: bool) -> Comparison:
 
     def channels_last() -> nn.Module:
         generator: nn.Module = build_generator(network)
-        return generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        return generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def in_onnx_runtime() -> OnnxGenerator:
         facts = Facts(RunConfig(network=network), 0, "raw")

@@ -22,10 +22,7 @@ _SIZES: dict[Scale, list[tuple[str, int, int]]] = {
 
 
 def spectral_case(scale: Scale) -> list[Comparison]:
-    """Whole steps at their presets' batches, and their spectral norms alone.
-
-    The speed-up is how often the spectral norms fit into the step: 33 means 3 %.
-    """
+    """Whole steps, and their spectral norms alone: a speed-up of 33 means 3 % of the step."""
     return [_comparison(*size) for size in _SIZES[scale]]
 
 
@@ -48,11 +45,9 @@ def _comparison(name: str, side: int, batch: int) -> Comparison:
 def _norms_of(
     network: NetworkConfig, training: TrainingConfig, formula: bool = False
 ) -> Callable[[], object]:
-    """The spectral norms' work in one `d_step` and one `g_step`.
-
-    A power step for each network, and two divisions: for G without and with gradient, for D with
-    gradient and with frozen weights.
-    """
+    """The spectral norms' work in one `d_step` and one `g_step`."""
+    # a power step for each network, and two divisions: for G without and with gradient, for D with
+    # gradient and with frozen weights
     networks: list[nn.Module] = [build_generator(network), build_discriminator(network)]
     found = []
     for each in networks:

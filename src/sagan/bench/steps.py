@@ -94,10 +94,8 @@ def _literal(network: NetworkConfig, training: TrainingConfig) -> Callable[[], o
 def training_step(
     network: NetworkConfig, training: TrainingConfig, runtime: Runtime | None = None
 ) -> Callable[[], object]:
-    """Build both networks; return a call that steps both and the average, and synchronises.
-
-    If a launcher started several processes, each takes a batch of its own.
-    """
+    """Build both networks; return a call that steps both and the average, and synchronises."""
+    # if a launcher started several processes, each takes a batch of its own
     runtime = runtime or Runtime(device="cpu")
     engine = Engine(runtime, training.precision)
     engine.launch()

@@ -14,6 +14,7 @@ from cyclopts import App, CycloptsError, Parameter, Token, ValidationError, conv
 
 from sagan.cli import structure
 from sagan.cli.bench import bench
+from sagan.cli.compare import compare
 from sagan.cli.data import check, make, pack
 from sagan.cli.evaluate import evaluate
 from sagan.cli.explain import explain
@@ -52,6 +53,7 @@ app = App(
 app.command(train)
 app.command(sample)
 app.command(evaluate)
+app.command(compare)
 app.command(explain, validator=_require_run)
 app.command(explore, validator=_require_run)
 app.command(bench)

@@ -68,7 +68,7 @@ def evaluate(
     if images is None:
         raise ValueError("name a run, or a folder, zip or array of images; or --selftest")
     from sagan.evaluation.evaluate_run import evaluate_run
-    from sagan.evaluation.tables import score_table
+    from sagan.evaluation.score_tables import score_table
 
     evaluation = evaluate_run(
         images,
@@ -95,7 +95,7 @@ def _selftest(seed: int) -> None:
     import numpy as np
 
     from sagan.data import load_dataset
-    from sagan.evaluation.tables import selftest_table
+    from sagan.evaluation.score_tables import selftest_table
     from sagan.metrics.selftest import selftest
 
     train, test = (load_dataset("digits", resolution=8, split=s) for s in ("train", "test"))

@@ -2,6 +2,7 @@
 
 import math
 import re
+import shutil
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from sagan.config import RunConfig
 
 _MAX_COLUMNS = 24
+_ANIMATIONS = (".gif", ".mp4")
 
 
 def sample(
@@ -32,7 +34,7 @@ def sample(
     batch_size: int = 64,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
 ) -> None:
-    """Generate images: one PNG grid, or a folder of PNGs.
+    """Generate images: one PNG grid, a folder of PNGs, or a walk as a GIF or video.
 
     Image i depends only on seed SEED + i and its class, not on the batch size.
 
@@ -43,7 +45,8 @@ def sample(
     num
         Total number of images, spread evenly over the classes; or frames per interpolation.
     out
-        FILE.png for a grid with one class per row, otherwise a folder.
+        FILE.png for a grid with one class per row; FILE.gif, or FILE.mp4 by ffmpeg, for an
+        interpolation there and back; otherwise a folder.
     classes
         Class names or numbers, such as 3,7. Default: all.
     seed
@@ -67,8 +70,7 @@ def sample(
         raise ValueError(f"--seed must be 0 or more, not {seed}")
     if num < 1:
         raise ValueError(f"--num must be at least 1, not {num}")
-    if out.suffix.lower() != ".png" and out.suffix:
-        raise ValueError(f"--out {out} is neither a .png file nor a folder")
+    _check_out(out, walk=bool(interpolate or interpolate_classes))
     import torch
 
     from sagan.devices import pick_device
@@ -87,9 +89,22 @@ def sample(
     images = generate(opened.generator, plan.latents, plan.labels, batch_size=batch_size)
     if out.suffix.lower() == ".png":
         _write_grid(out, torch.cat(list(images)), plan)
+    elif out.suffix.lower() in _ANIMATIONS:
+        _write_walk(out, torch.cat(list(images)).unflatten(0, (-1, num)))
     else:
         _write_folder(out, images, plan)
     print(f"{out}: {len(plan.names)} images", file=sys.stderr)
+
+
+def _check_out(out: Path, *, walk: bool) -> None:
+    """Refuse a file that cannot be written as asked, before anything is opened."""
+    ending = out.suffix.lower()
+    if ending in _ANIMATIONS and not walk:
+        raise ValueError(f"--out {out} is for a walk: add --interpolate or --interpolate-classes")
+    if ending == ".mp4" and shutil.which("ffmpeg") is None:
+        raise ValueError(f"--out {out} needs the program ffmpeg, which is not here; write a .gif")
+    if ending and ending not in (".png", *_ANIMATIONS):
+        raise ValueError(f"--out {out} is neither a .png, .gif or .mp4 file nor a folder")
 
 
 class Plan(NamedTuple):
@@ -193,3 +208,14 @@ def _write_grid(out: Path, images: "Tensor", plan: Plan) -> None:
     ]
     out.parent.mkdir(parents=True, exist_ok=True)
     image_grid(torch.cat(padded), columns).save(out)
+
+
+def _write_walk(out: Path, images: "Tensor") -> None:
+    """Write walks `r f c h w` as an animation."""
+    from sagan.files import write_atomically
+    from sagan.images import gif, mp4, walk_frames
+
+    encode = gif if out.suffix.lower() == ".gif" else mp4
+    content = encode(walk_frames(images))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(out, content)

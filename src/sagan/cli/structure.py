@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from sagan.evaluation.candidates import Candidate
+    from sagan.evaluation.candidates import ImagesToScore
     from sagan.structure import StructureScore
 
 _MOST_BY_DEFAULT = 10_000
@@ -56,40 +56,31 @@ def score(
     for option, value, least in (("num", num, 1), ("seed", seed, 0), ("batch-size", batch_size, 1)):
         if value is not None and value < least:
             raise ValueError(f"--{option} must be at least {least}, not {value}")
-    from sagan.structure.registry import checker_of
+    from sagan.structure.checkers import checker_of
 
     checker_of(name)  # refused before anything is opened
     from sagan.devices import pick_device
-    from sagan.evaluation.candidates import is_generator, open_generated, open_stored
+    from sagan.evaluation.candidates import open_images_to_score
 
     with tempfile.TemporaryDirectory(prefix="sagan-") as cache:
-        if is_generator(images):
-            if resolution is not None:
-                raise ValueError("--resolution is for images; a run has its own")
-            candidate = open_generated(
-                images,
-                weights=weights,
-                device=pick_device(device),
-                seed=seed,
-                batch_size=batch_size,
-                standing_batches=0,
-            )
-        else:
-            candidate = open_stored(
-                images,
-                resolution=resolution,
-                seed=seed,
-                batch_size=batch_size,
-                cache=Path(cache),
-                progress=True,
-            )
+        candidate = open_images_to_score(
+            images,
+            weights=weights,
+            device=pick_device(device),
+            seed=seed,
+            batch_size=batch_size,
+            standing_batches=0,
+            resolution=resolution,
+            cache=Path(cache),
+            progress=True,
+        )
         _score(name, candidate, num, seed)
 
 
-def _score(name: str, candidate: "Candidate", num: int | None, seed: int) -> None:
+def _score(name: str, candidate: "ImagesToScore", num: int | None, seed: int) -> None:
     from sagan.progress import Bar
     from sagan.structure import score_structure
-    from sagan.structure.registry import refuse_unreadable
+    from sagan.structure.checkers import refuse_unreadable
 
     began = time.monotonic()
     refuse_unreadable(name, candidate.resolution, candidate.channels)
@@ -140,7 +131,7 @@ def selftest(*, num: int = 2000, seed: int = 2) -> None:
     """
     from sagan.data.procedural import PROCEDURAL, RESOLUTIONS_PX
     from sagan.structure import error_rates
-    from sagan.structure.selftest import table
+    from sagan.structure.error_rates import error_table
 
     rows = [
         row
@@ -148,7 +139,7 @@ def selftest(*, num: int = 2000, seed: int = 2) -> None:
         for px in RESOLUTIONS_PX
         for row in error_rates(name, num=num, resolution=px, seed=seed, progress=True)
     ]
-    print(table(rows), file=sys.stderr)
+    print(error_table(rows), file=sys.stderr)
     records = [dataclasses.asdict(row) for row in rows]
     for record in records:
         if record["error_rate"] != record["error_rate"]:  # JSON has no NaN

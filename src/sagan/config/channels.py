@@ -28,7 +28,7 @@ RESNET_D = {
 }
 
 
-class Stage(NamedTuple):
+class BlockShape(NamedTuple):
     """One block."""
 
     c_in: int
@@ -38,13 +38,13 @@ class Stage(NamedTuple):
     c_hidden: int  # between its two 3x3 convolutions
 
 
-def generator_stages(config: NetworkConfig) -> list[Stage]:
+def generator_blocks(config: NetworkConfig) -> list[BlockShape]:
     """The generator's blocks, from 4x4 up; ValueError if attention or `g_channels` do not fit.
 
-    The first stage of a `dcgan` starts from the latent; a `resnet` starts from its 4x4 seed.
+    The first shape of a `dcgan` starts from the latent; a `resnet` starts from its 4x4 seed.
 
     Example:
-        >>> [s.size_px for s in generator_stages(NetworkConfig(resolution=32, g_attention=(16,)))]
+        >>> [s.size_px for s in generator_blocks(NetworkConfig(resolution=32, g_attention=(16,)))]
         [8, 16, 32]
     """
     if config.family == "dcgan":
@@ -64,11 +64,11 @@ def generator_stages(config: NetworkConfig) -> list[Stage]:
     return _stages("generator", widths, widths[1:], sizes, behind)
 
 
-def discriminator_stages(config: NetworkConfig) -> list[Stage]:
+def discriminator_blocks(config: NetworkConfig) -> list[BlockShape]:
     """The discriminator's blocks, from the image down; ValueError if attention or lists do not fit.
 
     Example:
-        >>> [s.size_px for s in discriminator_stages(NetworkConfig(resolution=32))]
+        >>> [s.size_px for s in discriminator_blocks(NetworkConfig(resolution=32))]
         [16, 8, 8, 8]
     """
     side = config.resolution
@@ -120,8 +120,8 @@ def _check_sides(
 
 def _stages(
     network: str, widths: list[int], hidden: list[int], sizes: list[int], behind: set[int]
-) -> list[Stage]:
-    stages = []
+) -> list[BlockShape]:
+    shapes = []
     for i, size in enumerate(sizes):
         attends = i in behind
         if attends and widths[i + 1] < 8:
@@ -129,5 +129,5 @@ def _stages(
                 f"attention at {size} px needs at least 8 channels in the {network}, "
                 f"which has {widths[i + 1]} there; choose a larger base width"
             )
-        stages.append(Stage(widths[i], widths[i + 1], size, attends, hidden[i]))
-    return stages
+        shapes.append(BlockShape(widths[i], widths[i + 1], size, attends, hidden[i]))
+    return shapes

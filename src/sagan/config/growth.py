@@ -73,6 +73,39 @@ def stages_of(config: RunConfig) -> list[Stage]:
     return stages
 
 
+def parse_growth(text: str) -> dict[int, int | None]:
+    """Read sizes in px to grow through, and the images shown at each where they are given.
+
+    Example:
+        >>> parse_growth("8,16"), parse_growth("8:64000"), parse_growth("none")
+        ({8: None, 16: None}, {8: 64000}, {})
+    """
+    if text.strip().lower() == "none":
+        return {}
+    sizes: dict[int, int | None] = {}
+    for part in text.split(","):
+        px, colon, images = (piece.strip() for piece in part.partition(":"))
+        numbers = (px, images) if colon else (px,)
+        if not all(number.isascii() and number.isdecimal() for number in numbers):
+            raise ValueError(
+                f"--grow {text!r} is not sizes in pixels, as 8,16 or 8:64000,16:128000; or none"
+            )
+        if int(px) in sizes:
+            raise ValueError(f"--grow {text!r} names {px} px twice")
+        sizes[int(px)] = int(images) if colon else None
+    return sizes
+
+
+def share_out(sizes: dict[int, int | None], total: int) -> dict[int, int]:
+    """Images at each size: those without a number share the total equally with the run's own size.
+
+    Example:
+        >>> share_out({8: None, 16: 500}, 3_000)
+        {8: 1000, 16: 500}
+    """
+    return {size: n or max(1, total // (len(sizes) + 1)) for size, n in sizes.items()}
+
+
 def images_at(stages: Sequence[Stage], step: int) -> int:
     """Real images shown to the discriminator by a step of a run."""
     stage = next(stage for stage in reversed(stages) if stage.first_step <= step)

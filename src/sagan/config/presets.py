@@ -3,6 +3,7 @@
 | preset  | px  | network        | attention G; D | batch | D:G | GFLOP | reaches               |
 | ------- | --- | -------------- | -------------- | ----- | --- | ----- | --------------------- |
 | digits  | 8   | ResNet         | 8; 8           | 64    | 1:1 | 0.115 | CAS .965 (./dev demo) |
+| quick   | 32  | ResNet, narrow | 8; 8           | 128   | 1:1 | 0.79  | docs/experiments.md   |
 | article | 64  | DCGAN, no cBN  | 16, 32; 4, 8   | 64    | 1:1 | 3.4   | -                     |
 | paper   | 128 | ResNet         | 32; 32         | 256   | 1:1 | 149.5 | FID 18.28 (the paper) |
 | best    | 128 | ResNet         | 64; 64         | 256   | 1:1 | 154.2 | FID 12.83 (mmgen.)    |
@@ -21,6 +22,9 @@ images are our choice, not measured: a quarter of the work and of the weights, 0
 batches that a few hundred images can fill. Few images are soon overfitted, so it alone evaluates by
 default (under 1 % of its time) and keeps the best checkpoint.
 
+`quick` is for a CPU and an hour or less: it grows through 8 and 16 px, where an image costs a
+sixteenth and a quarter, with the rates that did best there (docs/experiments.md).
+
 Every preset can be trained at every resolution of its family. Its attention is then at the preset's
 own map, or at half the image's side if that is smaller; `article` has it on the last two hidden
 maps of each network.
@@ -30,7 +34,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from sagan.config import NetworkConfig, TrainingConfig
+from sagan.config import GrowthStage, NetworkConfig, RunConfig, TrainingConfig
+from sagan.config.growth import parse_growth, share_out
+from sagan.config.resized import resized
 
 _MILLION = 1_000_000
 
@@ -38,18 +44,20 @@ _MILLION = 1_000_000
 # images of CIFAR-10 (FID 39.8 -> 22.4 on 5,000; 9.6 -> 8.7 on all 50,000).
 FEW_IMAGES = 10_000
 
+_DIGITS = NetworkConfig(
+    resolution=8,
+    latent_dim=64,
+    g_width=12,
+    d_width=32,
+    g_attention=(8,),
+    d_attention=(8,),
+    attention_form="article",
+    init="orthogonal",
+)
+
 PRESETS: Mapping[str, tuple[NetworkConfig, TrainingConfig]] = {
     "digits": (
-        NetworkConfig(
-            resolution=8,
-            latent_dim=64,
-            g_width=12,
-            d_width=32,
-            g_attention=(8,),
-            d_attention=(8,),
-            attention_form="article",
-            init="orthogonal",
-        ),
+        _DIGITS,
         TrainingConfig(
             images=112_000,
             batch_size=64,
@@ -62,6 +70,22 @@ PRESETS: Mapping[str, tuple[NetworkConfig, TrainingConfig]] = {
             log_every=640,
             snapshot_every=11_200,
             keep=11,  # all: `sagan explore` walks through them
+        ),
+    ),
+    "quick": (
+        resized(_DIGITS, 32),
+        TrainingConfig(
+            images=480_000,
+            batch_size=128,
+            g_lr=5e-4,
+            d_lr=1e-3,
+            beta2=0.99,
+            ema_decay=0.995,
+            ema_start=6_400,
+            standing_batches=50,
+            log_every=1_280,
+            snapshot_every=12_800,
+            keep=5,
         ),
     ),
     "article": (
@@ -140,6 +164,51 @@ PRESETS: Mapping[str, tuple[NetworkConfig, TrainingConfig]] = {
 }
 
 
+# Sizes that a preset grows through by default, and the images shown at each.
+GROWTH: Mapping[str, Mapping[int, int]] = {"quick": {8: 64_000, 16: 128_000}}
+
+# Batch and learning rates of G and D at small sizes; at others they are the preset's own.
+_AT_SMALL_SIZES = {8: (64, 1.5e-3, 2e-3), 16: (128, 5e-4, 1e-3)}
+
+
+def growth_stages(images: Mapping[int, int], training: TrainingConfig) -> tuple[GrowthStage, ...]:
+    """Stages of the sizes in px with these images each, smallest first.
+
+    Example:
+        >>> [s.batch_size for s in growth_stages({16: 6_400, 8: 6_400}, TrainingConfig())]
+        [64, 128]
+    """
+    own = training.batch_size, training.g_lr, training.d_lr
+    stages = []
+    for px in sorted(images):
+        batch_size, g_lr, d_lr = _AT_SMALL_SIZES.get(px, own)
+        stages.append(
+            GrowthStage(
+                resolution=px, images=images[px], batch_size=batch_size, g_lr=g_lr, d_lr=d_lr
+            )
+        )
+    return tuple(stages)
+
+
+def growing(base: RunConfig, grow: str | None, total: int, **widths: Any) -> RunConfig:
+    """Let a preset's run grow as `--grow` says, or as the preset does, within `total` images.
+
+    The networks are those of the smallest size, with base `widths` if given, and blocks of their
+    last width added up to the run's size: so that each block can be kept.
+    """
+    px = base.network.resolution
+    images = {size: n for size, n in GROWTH.get(base.preset, {}).items() if size < px}
+    if grow is not None:
+        images = share_out(parse_growth(grow), total)
+    elif sum(images.values()) > total // 2:  # a short run: at most half of it at small sizes
+        images = {size: n * (total // 2) // sum(images.values()) for size, n in images.items()}
+    if not images:
+        return base
+    small = replace(preset(base.preset, min(images))[0], **widths)
+    growth = growth_stages(images, base.training)
+    return replace(base, network=resized(small, px), growth=growth)
+
+
 def default_preset(num_images: int, source: str) -> tuple[str, str]:
     """The preset for a source with this many training images, and the reason on one line.
 
@@ -181,6 +250,8 @@ def preset(name: str, resolution: int | None = None) -> tuple[NetworkConfig, Tra
     if name not in PRESETS:
         raise ValueError(f"unknown preset {name!r}; choose from {', '.join(PRESETS)}")
     network, training = PRESETS[name]
+    if name in GROWTH:
+        return resized(network, resolution or network.resolution), training
     if resolution is not None and resolution != network.resolution:
         network = replace(network, resolution=resolution, **_attention(network, resolution))
     return network, training

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from sagan.config import NetworkConfig
-from sagan.config.channels import RESNET_D, RESNET_G, discriminator_stages, generator_stages
+from sagan.config.channels import RESNET_D, RESNET_G, discriminator_blocks, generator_blocks
 
 
 def resized(config: NetworkConfig, resolution: int) -> NetworkConfig:
@@ -34,7 +34,7 @@ def resized(config: NetworkConfig, resolution: int) -> NetworkConfig:
             for name in ("g_width", "d_width")
         )
         return _with_attention(replace(bare, g_width=g_width, d_width=d_width), config, 0)
-    g_stages, d_stages = generator_stages(config), discriminator_stages(config)
+    g_stages, d_stages = generator_blocks(config), discriminator_blocks(config)
     added = len(RESNET_D[resolution][0]) - len(d_stages)
     widths = [g_stages[0].c_in, *(stage.c_out for stage in g_stages)]
     changed = {
@@ -85,8 +85,8 @@ def _width_at(name: str, width: int, before_px: int, after_px: int) -> int:
 
 def _with_attention(new: NetworkConfig, old: NetworkConfig, added: int) -> NetworkConfig:
     """Put attention after the same blocks as before, as far as they remain."""
-    g_sides = {stage.size_px for stage in generator_stages(new)}
-    d_sides = [stage.size_px for stage in discriminator_stages(new)]
+    g_sides = {stage.size_px for stage in generator_blocks(new)}
+    d_sides = [stage.size_px for stage in discriminator_blocks(new)]
     blocks = tuple(i + added for i in old.d_attention_blocks if 0 <= i + added < len(d_sides))
     d_attention = {d_sides[i] for i in blocks} if blocks else set(d_sides) & set(old.d_attention)
     return replace(

@@ -54,6 +54,7 @@ class TrainingConfig:
         batch_size: images per optimiser step, over all devices and accumulated micro-batches.
         loss: adversarial loss.
         gradient_penalty: its weight in `wgan-gp`.
+        diversity: weight of the mode-seeking loss (`sagan.training.losses`); 0 leaves it out.
         g_lr, d_lr, beta1, beta2: Adam's; two learning rates are TTUR.
         d_steps: discriminator steps per generator step.
         accumulate: micro-batches per optimiser step (batch norm sees one at a time).
@@ -93,6 +94,7 @@ class TrainingConfig:
     batch_size: int = 64
     loss: Loss = "hinge"
     gradient_penalty: float = 10.0
+    diversity: float = 0.0
     g_lr: float = 1e-4
     d_lr: float = 4e-4
     beta1: float = 0.0
@@ -127,9 +129,10 @@ class TrainingConfig:
             require_at_least(name, getattr(self, name), 1)
         for name in ("log_every", "snapshot_every", "evaluate_num"):
             require_at_least(name, getattr(self, name), 1)
-        for name in ("seed", "ema_start", "standing_batches", "gradient_penalty", "evaluate_every"):
+        for name in ("seed", "ema_start", "standing_batches", "gradient_penalty", "diversity"):
             require_at_least(name, getattr(self, name), 0)
-        require_at_least("freeze_d", self.freeze_d, 0)
+        for name in ("evaluate_every", "freeze_d"):
+            require_at_least(name, getattr(self, name), 0)
         require(0 <= self.time_sec < math.inf, f"time_sec must be 0 or more, not {self.time_sec}")
         for name in ("g_lr", "d_lr"):
             value = getattr(self, name)

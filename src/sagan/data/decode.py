@@ -88,10 +88,8 @@ class Picture:
 
 @contextmanager
 def quiet_pillow() -> Iterator[None]:
-    """Silence Pillow's warnings: those that matter become reasons.
-
-    Filters belong to the process: enter it once around the threads, not in each.
-    """
+    """Silence Pillow's warnings: those that matter become reasons."""
+    # filters belong to the process: enter it once around the threads, not in each
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="PIL")
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -106,12 +104,7 @@ def _formats(rules: int) -> tuple[str, ...]:
 
 
 def parse_background(text: str) -> tuple[int, int, int]:
-    """Read an opaque colour: a CSS name or `#rrggbb`.
-
-    Example:
-        >>> parse_background("white"), parse_background("#102030")
-        ((255, 255, 255), (16, 32, 48))
-    """
+    """Read an opaque colour: a CSS name or `#rrggbb`."""
     colour: tuple[int, ...] = ()
     with suppress(ValueError):
         colour = ImageColor.getrgb(text)
@@ -134,18 +127,9 @@ def is_picture(data: bytes, rules: int = READING_RULES) -> bool:
 def read_picture(
     data: bytes | NDArray[np.uint8], *, least_px: int = 0, rules: int = READING_RULES
 ) -> Picture:
-    """Decode a file's content, or uint8 `h w` or `h w c`, and turn the picture upright.
-
-    A JPEG may be decoded at 1/2, 1/4 or 1/8, several times faster, while its sides keep `least_px`
-    pixels; 0 decodes it whole.
-
-    Example:
-        >>> read_picture(np.zeros((2, 3), np.uint8)).image.size
-        (3, 2)
-        >>> read_picture(b"hello")
-        Traceback (most recent call last):
-        sagan.data.decode.Unreadable: not a picture of a known format
-    """
+    """Decode a file's content, or uint8 `h w` or `h w c`, and turn the picture upright."""
+    # A JPEG is decoded at 1/2, 1/4 or 1/8, several times faster, while its sides keep `least_px`
+    # pixels; 0 decodes it whole.
     if isinstance(data, np.ndarray):
         return _of_array(data)
     if not data:
@@ -258,12 +242,7 @@ def extent(values: NDArray[Any]) -> tuple[float, float]:
 
 
 def value_range(dtype: np.dtype[Any], low: float, high: float) -> tuple[float, float]:
-    """Find which values are black and white from their type, the smallest and the largest.
-
-    Example:
-        >>> value_range(np.dtype("float32"), 0.1, 0.9), value_range(np.dtype("int32"), 0, 40_000)
-        ((0.0, 1.0), (0.0, 65535.0))
-    """
+    """Find which values are black and white from their type, the smallest and the largest."""
     whole = {"bool": 1.0, "uint8": 255.0, "uint16": 65535.0}.get(dtype.name)
     if whole is not None:
         return 0.0, whole
@@ -297,14 +276,8 @@ def _of_array(array: NDArray[np.uint8]) -> Picture:
 def to_square(
     image: Image.Image, resolution: int, channels: int, background: tuple[int, int, int]
 ) -> NDArray[np.uint8]:
-    """Crop to the centre square, lay over the background, and resize with LANCZOS to uint8 `h w c`.
-
-    Channels are 1 (ITU-R 601 luma), 3, or 4 (keeps alpha and ignores the background).
-
-    Example:
-        >>> to_square(Image.new("L", (6, 4), 7), 2, 3, (255, 255, 255)).shape
-        (2, 2, 3)
-    """
+    """Centre square, over the background, resized with LANCZOS to uint8 `h w c`."""
+    # 1 channel is ITU-R 601 luma; 4 keep alpha and ignore the background
     side = min(image.size)
     if image.width != image.height:
         left, top = (image.width - side) // 2, (image.height - side) // 2

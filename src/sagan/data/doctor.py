@@ -83,10 +83,8 @@ class _Seen:
 def examine(
     source: Source, options: Options, *, strict: bool = False, progress: bool = False
 ) -> tuple[Report, Examples]:
-    """Read a whole source once; give the report, and examples of each class for the contact sheet.
-
-    Strict counts anything unreadable as a problem.
-    """
+    """Read a whole source once: the report, and examples of each class for the contact sheet."""
+    # strict counts anything unreadable as a problem
 
     def look(picture: Picture) -> _Seen:
         image = picture.image

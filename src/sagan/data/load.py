@@ -40,7 +40,8 @@ def load_dataset(
 
     Args:
         source: `digits` (scikit-learn's 1797 handwritten digits, 8x8, 10 classes, a third held out
-            as test) or `photographs` (square crops of scikit-learn's two photographs, 2 classes);
+            as test), `photographs` (square crops of scikit-learn's two photographs, 2 classes) or
+            `fashion` (12,000 pictures of Fashion-MNIST, 28x28, 10 classes, and 2,000 as test);
             `twins`, `quadrupeds` (3 classes) or `barcode`, rendered at 16, 32 or 64 px: 20,000
             images, and 4,000 others as test; a folder, zip or tar of pictures, flat or with a
             sub-folder per class; an `.npz`, `.npy` or Parquet file; IDX files, as MNIST's;
@@ -115,21 +116,15 @@ def _no_test_split(source: str) -> str:
 
 
 def native_resolution(source: str) -> int:
-    """Choose the side at which a source's pictures are neither enlarged nor made much smaller.
-
-    It is the smallest of 8, 16, 32 and 64 px that is not under the median shorter side of up to
-    1,000 pictures, spread over the source; 64 for larger ones; for a packed folder, its own.
-
-    Example:
-        >>> native_resolution("photographs")
-        64
-    """
+    """Choose the side at which a source's pictures are neither enlarged nor made much smaller."""
+    # The smallest of 8, 16, 32 and 64 px that is not under the median shorter side of up to 1,000
+    # pictures, spread over the source; 64 for larger ones; for a packed folder, its own.
     if source in PROCEDURAL:
         return DEFAULT_PX
     if not source.startswith(HUB) and "\0" not in source and is_packed(Path(source)):
         return int(open_packed(Path(source)).images.shape[2])
     if source in BUNDLED:
-        return _NATIVE_PX[0 if source == "digits" else -1]
+        return BUNDLED[source].native_px
     opened = open_source(source)
     stride = max(1, (opened.length or 0) // _MEASURED)
     sides = []
@@ -157,10 +152,7 @@ def pack_dataset(
     strict: bool = False,
     progress: bool = False,
 ) -> ImageDataset:
-    """Pack a source into a new or empty folder, which is then a source itself.
-
-    Options are those of `load_dataset`.
-    """
+    """Pack a source into a new or empty folder, a source itself; options as in `load_dataset`."""
     options = check_options(resolution, channels, background)
     _check_new(out)
     opened = open_source(source, resolution=resolution)

@@ -5,10 +5,10 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
+import filelock
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,10 +30,7 @@ _JPEG_RATIO = 4  # a large JPEG is decoded at 4 or more times the resolution
 def pack(
     source: Source, folder: Path, options: Options, *, strict: bool = False, progress: bool = False
 ) -> ImageDataset:
-    """Decode a source into a new or empty folder, and open that.
-
-    Strict refuses an unreadable file instead of leaving it out.
-    """
+    """Decode a source into a new or empty folder and open it; strict refuses an unreadable file."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = folder.with_name(f"{TEMPORARY}{folder.name}-{uuid.uuid4().hex[:8]}")
     temporary.mkdir()
@@ -49,12 +46,9 @@ def pack(
 def pack_once(
     source: Source, folder: Path, options: Options, *, strict: bool = False, progress: bool = False
 ) -> ImageDataset:
-    """Open a packed folder, and make it if it is missing or damaged.
-
-    One process packs while the others wait for it.
-    """
+    """Open a packed folder, made if missing or damaged: one process packs while the others wait."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _lock(folder):
+    with filelock.FileLock(folder.with_name(f".{folder.name}.lock")):
         if folder.exists():
             try:
                 return open_packed(folder)
@@ -73,20 +67,6 @@ def _move(temporary: Path, folder: Path) -> None:
         if not is_packed(folder):  # otherwise another process was faster
             raise
     sync_folder(folder.parent)
-
-
-@contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Let one process pack while others wait; the lock of a killed process is free."""
-    if os.name == "nt":  # no lock: each packs, and the slower one drops its work
-        yield
-        return
-    import fcntl
-
-    path = folder.with_name(f".{folder.name}.lock")
-    with open(path, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 class _Packer:

@@ -28,10 +28,7 @@ def threads_here() -> int:
 def read_all(
     source: Source, use: Callable[[Picture], Result], *, least_px: int = 0
 ) -> Iterator[tuple[Item, Result | Unreadable]]:
-    """Read each item, call `use` on its picture in a thread, and yield items and results in order.
-
-    An unreadable picture yields the reason instead of a result.
-    """
+    """Call `use` on each picture in threads; yield items in order with results, or `Unreadable`."""
 
     def task(items: list[Item]) -> list[tuple[Item, Result | Unreadable]]:
         return [(item, _read(item, use, least_px, source.rules)) for item in items]

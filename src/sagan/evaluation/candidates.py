@@ -19,7 +19,7 @@ from sagan.sampling import evenly_by_class
 
 
 @dataclass(frozen=True, kw_only=True)
-class Candidate:
+class ImagesToScore:
     """Images to score."""
 
     resolution: int
@@ -34,9 +34,38 @@ class Candidate:
     run: Path | None  # folder that scores are recorded in
 
 
-def is_generator(path: Path) -> bool:
-    """Whether a path is a run, a checkpoint or an exported generator, rather than images."""
-    return locate(path).kind in (*RUN_OR_CHECKPOINT, "shared folder", "hub")
+def open_images_to_score(
+    path: Path,
+    *,
+    weights: Literal["ema", "raw"],
+    device: str | torch.device,
+    seed: int,
+    batch_size: int,
+    standing_batches: int,
+    resolution: int | None,
+    cache: Path,
+    progress: bool,
+) -> ImagesToScore:
+    """Open a generator (a run, a checkpoint, an export, the hub's), or stored images."""
+    if locate(path).kind not in (*RUN_OR_CHECKPOINT, "shared folder", "hub"):
+        return _open_stored(
+            path,
+            resolution=resolution,
+            seed=seed,
+            batch_size=batch_size,
+            cache=cache,
+            progress=progress,
+        )
+    if resolution is not None:
+        raise ValueError("--resolution is for images; a run has its own")
+    return open_generated(
+        path,
+        weights=weights,
+        device=device,
+        seed=seed,
+        batch_size=batch_size,
+        standing_batches=standing_batches,
+    )
 
 
 def open_generated(
@@ -47,11 +76,9 @@ def open_generated(
     seed: int,
     batch_size: int,
     standing_batches: int,
-) -> Candidate:
-    """Open a generator of a run, a checkpoint, an export or `hub:OWNER/NAME`.
-
-    The seed is that of the first image and of standing statistics, which 0 batches leave alone.
-    """
+) -> ImagesToScore:
+    """Open a generator of a run, a checkpoint, an export or `hub:OWNER/NAME`."""
+    # the seed is that of the first image and of standing statistics, which 0 batches leave alone
     from sagan.exchange.open_exported import open_generator
     from sagan.models.standing import standing_statistics
 
@@ -61,7 +88,7 @@ def open_generated(
     standing_statistics(
         generator, config.network, batches=standing_batches, batch_size=batch_size, seed=seed
     )
-    return Candidate(
+    return ImagesToScore(
         resolution=config.network.resolution,
         channels=config.network.channels,
         background=config.data.background,
@@ -82,7 +109,7 @@ def open_generated(
     )
 
 
-def open_stored(
+def _open_stored(
     path: Path,
     *,
     resolution: int | None,
@@ -90,11 +117,9 @@ def open_stored(
     batch_size: int,
     cache: Path,
     progress: bool,
-) -> Candidate:
-    """Open the images of a folder, an archive or an array, resized to a square of `resolution` px.
-
-    None takes the first image's smaller side. If fewer are asked for, the seed chooses them.
-    """
+) -> ImagesToScore:
+    """Open images of a folder, an archive or an array, resized to a square of `resolution` px."""
+    # None takes the first image's smaller side; if fewer are asked for, the seed chooses them
     place = locate(path)
     if place.kind == "nothing" and str(path) not in NAMED:
         raise ValueError(f"{path} does not exist: name a run, or a folder, zip or array of images")
@@ -110,7 +135,7 @@ def open_stored(
         )
         return batches, None if images.labels is None else torch.tensor(images.labels[rows])
 
-    return Candidate(
+    return ImagesToScore(
         resolution=side,
         channels=images.images.shape[1],
         background="white",

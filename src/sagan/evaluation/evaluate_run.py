@@ -15,7 +15,7 @@ from sagan.config import RunConfig
 from sagan.data.packed import cache_root
 from sagan.data.sources.open_source import is_known_source
 from sagan.devices import pick_device
-from sagan.evaluation.candidates import Candidate, is_generator, open_generated, open_stored
+from sagan.evaluation.candidates import ImagesToScore, open_images_to_score
 from sagan.evaluation.real_side import class_numbers, open_real, open_real_side
 from sagan.metrics import (
     RealImages,
@@ -134,26 +134,17 @@ def evaluate_run(
         parse_metrics(metrics, kind)  # refused before anything is read
     path, device = Path(path), pick_device(device)
     with tempfile.TemporaryDirectory(prefix="sagan-") as cache:
-        if not is_generator(path):
-            candidate = open_stored(
-                path,
-                resolution=resolution,
-                seed=seed,
-                batch_size=batch_size,
-                cache=Path(cache),
-                progress=progress,
-            )
-        elif resolution is None:
-            candidate = open_generated(
-                path,
-                weights=weights,
-                device=device,
-                seed=seed,
-                batch_size=batch_size,
-                standing_batches=standing_batches,
-            )
-        else:
-            raise ValueError("--resolution is for images; a run has its own")
+        candidate = open_images_to_score(
+            path,
+            weights=weights,
+            device=device,
+            seed=seed,
+            batch_size=batch_size,
+            standing_batches=standing_batches,
+            resolution=resolution,
+            cache=Path(cache),
+            progress=progress,
+        )
         began = time.monotonic()
         source = _source(data, candidate)
         real, statistics = open_real_side(source, candidate, seed, progress)
@@ -205,7 +196,7 @@ def _parse_features(features: str) -> tuple[str, str]:
     return kind, file
 
 
-def _source(data: str | None, candidate: Candidate) -> str:
+def _source(data: str | None, candidate: ImagesToScore) -> str:
     source = data or candidate.source
     if source is None:
         raise ValueError("--data is missing: the source of the real images to compare with")
@@ -237,7 +228,7 @@ def _say_skipped(metrics: Iterable[Metric], why: str) -> None:
     print(f"no {listed}: {why}", file=sys.stderr)
 
 
-def _num(num: int | None, candidate: Candidate, real: RealImages | None) -> int:
+def _num(num: int | None, candidate: ImagesToScore, real: RealImages | None) -> int:
     if candidate.available is not None:
         if num is not None and num > candidate.available:
             raise ValueError(f"--num is {num}, and there are {candidate.available} images")

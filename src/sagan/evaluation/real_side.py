@@ -9,7 +9,7 @@ from torch import Tensor
 from sagan.config import READING_RULES
 from sagan.data import ImageDataset, load_dataset
 from sagan.data.load import has_test_split
-from sagan.evaluation.candidates import Candidate
+from sagan.evaluation.candidates import ImagesToScore
 from sagan.metrics import RealImages, split_off_test, with_test_split
 from sagan.metrics.features.inception import FEATURES
 from sagan.metrics.formulas.frechet import Gaussian
@@ -47,7 +47,7 @@ def open_real(
 
 
 def open_real_side(
-    source: str, candidate: Candidate, seed: int, progress: bool
+    source: str, candidate: ImagesToScore, seed: int, progress: bool
 ) -> tuple[RealImages | None, Gaussian | None]:
     """Open real images, or saved statistics of some."""
     if is_statistics(Path(source)):
@@ -64,7 +64,7 @@ def open_real_side(
     return real, None
 
 
-def class_numbers(candidate: Candidate, real: RealImages, source: str) -> Tensor | None:
+def class_numbers(candidate: ImagesToScore, real: RealImages, source: str) -> Tensor | None:
     """The real images' label of each of the candidate's classes; None without classes."""
     if not candidate.class_names or real.labels is None:
         return None

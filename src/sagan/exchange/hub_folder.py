@@ -32,15 +32,9 @@ def export_folder(
     weights: Literal["ema", "raw"] = "ema",
     address: str | None = None,
 ) -> list[str]:
-    """Write a run's generator as `save_pretrained` does, with the full card and a grid of samples.
-
-    An existing card is kept, because its owner may have added to it; so are other files. Returns
-    the names of the files written.
-
-    Args:
-        run: a run's folder, or one of its checkpoints'.
-        address: what the card tells people to open; None is the folder's name.
-    """
+    """Write a run's generator as `save_pretrained` does, with the full card and samples."""
+    # Returns the names of the files written. An existing card is kept, because its owner may have
+    # added to it. `address` is what the card tells people to open, by default the folder's name.
     checkpoint, folder = find_checkpoint(run), Path(out)
     check_folder(folder)
     generator = load_run_generator(checkpoint.path, weights=weights)
@@ -66,10 +60,8 @@ def push_folder(
     commit_message: str,
     private: bool | None = None,
 ) -> str:
-    """Push what `export_folder` wrote to a repository of the hub, and return the commit's URL.
-
-    A card just written does not replace the repository's; one that was in the folder does.
-    """
+    """Push what `export_folder` wrote to a repository of the hub, and return the commit's URL."""
+    # a card just written does not replace the repository's; one that was in the folder does
     return hub.push(
         Path(folder),
         repository,

@@ -215,8 +215,7 @@ def onnx_bytes(generator: Generator, facts: Facts, *, attention: bool = False) -
     model.graph.initializer.append(default)  # an initialiser makes the input optional
     onnx.helper.set_model_props(model, {**facts.to_strings(), **_map_strings(maps)})
     onnx.checker.check_model(model)
-    content: bytes = model.SerializeToString()
-    return content
+    return model.SerializeToString()
 
 
 class _Graph(nn.Module):

@@ -29,10 +29,7 @@ class Card(NamedTuple):
 def write_card(
     run: str | Path, file: str | Path, card: str | Path, *, weights: Literal["ema", "raw"] = "ema"
 ) -> Path:
-    """Write the card of a model file exported from a run, and return its grid of samples.
-
-    The grid lies beside the card, named as the model file with -samples.png.
-    """
+    """Write the card of a model file exported from a run; return the grid of samples beside it."""
     checkpoint, file, card = find_checkpoint(run), Path(file), Path(card)
     grid = card.with_name(f"{file.stem}-samples.png")
     card.parent.mkdir(parents=True, exist_ok=True)
@@ -51,13 +48,8 @@ def make_run_card(
     picture: str,
     title: str | None = None,
 ) -> Card:
-    """Make the card of a checkpoint's generator, as opened by `load_run_generator`.
-
-    Args:
-        address: what `sagan.load` opens.
-        picture: the file name of the samples beside the card.
-        title: None is the run folder's name.
-    """
+    """Make the card of a checkpoint's generator, as opened by `load_run_generator`."""
+    # `address` is what `sagan.load` opens; `picture` the file name of the samples beside the card
     facts, manifest = generator.facts, checkpoint.manifest
     assert facts is not None
     home = checkpoint.path.parent.parent

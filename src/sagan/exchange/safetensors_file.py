@@ -10,7 +10,7 @@ import safetensors.torch
 from torch import Tensor
 
 from sagan.config import NetworkConfig
-from sagan.config.channels import generator_stages
+from sagan.config.channels import generator_blocks
 from sagan.files import write_atomically
 from sagan.models import Generator, build_generator
 from sagan.runs.open_run import load_run_generator
@@ -88,6 +88,6 @@ def min_parameter_count(network: NetworkConfig) -> int:
         True
     """
     taps = 16 if network.family == "dcgan" else 9
-    stages = generator_stages(network)
+    stages = generator_blocks(network)
     widths = sum(2 * network.classes * stage.c_in for stage in stages)
     return widths + sum(taps * stage.c_in * stage.c_out for stage in stages)

@@ -35,15 +35,9 @@ _FAR = (
 
 
 def truncated(latents: Tensor, truncation: Tensor) -> Tensor:
-    """Map standard normal latents `b z` to the normal distribution truncated to [-t, t].
-
-    Each entry keeps its quantile. `sagan.randomness.sample_latents`, which draws again what lies
-    outside, gives other numbers of the same distribution. The scalar t = 0 changes nothing.
-
-    Example:
-        >>> truncated(torch.tensor([[-9.0, 0.0, 1.0]]), torch.tensor(0.5))
-        tensor([[-0.5000,  0.0000,  0.3337]])
-    """
+    """Map standard normal latents `b z` to those truncated to [-t, t], quantile by quantile."""
+    # `randomness.sample_latents` gives other numbers of the same distribution: it draws again what
+    # lies outside. The scalar t = 0 changes nothing.
     share = torch.erf(truncation / math.sqrt(2)) * torch.erf(latents / math.sqrt(2))
     inside = math.sqrt(2) * _erfinv(share)
     inside = torch.minimum(torch.maximum(inside, -truncation), truncation)

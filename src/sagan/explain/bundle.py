@@ -40,19 +40,9 @@ def pack_bundle(
     *,
     max_map_bytes: float = math.inf,
 ) -> bytes:
-    """Pack images (uint8 `c h w`; the page shows `picture`) and maps in the layout above.
-
-    The facts go into the header as they are. A layer with a map of more than `max_map_bytes` keeps
-    only every second, fourth, ... query of each row and column.
-
-    Example:
-        >>> attention = AttentionMap(torch.full((1, 16, 4), 1 / 4), 4, 4, key_stride=2, gamma=0.5)
-        >>> picture = torch.zeros(1, 8, 8, dtype=torch.uint8)
-        >>> packed = pack_bundle({"picture": picture}, [Layer("G", "attention.0", attention)], {})
-        >>> header = json.loads(packed[4 : 4 + int.from_bytes(packed[:4], "little")])
-        >>> header["layers"][0]["key_height"], header["layers"][0]["query_stride"]
-        (2, 1)
-    """
+    """Pack images (uint8 `c h w`; the page shows `picture`) and maps in the layout above."""
+    # a layer with a map over `max_map_bytes` keeps every second, fourth, ... query of rows and
+    # columns
     blobs: list[bytes] = []
     length = 0
 

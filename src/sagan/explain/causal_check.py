@@ -32,10 +32,9 @@ _MIN_REFERENCE = {"G": 1.0, "D": 0.01}  # grey levels; logits. A collapsed netwo
 
 @dataclass(frozen=True)
 class Change:
-    """What one intervention changes in one picture (G) or logit (D).
+    """What one intervention changes in one picture (G) or logit (D)."""
 
-    If each query point has its own keys hidden, all but `at_query` is about the first one.
-    """
+    # if each query point has its own keys hidden, all but `at_query` is about the first one
 
     after: Tensor  # the picture, uint8 `c h w`; or the logit
     hidden: Tensor | None  # the hidden keys of the last layer, a bool grid
@@ -79,13 +78,10 @@ def measure_effects(
     *,
     region: Tensor | None = None,
 ) -> list[Effects]:
-    """Run the networks again under each intervention, and compare.
-
-    Hides the region, bool `h w`; by default the keys that a query attends to most, until half of
-    its attention is hidden, and as a control as many others at random. A region that hides every
-    key of a layer raises ValueError. Networks must be in eval mode; `layers` are the picture's
-    maps. The result has one entry for each network that has attention and sees the picture.
-    """
+    """Run the networks again under each intervention; an `Effects` for each that has attention."""
+    # Networks must be in eval mode. Hides the region, bool `h w`; by default the keys that a query
+    # attends to most, until half of its attention is hidden, and as a control as many others at
+    # random. A region that hides every key of a layer raises ValueError.
     references = _references(picture, generator, discriminator)
     networks: dict[str, tuple[nn.Module | None, Tensor | None]] = {
         "G": (generator, picture.latents),
@@ -132,16 +128,7 @@ def _interventions(maps: Sequence[QueryMaps], region: Tensor | None) -> dict[str
 
 
 def most_and_others(weights: Tensor, draw: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Choose the keys with the most attention, up to half of it, and as many others at random.
-
-    Weights `kh kw` sum to 1; the two bool grids `kh kw` have equally many True and do not overlap.
-
-    Example:
-        >>> weights = torch.tensor([[0.4, 0.1], [0.2, 0.3]])
-        >>> most, others = most_and_others(weights, torch.Generator())
-        >>> most.tolist(), others.tolist()
-        ([[True, False], [False, True]], [[False, True], [True, False]])
-    """
+    """The keys `kh kw` with the most attention, up to half of it, and as many others at random."""
     flat = weights.flatten()
     order = flat.argsort(descending=True, stable=True)
     taken_before = flat[order].cumsum(0) - flat[order]
@@ -278,11 +265,9 @@ class Verdict:
 
 
 def judge(effects: Sequence[Effects]) -> Verdict:
-    """Sum up one network's effects on several pictures.
-
-    Attention matters if gamma 0 changes the output by at least `THRESHOLD` of the reference, in the
-    mean over the pictures; where it looks matters if uniform maps do so too.
-    """
+    """Sum up one network's effects on several pictures."""
+    # Attention matters if gamma 0 changes the output by at least `THRESHOLD` of the reference, in
+    # the mean over the pictures; where it looks matters if uniform maps do so too.
     relative, at_query = {}, {}
     for name in effects[0].changes:
         changes = [e.changes[name] for e in effects]

@@ -34,21 +34,10 @@ class Direction:
 
 
 def sefa_directions(generator: Generator, count: int) -> list[Direction]:
-    """Find the latent directions that the generator's first layer lets through most strongly.
-
-    The first layer of both families is linear (a linear layer, or a transposed convolution of a
-    1x1 map): the directions are the eigenvectors of A^T A for its matrix A. `count` is at most the
-    latent's length.
-
-    Source: Shen and Zhou 2021, "Closed-form factorization of latent semantics in GANs".
-
-    Example:
-        >>> from sagan.config import NetworkConfig
-        >>> from sagan.models import build_generator
-        >>> generator = build_generator(NetworkConfig(resolution=8, g_width=4, latent_dim=16))
-        >>> [round(d.vector.norm().item(), 3) for d in sefa_directions(generator, 2)]
-        [1.0, 1.0]
-    """
+    """The `count` latent directions that the generator's first layer lets through most strongly."""
+    # It is linear in both families (a linear layer, or a transposed convolution of a 1x1 map): the
+    # eigenvectors of A^T A for its matrix A, as many as the latent is long. Source: Shen and Zhou
+    # 2021, "Closed-form factorization of latent semantics in GANs".
     matrix = first_matrix(generator)
     values, vectors = torch.linalg.eigh(matrix.T @ matrix)
     return _strongest_first("sefa", values.flip(0), vectors.flip(1).T, count)
@@ -69,16 +58,12 @@ def first_matrix(generator: Generator) -> Tensor:
 def pca_directions(
     generator: Generator, count: int, *, samples: int = SAMPLES, batch_size: int = 64
 ) -> list[Direction]:
-    """Find the latent directions behind the principal components of the first block's features.
-
-    The first layer alone is linear in a standard normal latent, so its PCA would find SeFa's
-    directions again; hence the first *block*, behind its ReLU. Each class's mean feature is
-    subtracted first, since a class is not the latent's doing. A direction is the regression of the
-    latents on a component's coordinates. `count` must be less than the number of samples and at
-    most the latent's length; the generator in eval mode.
-
-    Source: Härkönen et al. 2020, "GANSpace", equation 3.
-    """
+    """The latent directions behind the principal components of the first block's features."""
+    # The first layer alone is linear in a standard normal latent, so its PCA would find SeFa's
+    # directions again; hence the first *block*, behind its ReLU. Each class's mean feature is
+    # subtracted first, since a class is not the latent's doing. A direction is the regression of
+    # the latents on a component's coordinates. The generator must be in eval mode, and `count`
+    # below the number of samples. Source: Härkönen et al. 2020, "GANSpace", equation 3.
     config = generator.config
     device = next(generator.parameters()).device
     z = sample_latents(range(-samples, 0), config.latent_dim).to(device)
@@ -111,24 +96,19 @@ def random_directions(generator: Generator, count: int) -> list[Direction]:
 def walk(
     generator: Generator, latents: Tensor, labels: Tensor | None, direction: Tensor, steps: Tensor
 ) -> Tensor:
-    """Generate a picture in [-1, 1] at each distance in `steps` from latents `1 z`.
-
-    Distances are in units of a latent entry's standard deviation.
-    """
+    """Pictures in [-1, 1] at each distance in `steps` from latents `1 z`."""
+    # distances are in units of a latent entry's standard deviation
     points = latents + steps.to(latents)[:, None] * direction.to(latents)
     labels = None if labels is None else labels.expand(len(points), *labels.shape[1:])
-    pictures: Tensor = generator(points, labels)
-    return pictures
+    return generator(points, labels)
 
 
 def _first_features(generator: Generator, latents: Tensor, labels: Tensor | None) -> Tensor:
     """The first block's output `b c h w`, as in the generators' own forward."""
     if isinstance(generator, DCGANGenerator):
-        features: Tensor = generator.blocks[0](latents[:, :, None, None])
-        return features
+        return generator.blocks[0](latents[:, :, None, None])
     seed = generator.linear(latents).unflatten(1, (-1, 4, 4))
-    features = generator.blocks[0](seed, labels)
-    return features
+    return generator.blocks[0](seed, labels)
 
 
 def _strongest_first(kind: str, values: Tensor, vectors: Tensor, count: int) -> list[Direction]:

@@ -33,13 +33,11 @@ _STRIP_STEP = 1.08  # from one picture of a strip to the next, in picture widths
 def draw_attention(
     path: Path, examples: Sequence[tuple[str, Tensor, Sequence[QueryMaps]]], *, title: str
 ) -> None:
-    """Draw where one network's attention looks from the query points of each image, as a PNG.
-
-    An example is a caption, an image (uint8 `c h w`) and its layers' maps; all examples have the
-    same number of layers and points. Every layer is a row: the image with the query points in
-    colour, then one map for each, framed in its colour. Maps lie over the greyed image: no colour
-    is no attention, bright yellow is the map's peak. A pooled key covers all of its pixels.
-    """
+    """Draw where one network's attention looks from each image's query points, as a PNG."""
+    # An example is a caption, an image (uint8 `c h w`) and its layers' maps; all have the same
+    # number of layers and points. Every layer is a row: the image with the query points in colour,
+    # then one map for each, framed in its colour. Maps lie over the greyed image: no colour is no
+    # attention, bright yellow is the map's peak. A pooled key covers all of its pixels.
     attention_figure(examples, title=title).savefig(path, dpi=_DPI)
 
 
@@ -124,10 +122,7 @@ def _frame(axis: Any, colour: str, width: float) -> None:
 def draw_causal(
     path: Path, checked: Sequence[tuple[str, Sequence[Effects]]], sentences: Sequence[str]
 ) -> None:
-    """Draw what each intervention changes: G's pictures with the differences, and D's logits.
-
-    `checked` holds a caption and the networks' effects for each picture; the sentences go below.
-    """
+    """Draw what each intervention changes, G's pictures and D's logits, above the sentences."""
     from matplotlib.figure import Figure
 
     g = [(caption, e) for caption, found in checked for e in found if e.network == "G"]

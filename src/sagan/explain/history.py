@@ -23,11 +23,8 @@ class Course(NamedTuple):
 
 
 def read_history(log: Path) -> dict[str, dict[str, Course]]:
-    """Read the course of each layer's numbers from a run's `log.jsonl`; a missing file has none.
-
-    The result is by layer, as `G attention.0, 8 px`, and by number (see `PANELS`). A number that
-    older records lack begins with the first record that has it.
-    """
+    """A log's numbers over training, by layer (`G attention.0, 8 px`) and number (see `PANELS`)."""
+    # a number that older records lack begins with the first record that has it
     return courses(record for record in read_records(log) if record.get("kind") == "attention")
 
 

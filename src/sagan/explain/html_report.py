@@ -25,21 +25,16 @@ def write_report(
     examples: Sequence[tuple[str, Tensor, Sequence[QueryMaps]]],
     *,
     title: str,
-    about: str = "",
-    verdicts: Sequence[str] = (),
+    about: str = "",  # a line below the title
+    verdicts: Sequence[str] = (),  # the causal check's sentences
     history: Mapping[str, Mapping[str, Course]] | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> None:
-    """Write images with the maps of all their queries as one HTML file that loads nothing else.
-
-    An example is a caption, an image (uint8 `c h w`) and its layers' maps; examples without maps
-    are skipped. `about` is a line below the title; verdicts are the causal check's sentences.
-
-    16 images of 32 px with maps of 1024 queries and 256 keys in G and D fit whole. If the maps do
-    not fit into `max_bytes`, each keeps every second, fourth, ... query of each row and column, and
-    the page goes from one kept query to the next. Raises ValueError if the images do not fit at
-    all, or none has maps.
-    """
+    """Write images with the maps of all their queries as one HTML file that loads nothing else."""
+    # An example is a caption, an image (uint8 `c h w`) and its layers' maps; those without maps are
+    # skipped. 16 images of 32 px with maps of 1024 queries and 256 keys in G and D fit whole. If
+    # the maps do not fit into `max_bytes`, each keeps every second, fourth, ... query of each row
+    # and column, and the page goes from one kept query to the next.
     examples = [example for example in examples if example[2]]
     if not examples:
         raise ValueError("there is no attention to report on")
@@ -85,13 +80,7 @@ def _compressed(example: tuple[str, Tensor, Sequence[QueryMaps]], max_map_bytes:
 
 
 def history_lines(history: Mapping[str, Mapping[str, Course]]) -> list[dict[str, Any]]:
-    """Each layer's gamma and entropy over training in the page's format, thinned for a plot.
-
-    Example:
-        >>> numbers = {"gamma": Course([64], [0.5]), "entropy": Course([64], [2.0])}
-        >>> history_lines({"G attention.0, 8 px": numbers})
-        [{'key': 'G attention.0', 'gamma': [[64, 0.5]], 'entropy': [[64, 2.0]]}]
-    """
+    """Each layer's gamma and entropy over training in the page's format, thinned for a plot."""
     return [
         {
             "key": name.partition(",")[0],

@@ -149,12 +149,5 @@ def _changed_projection(
 
 
 def on_key_grid(hidden: Tensor, height: int, width: int) -> Tensor:
-    """Resize a bool grid to a layer's keys: True if a key's cell touches a True.
-
-    Example:
-        >>> pixels = torch.zeros(8, 8, dtype=torch.bool)
-        >>> pixels[2, 5] = True
-        >>> on_key_grid(pixels, 2, 2).tolist()
-        [[False, True], [False, False]]
-    """
+    """Resize a bool grid to a layer's keys: True if a key's cell touches a True."""
     return F.adaptive_max_pool2d(hidden[None].float(), (height, width))[0] > 0

@@ -29,14 +29,7 @@ class QueryMaps:
 
 
 def query_points(image: Tensor, count: int) -> list[tuple[float, float]]:
-    """Choose points of an image `c h w` that lie on its details, spread out: (y, x) in [0, 1].
-
-    Example:
-        >>> image = torch.zeros(1, 8, 8)
-        >>> image[:, :, 4:] = 1.0
-        >>> sorted({x for _, x in query_points(image, 3)})  # along the edge
-        [0.4375, 0.5625]
-    """
+    """Choose points of an image `c h w` that lie on its details, spread out: (y, x) in [0, 1]."""
     # candidates: the quarter of the pixels with the strongest gradient, flat ones left out
     grey = image.float().mean(0)
     dy = F.pad((grey[2:] - grey[:-2]).abs(), (0, 0, 1, 1))
@@ -64,10 +57,7 @@ def explain_latents(
     *,
     points: int = 5,
 ) -> tuple[Tensor, list[QueryMaps]]:
-    """Generate one image from latents `1 z`, and collect the maps of G and D, both in eval mode.
-
-    Returns the image, uint8 `c h w`, and a `QueryMaps` per layer, the generator's first.
-    """
+    """Generate an image (uint8 `c h w`) from latents `1 z`, and its maps, the generator's first."""
     with record_attention(generator) as maps:
         images = generator(latents, labels)
     places = query_points(images[0], points)

@@ -84,11 +84,9 @@ def real_picture(
     label: int | None = None,
     device: str | torch.device = "cpu",
 ) -> ExplainedPicture:
-    """Read a picture as the run reads its training images: centre square, size and channels.
-
-    Without a label, a conditional run weighs all classes alike: that changes D's logit, but none
-    of its maps. Raises ValueError if the file is missing or not a readable picture.
-    """
+    """Read a picture as the run reads its training images: centre square, size and channels."""
+    # Without a label, a conditional run weighs all classes alike: that changes D's logit, but none
+    # of its maps.
     network = config.network
     try:
         if not path.is_file():

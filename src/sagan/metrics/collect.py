@@ -111,10 +111,8 @@ def collect(
     title: str,
     progress: bool,
 ) -> Sides:
-    """Read a stream of uint8 batches once, and collect each group's side for each extractor.
-
-    A group is a mask `i` over the stream's images. Extractors and needs are by feature name.
-    """
+    """Read a stream of uint8 batches once; collect each group's side for each feature."""
+    # groups are masks `i` over the stream's images; extractors and needs are by feature name
     total = len(next(iter(groups.values())))
     sides = {
         (name, group): Side(int(mask.sum()), extractor.dim, needs[name], seed)

@@ -76,16 +76,7 @@ def split_off_test(
     *,
     seed: int,
 ) -> RealImages:
-    """Hold out a fifth of the images, stratified by class, if the data have no test split.
-
-    Raises:
-        ValueError: there are fewer than 10 images.
-
-    Example:
-        >>> real = split_off_test(np.zeros((50, 1, 8, 8), np.uint8), None, (), seed=0)
-        >>> int(real.held_out.sum()), real.n_reference
-        (10, 50)
-    """
+    """Hold out a fifth of the images, stratified by class, if the data have no test split."""
     from sklearn.model_selection import train_test_split
 
     if len(images) < _FEWEST:

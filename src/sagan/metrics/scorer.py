@@ -42,24 +42,9 @@ def prepare(
     device: str | torch.device = "cpu",
     progress: bool = False,
 ) -> "Reference":
-    """Look at the real images once, then score any number of sets of `num` generated images.
-
-    The seed is for splits, subsets and the classifier of own features, which trains on the device.
-    Saved statistics of Inception features stand in for the real images in `fid`.
-
-    Raises:
-        ValueError: too few images, or a metric needs labels or images that were not given.
-
-    Example:
-        >>> from sagan.metrics import parse_metrics, split_off_test
-        >>> draw = np.random.default_rng(0)
-        >>> images = draw.integers(0, 256, (60, 1, 8, 8), np.uint8)
-        >>> real = split_off_test(images, None, (), seed=0)
-        >>> reference = prepare(real, parse_metrics("fd:pixel"), num=20)
-        >>> (score,) = reference.score([torch.tensor(images[:20])])
-        >>> score.metric, score.n_generated, score.n_real
-        ('fd:pixel', 20, 60)
-    """
+    """Look at the real images once, to score any number of sets of `num` generated images."""
+    # The seed is for splits, subsets and the classifier of own features. Saved statistics of
+    # Inception features stand in for the real images in `fid`.
     if num < 2:
         raise ValueError(f"at least 2 generated images are needed, not {num}")
     _check(real, specs)
@@ -191,11 +176,7 @@ class Reference:
     def score(
         self, batches: Iterable[Tensor], labels: Tensor | NDArray[np.int64] | None = None
     ) -> list[Score]:
-        """Score batches `b c h w` of uint8 images, with their labels `i` if metrics need classes.
-
-        Raises:
-            ValueError: there are not `num` images, or labels are missing.
-        """
+        """Score `num` images, uint8 batches `b c h w`, with labels `i` if metrics need classes."""
         labels = None if labels is None else np.asarray(labels, np.int64)
         for spec in self.specs:
             if spec.metric.labelled and labels is None:

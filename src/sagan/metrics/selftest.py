@@ -46,13 +46,7 @@ def selftest(
     seed: int = 0,
     progress: bool = False,
 ) -> SelfTest:
-    """Halve a labelled set at random, `splits` times (10); score one half, sound and faulty.
-
-    Images are uint8 `i c h w`.
-
-    Raises:
-        ValueError: fewer than 2 splits.
-    """
+    """Halve a labelled set at random, 10 times by default; score one half, sound and faulty."""
     splits = SPLITS if splits is None else splits
     if splits < 2:
         raise ValueError(f"a self-test needs at least 2 splits, not {splits}")

@@ -23,14 +23,13 @@ class Spec:
     def key(self, part: str = "") -> str:
         """Name the metric, or a part of it (`recall` of `prdc`), as reports do.
 
-        A Fréchet distance is called FID only on Inception features in the original protocol.
-
         Example:
             >>> Spec("fid", "inception").key(), Spec("fid", "inception-clean").key()
             ('fid', 'clean-fid')
             >>> Spec("prdc", "own").key("recall")
             'recall:own'
         """
+        # a Fréchet distance is called FID only on Inception features in the original protocol
         name = part or self.name
         if self.metric.features == "any":
             return f"{name}:{self.features}"
@@ -43,18 +42,7 @@ class Spec:
 
 
 def parse_metrics(text: str, features: str = "own") -> tuple[Spec, ...]:
-    """Parse comma-separated metric names, as `fid,fd:pixel,cas`.
-
-    A name without features of its own takes `features`, one of `FEATURES`.
-
-    Raises:
-        ValueError: a metric or feature is unknown, they do not go together, or the metric needs
-            Inception features and there are none.
-
-    Example:
-        >>> [spec.key() for spec in parse_metrics("fd:pixel, cas, kid")]
-        ['fd:pixel', 'cas', 'kid:own']
-    """
+    """Parse metric names, as `fid,fd:pixel,cas`; one without features takes `features`."""
     found = [_parse(part.strip(), features) for part in text.split(",")]
     return tuple(dict.fromkeys(found))
 
@@ -83,11 +71,9 @@ def _parse(text: str, features: str) -> Spec:
 
 
 def default_metrics(*, labelled: bool, held_out: bool, features: str = "own") -> tuple[Spec, ...]:
-    """All metrics that the data and the features allow.
-
-    Labelled: both sides have at least two classes. Held out: the data have a test split of their
-    own. Inception features add their metrics to those that need no weights.
-    """
+    """All metrics that the data and the features allow."""
+    # Labelled: both sides have at least two classes. Held out: the data have a test split of their
+    # own. Inception features add their metrics to those that need no weights.
     groups: list[tuple[str, ...]] = [("own", "pixel")]
     if features.startswith("inception"):
         groups.insert(0, ("inception",))

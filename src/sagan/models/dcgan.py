@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sagan.config import NetworkConfig
-from sagan.config.channels import discriminator_stages, generator_stages
+from sagan.config.channels import discriminator_blocks, generator_blocks
 from sagan.models.resnet import attention_after, check_labels
 from sagan.nn.norm import Labels
 from sagan.nn.spectral import SpectralNorm
@@ -27,7 +27,7 @@ class DCGANGenerator(Pretrained):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
-        stages = generator_stages(config)
+        stages = generator_blocks(config)
 
         def up(c_in: int, c_out: int, *, first: bool) -> nn.ConvTranspose2d:
             return nn.ConvTranspose2d(c_in, c_out, 4, *((1, 0) if first else (2, 1)))
@@ -63,7 +63,7 @@ class DCGANDiscriminator(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
-        stages = discriminator_stages(config)
+        stages = discriminator_blocks(config)
         self.blocks = nn.ModuleList(
             SpectralNorm(nn.Conv2d(s.c_in, s.c_out, 4, 2, 1), eps=config.spectral_eps)
             for s in stages
@@ -79,8 +79,7 @@ class DCGANDiscriminator(nn.Module):
             x = F.leaky_relu(block(x), 0.1)
             if str(i) in self.attention:
                 x = self.attention[str(i)](x)
-        logits: Tensor = self.to_logit(x).flatten()
-        return logits
+        return self.to_logit(x).flatten()
 
     if TYPE_CHECKING:  # nn.Module's own returns Any
         __call__ = forward

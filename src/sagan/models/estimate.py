@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from sagan.config import NetworkConfig, Precision, TrainingConfig
-from sagan.config.channels import Stage, discriminator_stages, generator_stages
+from sagan.config.channels import BlockShape, discriminator_blocks, generator_blocks
 from sagan.models import Discriminator, Generator, build_discriminator, build_generator
 from sagan.nn.attention_kernels import attention_path
 
@@ -47,19 +47,11 @@ class Estimate:
 def estimate(
     network: NetworkConfig, training: TrainingConfig, *, device_type: str = "cpu"
 ) -> Estimate:
-    """Estimate parameters, FLOP and peak memory of training, in a few seconds.
-
-    A training image costs as much as 4 G + 8 D forward passes with one discriminator step per
-    generator step; with k of them, (1 + 3/k) G + (6 + 2/k) D. Memory is that of one process whose
-    micro-batch is `batch_size / accumulate`; bf16 is assumed to halve what is kept for the backward
-    pass. The device type (`cpu`, `cuda`, `mps`) decides which attention stores its map.
-
-    Example:
-        >>> digits = NetworkConfig(resolution=8, channels=1, classes=10, g_width=8, d_width=8)
-        >>> cost = estimate(digits, TrainingConfig(batch_size=64))
-        >>> cost.train_flop == 4 * cost.g_flop + 8 * cost.d_flop
-        True
-    """
+    """Estimate parameters, FLOP and peak memory of training, in a few seconds."""
+    # A training image costs as much as 4 G + 8 D forward passes with one discriminator step per
+    # generator step; with k of them, (1 + 3/k) G + (6 + 2/k) D. Memory is that of one process's
+    # micro-batch; bf16 is assumed to halve what is kept for the backward pass. The device type
+    # decides which attention stores its map.
     with torch.device("meta"):
         G, D = build_generator(network), build_discriminator(network)
     g_flop, d_flop = _forward_flop(G, D, network)
@@ -149,8 +141,8 @@ def _step_bytes(
 ) -> tuple[int, int]:
     """The bytes that the larger of the two steps keeps, and its temporary ones."""
     batch = training.batch_size // training.accumulate
-    d_fused = _fused_maps(discriminator_stages(network), network, device)
-    g_fused = _fused_maps(generator_stages(network), network, device)
+    d_fused = _fused_maps(discriminator_blocks(network), network, device)
+    g_fused = _fused_maps(generator_blocks(network), network, device)
     steps: list[tuple[Callable[[], Tensor], list[_FusedMap], int]] = [
         (lambda: discriminator_pass(D, batch), d_fused, 2 * batch),
         (lambda: generator_pass(G, D, batch), g_fused + d_fused, batch),
@@ -192,8 +184,7 @@ def generator_pass(G: Generator, D: Discriminator, batch: int) -> Tensor:
     D.requires_grad_(False)
     logits = D(G(torch.zeros(batch, network.latent_dim, device=device), labels), labels)
     D.requires_grad_(True)
-    total: Tensor = logits.sum()
-    return total
+    return logits.sum()
 
 
 def stored_bytes(
@@ -202,11 +193,9 @@ def stored_bytes(
     *,
     without: Set[tuple[int, int]] = frozenset(),
 ) -> tuple[int, int]:
-    """Bytes that a forward pass keeps for the backward pass, in total and in the largest tensor.
-
-    Each storage counts once; weights and buffers of the networks do not count, nor do attention
-    maps whose size n, m is in `without`.
-    """
+    """Bytes that a forward pass keeps for the backward pass, in total and in the largest tensor."""
+    # each storage counts once; weights and buffers of the networks do not count, nor do attention
+    # maps whose size n, m is in `without`
     storages: dict[int, torch.UntypedStorage] = {}  # held, so that no address is reused
 
     def keep(tensor: Tensor) -> Tensor:
@@ -239,7 +228,9 @@ class _FusedMap:
     kept_bytes: int  # per image, instead: a fused kernel's output and each row's normaliser
 
 
-def _fused_maps(stages: list[Stage], network: NetworkConfig, device_type: str) -> list[_FusedMap]:
+def _fused_maps(
+    stages: list[BlockShape], network: NetworkConfig, device_type: str
+) -> list[_FusedMap]:
     found = []
     paper = network.attention_form == "paper"
     for stage in stages:

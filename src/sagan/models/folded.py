@@ -20,16 +20,12 @@ _Generator = TypeVar("_Generator", bound=ResNetGenerator | DCGANGenerator)
 
 @torch.no_grad()
 def fold(generator: _Generator) -> _Generator:
-    """Copy a generator into an equivalent one that samples faster.
-
-    Weights are divided by their spectral norms once; batch norm is folded into the convolution
-    before it, if there is one; conditional batch norm becomes one multiply-add with its tables;
-    memory order is channels-last. Attention layers are unchanged, so their maps can be recorded.
-
-    The copy is in eval mode and without gradients: it cannot be trained, and its state dict fits no
-    other network. Images are equal up to rounding (below 1e-5). The generator is not changed; its
-    batch-norm statistics must be final.
-    """
+    """Copy a generator, whose statistics are final, into an equivalent one that samples faster."""
+    # Weights are divided by their spectral norms once; batch norm is folded into the convolution
+    # before it, if any; conditional batch norm becomes one multiply-add with its tables; memory
+    # order is channels-last. Images are equal up to rounding (below 1e-5). Attention layers are
+    # unchanged, so their maps can be recorded. The copy has no gradients, and its state dict fits
+    # no other network.
     folded = copy.deepcopy(generator).eval()
     folded.is_folded = True
     for parent in list(folded.modules()):
@@ -44,7 +40,7 @@ def fold(generator: _Generator) -> _Generator:
             up, norm, activation = block
             _fold_norm_into(up, norm, rows=1)
             folded.blocks[i] = nn.Sequential(up, activation)
-    return folded.requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return folded.requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _divided(layer: SpectralNorm) -> nn.Module:
@@ -87,10 +83,9 @@ def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
 
 
 class FoldedConditionalNorm(nn.Module):
-    """A `ConditionalBatchNorm` in evaluation as `x * scale[y] + shift[y]`.
+    """A `ConditionalBatchNorm` in evaluation as `x * scale[y] + shift[y]`."""
 
-    The tables hold each class's difference, so class weights need not sum to 1, as there.
-    """
+    # the tables hold each class's difference, so class weights need not sum to 1, as there
 
     scale: Tensor
     shift: Tensor

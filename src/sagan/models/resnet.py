@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sagan.config import NetworkConfig
-from sagan.config.channels import Stage, discriminator_stages, generator_stages
+from sagan.config.channels import BlockShape, discriminator_blocks, generator_blocks
 from sagan.nn.attention import SelfAttention
 from sagan.nn.blocks import DiscriminatorBlock, GeneratorBlock, sn_conv
 from sagan.nn.norm import Labels
@@ -19,12 +19,10 @@ from sagan.sharing.mixin import Pretrained
 
 
 def attention_after(
-    stages: list[Stage], config: NetworkConfig, *, normalised: bool = True
+    stages: list[BlockShape], config: NetworkConfig, *, normalised: bool = True
 ) -> nn.ModuleDict:
-    """Attention layers, keyed by the index of the block before each.
-
-    `normalised=False` turns their spectral norm off whatever their form.
-    """
+    """Attention layers by the index of the block before each."""
+    # `normalised=False` turns their spectral norm off whatever their form
     return nn.ModuleDict(
         {
             str(i): SelfAttention(
@@ -45,7 +43,7 @@ class ResNetGenerator(Pretrained):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
-        stages = generator_stages(config)
+        stages = generator_blocks(config)
         seed_width, last_width = stages[0].c_in, stages[-1].c_out
         eps, normalised = config.spectral_eps, config.g_spectral_norm
         linear = nn.Linear(config.latent_dim, 16 * seed_width)
@@ -89,7 +87,7 @@ class ResNetDiscriminator(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
-        stages = discriminator_stages(config)
+        stages = discriminator_blocks(config)
         eps = config.spectral_eps
         self.blocks = nn.ModuleList(
             DiscriminatorBlock(

@@ -12,13 +12,9 @@ from sagan.randomness import generator_for
 def standing_statistics(
     generator: nn.Module, config: NetworkConfig, *, batches: int, batch_size: int, seed: int
 ) -> None:
-    """Recompute a generator's batch-norm statistics, in place, from `batches` of its own images.
-
-    Running statistics lag behind the weights, and those of an averaged generator belong to another
-    network. Latents and (uniform) labels are keyed by the seed. The network is left in eval mode.
-
-    Source: Brock et al. 2019, "standing statistics".
-    """
+    """Recompute batch-norm statistics, in place, from `batches` of own images; leaves eval mode."""
+    # Running statistics lag behind the weights, and those of an averaged generator belong to
+    # another network. Source: Brock et al. 2019, "standing statistics".
     norms = [m for m in generator.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     if not batches or not norms:
         return
@@ -43,11 +39,9 @@ def standing_statistics(
 
 
 def average_statistics(generator: Generator, training: TrainingConfig) -> None:
-    """Recompute a generator's statistics if the run's recipe says so.
-
-    The batch is a micro-batch of a single process, so the result does not depend on the number of
-    processes; a batch's variance is unbiased whatever its size.
-    """
+    """Recompute a generator's statistics if the run's recipe says so."""
+    # One process's micro-batch, so that the result does not depend on the number of processes; a
+    # batch's variance is unbiased whatever its size.
     standing_statistics(
         generator,
         generator.config,

@@ -179,8 +179,7 @@ class AttentionMap:
         """Reshape the map to `b h w kh kw`: the keys that each query position attends to."""
         s = self.key_stride
         by_key: Tensor = self.weights.unflatten(2, (self.height // s, self.width // s))
-        by_query: Tensor = by_key.unflatten(1, (self.height, self.width))
-        return by_query
+        return by_key.unflatten(1, (self.height, self.width))
 
 
 @contextmanager

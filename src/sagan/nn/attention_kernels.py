@@ -23,44 +23,20 @@ _PIECE_QUERIES = 64
 
 
 def reference_attention(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute attention literally: energy, softmax over the keys, weighted sum.
-
-    This is the definition, in the article's form, that the fast paths must equal.
-
-    Args:
-        query: `b n e`.
-        key: `b m e`.
-        value: `b m d`.
-
-    Returns:
-        The attended values `b n d` and the attention map `b n m`, whose rows sum to 1.
-
-    Source:
-        Zhang et al. 2019, equations 1 and 2. There is no 1/sqrt(e).
-
-    Example:
-        >>> q, k, v = torch.zeros(1, 4, 2), torch.zeros(1, 4, 2), torch.eye(4)[None]
-        >>> out, weights = reference_attention(q, k, v)
-        >>> weights[0, 0].tolist()  # equal energies: every key weighs the same
-        [0.25, 0.25, 0.25, 0.25]
-    """
+    """The definition that the fast paths must equal: attended values, and the map `b n m`."""
+    # Query `b n e`, key `b m e`, value `b m d`. Zhang et al. 2019, equations 1 and 2; there is no
+    # 1/sqrt(e)
     energy = torch.bmm(query, key.transpose(1, 2))
     weights = energy.softmax(dim=-1)
     return torch.bmm(weights, value), weights
 
 
 def attention_path(n: int, m: int, device_type: str) -> AttentionPath:
-    """The path that `attend` takes for n queries and m keys.
-
-    recomputed: piece by piece, the map once more in the backward pass (large maps on the CPU).
-    fused: `scaled_dot_product_attention` with widths that CUDA's kernels take.
-    plain: the literal form, which stores the map: for small maps, where it is fastest; on other
-    devices; and inside torch.compile or an exporter on the CPU, which cannot trace the pieces.
-
-    Example:
-        >>> attention_path(64, 16, "cpu"), attention_path(4096, 1024, "cpu")
-        ('plain', 'recomputed')
-    """
+    """The path that `attend` takes for n queries and m keys."""
+    # recomputed: piece by piece, the map once more in the backward pass (large maps on the CPU).
+    # fused: `scaled_dot_product_attention` with widths that CUDA's kernels take.
+    # plain: the literal form, which stores the map: for small maps, where it is fastest; on other
+    # devices; and inside torch.compile or an exporter on the CPU, which cannot trace the pieces.
     if device_type == "cuda":
         return "fused"
     if device_type != "cpu" or torch.compiler.is_compiling():
@@ -69,18 +45,12 @@ def attention_path(n: int, m: int, device_type: str) -> AttentionPath:
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Compute attention by the fastest path for the size and device.
-
-    Takes query `b n e`, key `b m e`, value `b m d` and returns `b n d`, equal to
-    `reference_attention(query, key, value)[0]` up to rounding. For large maps its memory is linear
-    in n and m. It can be differentiated any number of times; the second derivative takes the memory
-    of the literal form, and on CUDA needs the math kernel (`torch.nn.attention.sdpa_kernel`), which
-    `training.losses.gradient_penalty` selects.
-    """
+    """Compute `reference_attention(query, key, value)[0]`, up to rounding, by the fastest path."""
+    # For large maps memory is linear in n and m. Second derivatives take the memory of the literal
+    # form, and on CUDA need the math kernel, which `training.losses.gradient_penalty` selects.
     path = attention_path(query.shape[1], key.shape[1], query.device.type)
     if path == "recomputed":
-        attended: Tensor = _Recomputed.apply(query, key, value)  # type: ignore[no-untyped-call]
-        return attended
+        return _Recomputed.apply(query, key, value)  # type: ignore[no-untyped-call]
     if path == "plain":
         return reference_attention(query, key, value)[0]
     d = value.shape[-1]  # fused kernels need widths in multiples of 8; zeros change no energy
@@ -150,8 +120,7 @@ def _add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
 
 def _softmax_backward(gradient: Tensor, weights: Tensor) -> Tensor:
     """The gradient of the energies, by PyTorch's own kernel in one pass over memory."""
-    slope: Tensor = torch.ops.aten._softmax_backward_data(gradient, weights, -1, weights.dtype)
-    return slope
+    return torch.ops.aten._softmax_backward_data(gradient, weights, -1, weights.dtype)
 
 
 def _literal_backward(

@@ -39,11 +39,7 @@ class ClassNorm(nn.Module):
         if isinstance(self.norm, ConditionalBatchNorm):
             assert labels is not None
             return self.norm(x, labels)
-        normalised: Tensor = self.norm(x)
-        return normalised
-
-    if TYPE_CHECKING:  # nn.Module's own returns Any
-        __call__ = forward
+        return self.norm(x)
 
 
 class GeneratorBlock(nn.Module):

@@ -60,5 +60,4 @@ def lookup(table: nn.Embedding, labels: Tensor) -> Tensor:
     """Look up rows by class number, or mix them by class weights (float `b k`)."""
     if labels.is_floating_point():
         return labels @ table.weight
-    rows: Tensor = table(labels)
-    return rows
+    return table(labels)

@@ -86,18 +86,16 @@ class SpectralNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Run the layer with the normalised weight."""
-        output: Tensor = functional_call(self.layer, {"weight": self.normalized_weight()}, (x,))
-        return output
+        return functional_call(self.layer, {"weight": self.normalized_weight()}, (x,))
 
     if TYPE_CHECKING:  # nn.Module's own returns Any
         __call__ = forward
 
 
 class _Order:
-    """A view of a weight as a matrix with columns in memory order, so that nothing is copied.
+    """A view of a weight as a matrix with columns in memory order, so that nothing is copied."""
 
-    For a channels-last weight that order differs from the one in which v is stored.
-    """
+    # for a channels-last weight that order differs from the one in which v is stored
 
     def __init__(self, shape: torch.Size, stride: tuple[int, ...], dim: int) -> None:
         kept = [d for d in range(len(shape)) if d != dim]
@@ -132,10 +130,9 @@ def _order_of(shape: torch.Size, stride: tuple[int, ...], dim: int) -> _Order:
 
 
 class _Normalised(torch.autograd.Function):
-    """`weight / sigma` with its closed-form gradient: `(g - <g, weight / sigma> u v^T) / sigma`.
+    """`weight / sigma` with its closed-form gradient: `(g - <g, weight / sigma> u v^T) / sigma`."""
 
-    The same as autograd on the formula, in a third of the passes over the weight.
-    """
+    # the same as autograd on the formula, in a third of the passes over the weight
 
     @staticmethod
     def forward(ctx: Any, weight: Tensor, u: Tensor, v: Tensor, dim: int) -> Tensor:
@@ -184,10 +181,7 @@ def power_iteration(network: nn.Module, steps: int = 1) -> None:
 
 @torch.no_grad()
 def _advance(layers: Sequence[SpectralNorm], steps: int) -> None:
-    """Iterate several layers at once: one product per layer, everything else batched.
-
-    Each layer gets the numbers that it would get alone, bit for bit.
-    """
+    """Iterate layers at once, bit for bit as alone: a product per layer, all else batched."""
     weights: list[Tensor] = [layer.layer.weight for layer in layers]  # type: ignore[misc]
     if not layers or weights[0].is_meta:  # no numbers to iterate on
         return

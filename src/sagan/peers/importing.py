@@ -47,13 +47,9 @@ def import_run(
     *,
     peer: str | None = None,
 ) -> Imported:
-    """Import another implementation's checkpoint files as a new run in the folder `out`.
-
-    Args:
-        files: G's and optionally D's and the averaged G's (`ema` in its name), in any order.
-        out: must not exist yet, or be empty. If the import fails, nothing is written.
-        peer: whose they are; None tells by the weights' names.
-    """
+    """Import another implementation's checkpoint files as a new run, wholly or not at all."""
+    # files: G's and optionally D's and the averaged G's (`ema` in its name), in any order; `out`
+    # must not exist yet, or be empty; `peer` None tells whose they are by the weights' names
     out = Path(out)
     if peer is not None and peer not in PEERS:
         raise ValueError(f"unknown implementation {peer!r}; choose from {', '.join(PEERS)}")

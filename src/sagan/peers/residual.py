@@ -43,10 +43,8 @@ def read_blocks(
 def in_one_list(
     tensors: Tensors, pattern: str, names: Names, *, before: Sequence[str] = ()
 ) -> tuple[list[str], dict[int, str]]:
-    """Tell blocks from attention where one list, `blocks.{}.0`, numbers both.
-
-    `before` holds the names of blocks that come before the list. Returns what `read_blocks` takes.
-    """
+    """Tell blocks from attention where one list, `blocks.{}.0`, numbers both; for `read_blocks`."""
+    # `before` holds the names of blocks that come before the list
     blocks, attention = list(before), {}
     for i in range(tensors.count(f"{pattern}.")):
         name = pattern.format(i)

@@ -12,10 +12,7 @@ SNGAN_HALVINGS = HALVINGS | {5: 5}
 
 
 def generator_fields(state: State, attention: Collection[int]) -> dict[str, Any]:
-    """Infer a generator's fields from its weights, by our names.
-
-    `attention` holds the numbers of the blocks that an attention layer follows.
-    """
+    """Infer a generator's fields from its weights and the blocks that attention follows."""
     normalised = "linear.u" in state
     inner = ".layer" if normalised else ""
     linear = state[f"linear{inner}.weight"]

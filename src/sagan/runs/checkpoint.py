@@ -60,12 +60,9 @@ class Checkpoint:
         return f"{name}.safetensors" in self.manifest["files"]
 
     def tensors(self, name: str) -> dict[str, Tensor]:
-        """Read one file's tensors, by its name without extension.
-
-        Raises:
-            CheckpointError: the file is missing or damaged.
-            OSError: it cannot be read now, which says nothing about its content.
-        """
+        """Read one file's tensors, by its name without extension."""
+        # CheckpointError: missing or damaged. OSError: unreadable now, which says nothing of its
+        # content.
         file = f"{name}.safetensors"
         expected = self.manifest["files"].get(file)
         if expected is None:
@@ -85,12 +82,9 @@ class Checkpoint:
 
 
 def open_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint folder's manifest.
-
-    Raises:
-        CheckpointError: it is missing, damaged or of another format.
-        OSError: it cannot be read now, which says nothing about its content.
-    """
+    """Read a checkpoint folder's manifest."""
+    # CheckpointError: missing, damaged or of another format. OSError: unreadable now, which says
+    # nothing of its content.
     file = path / "manifest.json"
     try:
         content = file.read_bytes()
@@ -111,11 +105,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
 def write_checkpoint(
     path: Path, tensors: Mapping[str, Mapping[str, Tensor]], content: Mapping[str, Any]
 ) -> None:
-    """Write a new checkpoint folder, whole or not at all.
-
-    `tensors` are keyed by file name without extension; `content` goes into the manifest and has at
-    least `step` and `config`.
-    """
+    """Write a new checkpoint folder, whole or not at all; `content` needs `step` and `config`."""
     temporary = path.with_name(f"{TEMPORARY}{path.name}")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()

@@ -25,10 +25,8 @@ def read_records(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def read_lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any] | None]]:
-    """Read a JSONL file's lines, each with its record, or None if it is broken.
-
-    A last line cut short by a crash is skipped.
-    """
+    """Read a JSONL file's lines, each with its record, or None if it is broken."""
+    # a last line cut short by a crash is skipped
     if not path.is_file():
         return
     for line in path.read_bytes().split(b"\n")[:-1]:

@@ -19,20 +19,7 @@ def load_run_generator(
     device: str | torch.device = "cpu",
     fold: bool = False,
 ) -> Generator:
-    """Open the generator of a run or checkpoint, in eval mode; see `sagan.load`.
-
-    Example:
-        >>> import tempfile
-        >>> from pathlib import Path
-        >>> from sagan.config import NetworkConfig, RunConfig
-        >>> from sagan.runs.run import Run
-        >>> config = RunConfig(network=NetworkConfig(resolution=8, g_width=4))
-        >>> weights = build_generator(config.network).state_dict()
-        >>> run = Run(Path(tempfile.mkdtemp()))
-        >>> _ = run.save(1, {"ema": weights}, config=config, keep=1)
-        >>> load_run_generator(run.path)(torch.randn(2, 128)).shape
-        torch.Size([2, 3, 8, 8])
-    """
+    """Open the generator of a run or checkpoint, in eval mode; see `sagan.load`."""
     if weights not in ("ema", "raw"):
         raise ValueError(f"unknown weights {weights!r}: ema or raw")
     checkpoint = find_checkpoint(path)

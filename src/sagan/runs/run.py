@@ -65,12 +65,8 @@ class Run:
         write_atomically(self.path / "data.json", content.encode())
 
     def check_continues(self, config: RunConfig, old: RunConfig | None = None) -> None:
-        """Raise ValueError unless training with this configuration would continue the run.
-
-        It may differ in a larger number of images or time only; each other difference is named.
-        `old` is the run's own configuration, if it has been read already. A folder without a run
-        takes any.
-        """
+        """Raise ValueError, naming the differences, unless it only asks for more images or time."""
+        # `old` is the run's own configuration, if read already; a folder without a run takes any
         if old is None:
             if not self.exists():
                 return
@@ -136,10 +132,8 @@ class Run:
     def newest_sound_checkpoint(
         self, *, without_alarms: bool = False
     ) -> tuple[Checkpoint | None, list[str]]:
-        """Find the newest checkpoint that verifies, and what was wrong with newer ones.
-
-        `without_alarms` skips those saved during a serious alarm.
-        """
+        """Find the newest checkpoint that verifies, and what was wrong with newer ones."""
+        # `without_alarms` skips those saved during a serious alarm
         faults = []
         for path in reversed(self.checkpoint_paths()):
             try:
@@ -154,12 +148,8 @@ class Run:
         return None, faults
 
     def checkpoint_to_resume(self) -> tuple[Checkpoint | None, list[str]]:
-        """Find the newest sound checkpoint and the faults of newer ones; None in a new run.
-
-        Raises:
-            CheckpointError: there are checkpoints, but none is sound.
-            OSError: one cannot be read now.
-        """
+        """Find the newest sound checkpoint and newer ones' faults; None in a new run."""
+        # CheckpointError: there are checkpoints, but none is sound
         checkpoint, faults = self.newest_sound_checkpoint()
         latest = self.pointed_to("latest")
         if checkpoint is None and (faults or latest):
@@ -171,10 +161,7 @@ class Run:
         return checkpoint, faults
 
     def check_unedited(self, config: RunConfig, checkpoint: Checkpoint) -> None:
-        """Raise ValueError if the checkpoint was trained with another configuration than this.
-
-        How long it was to be trained does not count, if it is not less now.
-        """
+        """Raise ValueError unless the checkpoint had this configuration (images and time apart)."""
         old = _with_first_training(checkpoint.run_config, config)
         if not config.data.fingerprint:  # older than fingerprints
             old = replace(old, data=replace(old.data, fingerprint=""))
@@ -187,10 +174,7 @@ class Run:
             )
 
     def set_aside(self) -> Path | None:
-        """Move everything but the configuration into a folder `before-N`; None if there is nothing.
-
-        Raises ValueError if another process is writing to the run.
-        """
+        """Move all but the configuration into `before-N`; None if nothing. ValueError if in use."""
         with self.lock():
             stays = ("config.json", ".lock", "before-")
             parts = [p for p in self.path.iterdir() if not p.name.startswith(stays)]
@@ -217,10 +201,8 @@ class Run:
                 remove_folder(path)
 
     def update_best(self, metric: str, better: Literal["lower", "higher"]) -> None:
-        """Point `best` at the checkpoint with the best score by a metric; ties go to the earliest.
-
-        Scores that are not finite, or were made during a serious alarm, do not count.
-        """
+        """Point `best` at the best score by a metric; ties go to the earliest checkpoint."""
+        # not finite, or made during a serious alarm: does not count
         # `best` itself is never dropped, so the best of those still there is the best of all.
         scored = []
         for path in self.checkpoint_paths():
@@ -248,16 +230,10 @@ class Run:
         keep: int,
         facts: Mapping[str, Any] | None = None,
     ) -> Path:
-        """Write a step's checkpoint, point `latest` at it, and drop the oldest beyond `keep`.
-
-        Older ones are dropped only once the new one has been read back and verified. `best` is
-        kept, and the newest without alarms, to go back to. `facts` are further values for the
-        manifest.
-
-        Raises:
-            OSError: it could not be written; the earlier checkpoints are untouched.
-            CheckpointError: what was written does not read back.
-        """
+        """Write a step's checkpoint, point `latest` at it, and drop the oldest beyond `keep`."""
+        # Older ones are dropped only once the new one has been read back and verified. `best` is
+        # kept, and the newest without alarms, to go back to. `facts` are further values for the
+        # manifest.
         folder = self.path / "checkpoints"
         folder.mkdir(parents=True, exist_ok=True)
         final = folder / f"step-{step:08d}"
@@ -309,12 +285,7 @@ def _with_first_training(old: RunConfig, new: RunConfig) -> RunConfig:
 
 
 def find_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
-    """Open a run's checkpoint (`best`, else `latest`), or a checkpoint folder itself.
-
-    Raises:
-        ValueError: the path is neither.
-        CheckpointError: the checkpoint is damaged.
-    """
+    """Open a run's checkpoint (`best`, else `latest`), or a checkpoint folder itself."""
     place = locate(path).require(*RUN_OR_CHECKPOINT)
     if place.kind == "checkpoint":
         return open_checkpoint(place.path)

@@ -103,14 +103,7 @@ class Facts:
             raise ValueError(f"{where} cannot be read{by}: {error}") from None
 
     def published(self) -> "Facts":
-        """Copy them without what is private: of a path, only the last name is kept.
-
-        Example:
-            >>> from sagan.config import DataConfig
-            >>> config = RunConfig(data=DataConfig(source="/home/me/pets"))
-            >>> Facts(config, 7, "ema").published().config.data.source
-            'pets'
-        """
+        """Copy them without what is private: of a path, only the last name is kept."""
         sections: dict[str, Any] = {}
         for name, section in vars(self.config).items():
             if dataclasses.is_dataclass(section) and name != "network":  # which names no files

@@ -58,11 +58,8 @@ def parse(text: str | os.PathLike[str]) -> Address:
 
 
 def fetch(address: Address, file: str, *, max_bytes: int | None = None) -> tuple[Path, Address]:
-    """Get a file's local copy, downloaded if outdated, and the address of its commit.
-
-    Without a network, or with HF_HUB_OFFLINE=1, the last copy is used. Files above `max_bytes` are
-    refused before the download.
-    """
+    """Get a file's local copy, updated if there is a network, and the address of its commit."""
+    # files above `max_bytes` are refused before the download; HF_HUB_OFFLINE=1 takes the last copy
     library = _library()
     wanted: dict[str, Any] = {
         "repo_id": address.repository,
@@ -102,11 +99,9 @@ def push(
     private: bool | None = None,
     branch: str | None = None,
 ) -> str:
-    """Commit files of a folder to a repository, created if needed, and return the commit's URL.
-
-    `kept` names files that are not overwritten if the repository has them. `private=True` refuses a
-    repository that is already public; None leaves a new one to the owner's default.
-    """
+    """Commit files of a folder to a repository, created if needed, and return the commit's URL."""
+    # `kept` files are not overwritten if the repository has them; `private=True` refuses a
+    # repository that is already public; None leaves a new one to the owner's default
     address = Address(parse(repository).repository, branch)
     api = _library().HfApi(library_name="sagan", library_version=__version__)
     if not _is_reachable():

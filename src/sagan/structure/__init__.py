@@ -3,7 +3,7 @@
 Nothing here knows a network: images come in, numbers go out. `docs/structure.md` explains them.
 """
 
-from sagan.structure.score import StructureScore, score_structure
-from sagan.structure.selftest import ErrorRates, error_rates
+from sagan.structure.error_rates import ErrorRates, error_rates
+from sagan.structure.lift import StructureScore, score_structure
 
 __all__ = ["ErrorRates", "StructureScore", "error_rates", "score_structure"]

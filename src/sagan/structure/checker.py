@@ -17,18 +17,11 @@ Parts = NDArray[np.float64]  # i k v; NaN where a picture cannot be read
 
 @dataclass(frozen=True)
 class Checker:
-    """How the rule of one set is checked, without any network.
+    """How the rule of one set is checked, without any network: `read` takes uint8 in [0, 255]."""
 
-    Args:
-        read: uint8 `i 3 h w` in [0, 255] to parts `i k v`. A picture whose parts cannot be told is
-            all NaN: the checker abstains.
-        passes: of parts without NaN, whether the rule holds, `i`.
-        rules: of parts without NaN, the numbers behind it, by name.
-    """
-
-    read: Callable[[NDArray[np.uint8]], Parts]
-    passes: Callable[[Parts], NDArray[np.bool_]]
-    rules: Callable[[Parts], dict[str, float]]
+    read: Callable[[NDArray[np.uint8]], Parts]  # of `i 3 h w`; all NaN where it abstains
+    passes: Callable[[Parts], NDArray[np.bool_]]  # without NaN: whether the rule holds, `i`
+    rules: Callable[[Parts], dict[str, float]]  # without NaN: the numbers behind it, by name
 
 
 def abstained(parts: Parts) -> NDArray[np.bool_]:

@@ -19,10 +19,7 @@ def as_floats(images: NDArray[np.uint8]) -> Floats:
 
 
 def hue_of(colours: Floats) -> Floats:
-    """Hue in degrees, [0, 360), of RGB `... 3`; 0 for grey.
-
-    It does not change when grey is mixed in, so a disc's soft edge has the hue of its middle.
-    """
+    """Hue in degrees, [0, 360), of RGB `... 3`, 0 for grey; mixing grey in does not change it."""
     red, green, blue = np.moveaxis(colours, -1, 0)
     most = colours.max(axis=-1)
     chroma = np.maximum(most - colours.min(axis=-1), 1e-9)
@@ -31,8 +28,7 @@ def hue_of(colours: Floats) -> Floats:
         (green - blue) / chroma,
         np.where(most == green, 2 + (blue - red) / chroma, 4 + (red - green) / chroma),
     )
-    degrees: Floats = hue * 60 % 360
-    return degrees
+    return hue * 60 % 360
 
 
 def hue_distance(one: Floats, other: Floats) -> Floats:
@@ -46,11 +42,7 @@ def hue_distance(one: Floats, other: Floats) -> Floats:
 
 
 def largest_parts(masks: Masks) -> tuple[Masks, NDArray[np.int64], NDArray[np.int64]]:
-    """Find the largest connected part of each mask `i h w`.
-
-    Returns:
-        Those parts, `i h w`; their pixels, `i`; and the pixels of the second largest, `i`.
-    """
+    """Find each mask's largest connected part, `i h w`; its pixels, `i`, and the second's, `i`."""
     labelled, count = ndimage.label(masks, _IN_PLANE)
     sizes = np.bincount(labelled.ravel(), minlength=count + 1)
     image_of = np.zeros(count + 1, np.int64)

@@ -1,4 +1,4 @@
-"""Draw a run's log as `curves.png`."""
+"""Draw a run's log as `curves.png`, or the logs of several over each other."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -42,12 +42,38 @@ def draw_curves(path: Path, records: Sequence[Record]) -> None:
 
     What the log lacks has no panel. Dotted lines mark alarms and the steps rolled back to.
     """
+    panels = _panels(records)
+    if panels:
+        _draw(path, panels, records)
+
+
+def draw_together(path: Path, logs: Mapping[str, Sequence[Record]]) -> bool:
+    """Draw losses and scores of several logs, by name, over each other; False if there are none."""
+    found: dict[str, dict[str, Curve]] = {"loss of D": {}, "loss of G": {}}
+    for name, records in logs.items():
+        train, scores = ([r for r in records if r["kind"] == kind] for kind in ("train", "score"))
+        curves = [("loss of D", _curves(train, {name: "d_loss"}))]
+        curves += [("loss of G", _curves(train, {name: "g_loss"}))]
+        curves += [(_score_title(r), curve) for r, curve in _score_curves(scores)]
+        for title, of_run in curves:
+            for _, images, values in of_run:
+                found.setdefault(title, {})[name] = name, images, values
+    # a log that lacks something keeps its place, so that each has one colour throughout
+    panels = [
+        (title, [by_name.get(name, (name, [], [])) for name in logs])
+        for title, by_name in found.items()
+        if by_name
+    ]
+    if panels:
+        _draw(path, panels, ())
+    return bool(panels)
+
+
+def _draw(path: Path, panels: Sequence[Panel], records: Sequence[Record]) -> None:
+    """Draw panels, with the alarms and the best scores of one run's records."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    panels = _panels(records)
-    if not panels:
-        return
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(4.6 * columns, 2.7 * rows))

@@ -11,7 +11,8 @@ from typing import Any, Literal
 from torch import nn
 
 from sagan.config import InitConfig, RunConfig
-from sagan.config.channels import discriminator_stages
+from sagan.config.channels import discriminator_blocks
+from sagan.config.growth import stage_config
 from sagan.models import Discriminator, Generator, build_discriminator, build_generator
 from sagan.models.standing import standing_statistics
 from sagan.nn.blocks import DiscriminatorBlock, GeneratorBlock
@@ -73,7 +74,7 @@ def begin(run: Run, config: RunConfig) -> list[str]:
             f"{config.init.source} was trained further since {run.path} was to start from it; name "
             "the checkpoint's folder itself, and another run folder"
         )
-    tensors, parts, classes = transferred(source, config)
+    tensors, parts, classes = transferred(source, stage_config(config, 0))
     facts: dict[str, Any] = {
         "source": config.init.source,
         "source_step": source.step,
@@ -104,7 +105,7 @@ def transferred(
         raise ValueError(f"{source.path} holds networks of the {old.network.family} family")
     names = [c.data.class_names[: c.network.classes] for c in (old, config)]
     classes = Classes.by_name(*names)
-    added = len(discriminator_stages(config.network)) - len(discriminator_stages(old.network))
+    added = len(discriminator_blocks(config.network)) - len(discriminator_blocks(old.network))
     files = {name: source.tensors(name) if source.has(name) else {} for name in _FILES}
     seed = config.training.seed
     generator = build_generator(config.network, seed=seed)

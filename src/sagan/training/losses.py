@@ -14,6 +14,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from sagan.config import Loss
 from sagan.config.checks import require_choice
 
+_EPS = 1e-5
+
 
 def discriminator_loss(loss: Loss, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     """The loss that the discriminator minimises, without the gradient penalty.
@@ -67,6 +69,42 @@ def generator_loss(loss: Loss, fake_logits: Tensor) -> Tensor:
     """
     require_choice("loss", loss, get_args(Loss))
     return F.softplus(-fake_logits).mean() if loss == "non-saturating" else -fake_logits.mean()
+
+
+def mode_seeking_loss(images: Tensor, latents: Tensor, labels: Tensor | None) -> Tensor:
+    """Punish a generator whose images hardly change with their latents.
+
+    The batch is paired within its classes, so that no image is made for this alone.
+
+    Args:
+        images: `b c h w`, generated.
+        latents: `b z`, that they were generated from.
+        labels: `b`, their classes, or None.
+
+    Returns:
+        A scalar: 1 / (mean of |image - other| / |latent - other latent|), where both distances are
+        means over entries; 0 where no two images are of one class.
+
+    Source:
+        Mao et al. 2019, equation 4; there both images of a pair are made for it.
+
+    Example:
+        >>> z = torch.tensor([[0.0], [1.0], [5.0]])
+        >>> loss = mode_seeking_loss(z[:, :, None, None] / 2, z, torch.tensor([0, 0, 1]))
+        >>> round(loss.item(), 3)
+        2.0
+    """
+    order = torch.arange(len(images), device=images.device)
+    if labels is not None:
+        order = labels.argsort(stable=True)
+    first, second = order[: len(order) // 2 * 2].view(-1, 2).unbind(1)
+    moved = (images[first] - images[second]).float().abs().flatten(1).mean(1)
+    ratios = moved / (latents[first] - latents[second]).abs().mean(1)
+    if labels is None:
+        return 1 / (ratios.mean() + _EPS)
+    same = (labels[first] == labels[second]).float()
+    mean = (ratios * same).sum() / same.sum().clamp(min=1)
+    return same.amax() / (mean + _EPS)
 
 
 def gradient_penalty(

@@ -18,17 +18,19 @@ class Basics(TypedDict, total=False):
     """What to train on, what to begin from, and for how long."""
 
     data: str
-    """Source of the images: digits (default), photographs, twins, quadrupeds, barcode, a folder, zip, tar, .npz, .npy, IDX or Parquet file, hub:NAME[:SPLIT], or a packed folder."""  # noqa: E501
+    """Source of the images: digits (default), photographs, fashion, twins, quadrupeds, barcode, a folder, zip, tar, .npz, .npy, IDX or Parquet file, hub:NAME[:SPLIT], or a packed folder."""  # noqa: E501
     preset: str
-    """Recipe: digits, article, paper, best, cifar or small; by default one that suits the data."""
+    """Recipe: digits, quick, article, paper, best, cifar or small; by default one that suits the data."""  # noqa: E501
     init: str | Path
     """Fine-tune: begin from this run's or checkpoint's networks, with its recipe."""
     from_scratch: bool
     """Begin a run again; its content is moved into its folder before-1 (2, ...), not removed."""
     resolution: int
     """Image side: 8, 16, ... or 256 px; for your own images by default their size, up to 64."""
+    grow: str
+    """Train at smaller sizes first, as 8,16, or with images for each, as 8:64000,16:128000; none: at once."""  # noqa: E501
     images: int
-    """Train until the discriminator has seen this many real images."""
+    """Train until the discriminator has seen this many real images, at all sizes."""
     time: str
     """Train for this long instead, over all calls: 90s, 30m, 4h or 2d."""
     batch_size: int
@@ -95,6 +97,8 @@ class Optimisation(TypedDict, total=False):
     """Discriminator steps per generator step."""
     accumulate: int
     """Micro-batches per optimiser step; batch norm sees one at a time."""
+    diversity: float
+    """Weight of the mode-seeking loss, which keeps images of different latents apart; 0: none."""
     ema_decay: float
     """Decay of the averaged generator per step; 0: no averaging."""
     standing_batches: int

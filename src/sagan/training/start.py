@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Unpack, cast
 
 from sagan.config import READING_RULES, DataConfig, InitConfig, RunConfig
-from sagan.config.channels import discriminator_stages, generator_stages
-from sagan.config.presets import default_preset, preset
+from sagan.config.channels import discriminator_blocks, generator_blocks
+from sagan.config.growth import parse_growth, share_out, stages_of
+from sagan.config.presets import default_preset, growing, growth_stages, preset
 from sagan.config.resized import resized
 from sagan.data import ImageDataset, load_dataset
 from sagan.data.load import native_resolution
@@ -62,6 +63,8 @@ def plan(
     """
     if {"time", "images"} <= options.keys():
         raise ValueError("--time and --images both say how long to train: give one of them")
+    if "time" in options and ":" in options.get("grow", ""):
+        raise ValueError("--time plans the images of each size: give --grow its sizes alone")
     if old is not None:
         base = _resumed(options, old)
     elif init is not None:
@@ -78,16 +81,22 @@ def plan(
         network=replace(base.network, **network),
         training=replace(base.training, **training),
     )
+    stages_of(config)  # raises where no images are left for the last size
     if "evaluate_metric" in training and not config.training.evaluate_every:
         raise ValueError("--metric needs --evaluate-every: the images between evaluations")
-    generator_stages(config.network)  # raises where attention does not fit
-    discriminator_stages(config.network)
+    generator_blocks(config.network)  # raises where attention does not fit
+    discriminator_blocks(config.network)
     return config if data is None else _with_data(config, options, old, data)
 
 
 def _resumed(options: TrainOptions, old: RunConfig) -> RunConfig:
     """The run's own configuration; what options change in it is refused later, by name."""
     network, init, data = old.network, old.init, _data(options, old.data)
+    if "grow" in options:
+        kept = {stage.resolution: stage.images for stage in old.growth}
+        sizes = {size: n or kept.get(size, 1) for size, n in parse_growth(options["grow"]).items()}
+        if sizes != kept:
+            old = replace(old, growth=growth_stages(sizes, old.training))
     if not old.data.source:  # imported: its pictures are new to it
         data = replace(data, rules=READING_RULES)
     if "init" in options:
@@ -111,12 +120,15 @@ def _fine_tuned(options: TrainOptions, init: RunConfig) -> RunConfig:
     data = replace(_data(options, init.data), fingerprint="", rules=READING_RULES)
     if not data.source:
         raise ValueError(f"{init.init.source} was imported and has no data: name some with --data")
+    total = options.get("images", training.images)
+    sizes = share_out(parse_growth(options.get("grow", "none")), total)
     return replace(
         init,
         preset=options.get("preset", init.preset),
         network=resized(init.network, options.get("resolution", init.network.resolution)),
         training=replace(training, ema_start=0),
         data=data,
+        growth=growth_stages(sizes, training),
     )
 
 
@@ -127,7 +139,10 @@ def _new(options: TrainOptions) -> RunConfig:
     name = options.get("preset", default_preset(0, DEFAULT_DATA)[0])
     network, training = preset(name, options.get("resolution"))
     data = _data(options, DataConfig(source=DEFAULT_DATA))
-    return RunConfig(preset=name, network=network, training=training, data=data)
+    base = RunConfig(preset=name, network=network, training=training, data=data)
+    widths = {k: v for k, v in network_options(options).items() if k in ("g_width", "d_width")}
+    total = options.get("images", training.images)
+    return growing(base, options.get("grow"), total, **widths)
 
 
 def _data(options: TrainOptions, base: DataConfig) -> DataConfig:

@@ -18,7 +18,12 @@ from torch import Tensor, nn
 from sagan.config import TrainingConfig
 from sagan.nn.spectral import power_iteration
 from sagan.training.engine import Engine
-from sagan.training.losses import discriminator_loss, generator_loss, gradient_penalty
+from sagan.training.losses import (
+    discriminator_loss,
+    generator_loss,
+    gradient_penalty,
+    mode_seeking_loss,
+)
 
 Augment = Callable[[Tensor, Tensor], Tensor]  # images and their random numbers to images
 
@@ -158,9 +163,12 @@ def g_step(
         for i, batch in enumerate(batches):
             # D gets no gradients here, so it must not synchronise them either.
             with engine.without_sync(G, enabled=i + 1 < len(batches)), engine.without_sync(D):
-                fake = _augmented(G(batch.latents, batch.labels), batch.draws, augment)
-                logits = D(fake, batch.labels).float()
+                images = G(batch.latents, batch.labels)
+                logits = D(_augmented(images, batch.draws, augment), batch.labels).float()
                 loss = generator_loss(training.loss, logits)
+                if training.diversity:
+                    apart = mode_seeking_loss(images, batch.latents, batch.labels)
+                    loss = loss + training.diversity * apart
                 engine.backward(loss / len(batches))
             total = total + loss.detach() / len(batches)
     networks.g_optimizer.step()

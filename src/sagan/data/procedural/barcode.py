@@ -17,26 +17,17 @@ _BORDER = 0.03
 
 @dataclass(frozen=True)
 class Barcode:
-    """What is in the pictures; positions and lengths are shares of the side.
+    """What is in the pictures; positions and lengths are shares of the side."""
 
-    Args:
-        bits: `i 2 6`; 1 is light.
-        left, width: `i 2`, of each column of cells.
-        top: `i 2`.
-        pitch: `i`, height of a cell.
-        light, dark, background: `i 3`; the background lies between.
-        slope: `i 2`, by how much the background changes along x and y.
-    """
-
-    bits: NDArray[np.int64]
-    left: Floats
-    width: Floats
-    top: Floats
-    pitch: Floats
-    light: Floats
-    dark: Floats
-    background: Floats
-    slope: Floats
+    bits: NDArray[np.int64]  # i 2 6; 1 is light
+    left: Floats  # i 2, of each column of cells
+    width: Floats  # i 2
+    top: Floats  # i 2
+    pitch: Floats  # i, height of a cell
+    light: Floats  # i 3
+    dark: Floats  # i 3
+    background: Floats  # i 3, between light and dark
+    slope: Floats  # i 2, by how much the background changes along x and y
 
 
 def draw_barcode(seed: int, indices: NDArray[np.integer]) -> Barcode:

@@ -20,12 +20,7 @@ _MOST = 256  # numbers an image may draw
 
 
 class Draws:
-    """The numbers of some images, drawn in the order in which they are asked for.
-
-    Args:
-        seed: of the data set.
-        purpose: the set's name.
-        indices: `i`, which images.
+    """The numbers of images `i` of a seed and set, drawn in the order in which they are asked for.
 
     Example:
         >>> some, others = Draws(0, "twins", np.arange(9)), Draws(0, "twins", np.array([7]))

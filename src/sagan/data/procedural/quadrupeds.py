@@ -53,36 +53,21 @@ _TAIL = np.array(
 
 @dataclass(frozen=True)
 class Quadrupeds:
-    """What is in the pictures; positions and lengths are shares of the side.
+    """What is in the pictures; positions and lengths are shares of the side."""
 
-    Args:
-        kind: `i`, of `KINDS`.
-        facing: `i`, 1 to the right or -1 to the left.
-        size: `i`, of the animal; around 1.
-        x, y: `i`, the middle of the body.
-        legs: `i`, how many.
-        hips: `i 5`, x of the legs' upper ends from the middle, at size 1, from the rear; only the
-            first `legs` count.
-        feet: `i 5`, how much farther to the front the lower ends are.
-        leg_length: `i`, from the belly, at size 1.
-        leg_radius: `i`, at size 1.
-        coat, background: `i 3`.
-        slope: `i 2`, by how much the background changes along x and y.
-    """
-
-    kind: NDArray[np.int64]
-    facing: Floats
-    size: Floats
-    x: Floats
-    y: Floats
-    legs: NDArray[np.int64]
-    hips: Floats
-    feet: Floats
-    leg_length: Floats
-    leg_radius: Floats
-    coat: Floats
-    background: Floats
-    slope: Floats
+    kind: NDArray[np.int64]  # i, of `KINDS`
+    facing: Floats  # i, 1 to the right or -1 to the left
+    size: Floats  # i, of the animal; around 1
+    x: Floats  # i, the middle of the body
+    y: Floats  # i
+    legs: NDArray[np.int64]  # i, how many: only so many of the five places count
+    hips: Floats  # i 5, x of the legs' upper ends from the middle, at size 1, from the rear
+    feet: Floats  # i 5, how much farther to the front the lower ends are
+    leg_length: Floats  # i, from the belly, at size 1
+    leg_radius: Floats  # i, at size 1
+    coat: Floats  # i 3
+    background: Floats  # i 3
+    slope: Floats  # i 2, by how much the background changes along x and y
 
 
 def draw_quadrupeds(seed: int, indices: NDArray[np.integer]) -> Quadrupeds:
@@ -136,10 +121,7 @@ def _colours(draws: Draws) -> tuple[Floats, Floats]:
 
 
 def strokes(scenes: Quadrupeds) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-    """All strokes of the animals: ends `i k 4`, radius `i k`, and which are there, `i k`.
-
-    The first five are the legs.
-    """
+    """All strokes, the legs first: ends `i k 4`, radius `i k`, and which are there, `i k`."""
     kind = scenes.kind
     radius = _BODY_RADIUS[kind]
     there = np.arange(MOST_LEGS) < scenes.legs[:, None]

@@ -14,23 +14,16 @@ Pixels = NDArray[np.float32]
 
 
 def hsv_to_rgb(hue_deg: Floats, saturation: Floats, value: Floats) -> Floats:
-    """Colours `... 3` of hue in degrees, saturation and value in [0, 1].
-
-    Example:
-        >>> hsv_to_rgb(np.array(120.0), np.array(1.0), np.array(0.5)).tolist()
-        [0.0, 0.5, 0.0]
-    """
+    """Colours `... 3` of hue in degrees, saturation and value in [0, 1]."""
     # red, green and blue fall off with the distance of the hue from 0, 120 and 240 degrees
     sector = (hue_deg[..., None] / 60 + np.array([5.0, 3.0, 1.0])) % 6
     fall = np.clip(np.minimum(sector, 4 - sector), 0, 1)
-    colours: Floats = value[..., None] * (1 - saturation[..., None] * fall)
-    return colours
+    return value[..., None] * (1 - saturation[..., None] * fall)
 
 
 def centres(px: int) -> Pixels:
     """Positions of pixel centres along a side."""
-    at: Pixels = ((np.arange(px) + 0.5) / px).astype(np.float32)
-    return at
+    return ((np.arange(px) + 0.5) / px).astype(np.float32)
 
 
 def shaded_background(colour: Floats, slope: Floats, px: int) -> Pixels:
@@ -38,17 +31,13 @@ def shaded_background(colour: Floats, slope: Floats, px: int) -> Pixels:
     along = centres(px) - np.float32(0.5)
     slope = slope.astype(np.float32)
     shade = slope[:, 0, None, None] * along + slope[:, 1, None, None] * along[:, None]
-    shaded: Pixels = colour.astype(np.float32)[:, None, None] + shade[..., None]
-    return shaded
+    return colour.astype(np.float32)[:, None, None] + shade[..., None]
 
 
 def coverage(distance: Pixels, px: int) -> Pixels:
-    """Share of each pixel inside a shape, from the signed distance of its centre (inside < 0).
-
-    Exact for a straight edge along the pixels, and within .06 for any other.
-    """
-    share: Pixels = np.clip(np.float32(0.5) - distance * np.float32(px), 0, 1)
-    return share
+    """Share of each pixel inside a shape, from the signed distance of its centre (inside < 0)."""
+    # exact for a straight edge along the pixels, and within .06 for any other
+    return np.clip(np.float32(0.5) - distance * np.float32(px), 0, 1)
 
 
 def disc_distance(x: Floats, y: Floats, radius: Floats, px: int) -> Pixels:
@@ -57,8 +46,7 @@ def disc_distance(x: Floats, y: Floats, radius: Floats, px: int) -> Pixels:
     dx = at - x.astype(np.float32)[:, None]
     dy = at - y.astype(np.float32)[:, None]
     square = (dx * dx)[:, None, :] + (dy * dy)[:, :, None]
-    distance: Pixels = np.sqrt(square) - radius.astype(np.float32)[:, None, None]
-    return distance
+    return np.sqrt(square) - radius.astype(np.float32)[:, None, None]
 
 
 def capsule_distance(ends: Floats, radius: Floats, px: int) -> Pixels:
@@ -75,8 +63,7 @@ def capsule_distance(ends: Floats, radius: Floats, px: int) -> Pixels:
     from_x = dx[:, None, :] - nearest * along_x[:, None, None]
     from_y = dy[:, :, None] - nearest * along_y[:, None, None]
     square = from_x * from_x + from_y * from_y
-    distance: Pixels = np.sqrt(square) - radius.astype(np.float32)[:, None, None]
-    return distance
+    return np.sqrt(square) - radius.astype(np.float32)[:, None, None]
 
 
 def span_coverage(start: Floats, end: Floats, px: int) -> Pixels:
@@ -84,8 +71,7 @@ def span_coverage(start: Floats, end: Floats, px: int) -> Pixels:
     edges = np.arange(px, dtype=np.float32)
     low = np.maximum(edges, (start * px).astype(np.float32)[..., None])
     high = np.minimum(edges + 1, (end * px).astype(np.float32)[..., None])
-    share: Pixels = np.maximum(high - low, 0)
-    return share
+    return np.maximum(high - low, 0)
 
 
 def to_bytes(images: Pixels) -> NDArray[np.uint8]:

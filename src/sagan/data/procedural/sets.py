@@ -44,25 +44,8 @@ PROCEDURAL = {
 def render(
     name: str, indices: NDArray[np.integer] | range, *, resolution: int, seed: int = 0
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64] | None]:
-    """Render images of a procedural set; image i depends on (seed, i) alone.
-
-    Args:
-        name: twins, quadrupeds or barcode.
-        indices: `i`, which images, from 0.
-        resolution: side in pixels: 16, 32 or 64.
-        seed: of the set, 0 or more.
-
-    Returns:
-        uint8 `i 3 h w` in [0, 255], and int64 labels `i`, or None for a set without classes.
-
-    Raises:
-        ValueError: there is no such set or resolution, or a number is negative.
-
-    Example:
-        >>> images, labels = render("quadrupeds", range(5), resolution=16)
-        >>> images.shape, labels.shape
-        ((5, 3, 16, 16), (5,))
-    """
+    """Images of a set, uint8 `i 3 h w`, and labels `i` if it has classes."""
+    # image i depends on (seed, i) alone
     chosen = _checked(name, resolution, seed)
     rows = np.asarray(indices, np.int64)
     if rows.size and rows.min() < 0:
@@ -86,13 +69,8 @@ def procedural_source(
     seed: int | None = None,
     split: Split = "train",
 ) -> Source:
-    """The set as a source of pictures: images 0 to `num` of a seed, by default those of the split.
-
-    With the defaults, the training side brings the test side along.
-
-    Raises:
-        ValueError: there is no such set or resolution, or a number is out of range.
-    """
+    """The set as a source: images 0 to `num` of a seed, by default those of the split."""
+    # with the defaults, the training side brings the test side along
     own_split = split == "train" and num is None and seed is None
     num = _NUM[split] if num is None else num
     seed = _SEED[split] if seed is None else seed

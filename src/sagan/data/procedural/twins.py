@@ -25,24 +25,16 @@ _MARGIN = 0.03  # between a disc and the border of its quarter
 
 @dataclass(frozen=True)
 class Twins:
-    """What is in the pictures; positions and lengths are shares of the side.
+    """What is in the pictures; positions and lengths are shares of the side."""
 
-    Args:
-        x, y, radius: `i 4`.
-        hue_deg: `i 4`, in [0, 360).
-        saturation, value: `i`, of all four discs.
-        background: `i 3`.
-        slope: `i 2`, by how much the background changes along x and y.
-    """
-
-    x: Floats
-    y: Floats
-    radius: Floats
-    hue_deg: Floats
-    saturation: Floats
-    value: Floats
-    background: Floats
-    slope: Floats
+    x: Floats  # i 4
+    y: Floats  # i 4
+    radius: Floats  # i 4
+    hue_deg: Floats  # i 4, in [0, 360)
+    saturation: Floats  # i, of all four discs
+    value: Floats  # i, of all four discs
+    background: Floats  # i 3
+    slope: Floats  # i 2, by how much the background changes along x and y
 
 
 def draw_twins(seed: int, indices: NDArray[np.integer]) -> Twins:

@@ -20,11 +20,9 @@ _SPECIAL = (
 
 
 def open_folder(path: Path, rules: int) -> Source:
-    """Find the pictures of a folder.
-
-    Links to files within the folder are followed; links that leave it, links to folders, pipes and
-    devices are left out and never opened.
-    """
+    """Find the pictures of a folder."""
+    # Links to files within the folder are followed; links that leave it, links to folders, pipes
+    # and devices are left out and never opened.
     root = path.resolve()
     names, folders, left_out = _walk(root)
     files = [File(name, partial(read_file, root / name)) for name in names]
@@ -39,10 +37,8 @@ def open_folder(path: Path, rules: int) -> Source:
 
 
 def file_stamp(path: Path) -> tuple[int, int, int]:
-    """Return size, modification time and ctime, which shows an edit that reset the former.
-
-    On Windows ctime is the time of creation and shows nothing.
-    """
+    """Size, modification time and ctime."""
+    # ctime shows an edit that reset the modification time; on Windows it shows nothing
     facts = path.stat()
     return facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
 

@@ -78,12 +78,9 @@ def is_ignored(name: str) -> bool:
 def arrange(
     files: Sequence[File], folders: Iterable[str], left_out: Iterable[LeftOut], rules: int
 ) -> Arrangement:
-    """Find the class of each file, from its folder or `dataset.json`, and the testing side.
-
-    `folders` are all sub-folders, to find empty ones; `left_out` is what the source already left
-    out. No pictures, an empty class, classes that differ only in case, pictures both in sub-folders
-    and beside them, and labels for only some pictures are refused.
-    """
+    """Find the class of each file, from its folder or `dataset.json`, and the testing side."""
+    # `folders` are all sub-folders, to find empty ones; `left_out` is what the source already left
+    # out.
     skipped = list(left_out)
     if not any(file.name != _LABELS_FILE for file in files):
         reasons = f"; left out: {listed([f'{n} ({why})' for n, why in skipped])}" if skipped else ""
@@ -136,10 +133,8 @@ def _around(names: Iterable[str]) -> set[str]:
 
 
 def _sides(files: Sequence[File], rules: int) -> tuple[str, str, tuple[str, ...]]:
-    """Find a split: the folder around it, the training side and the others, all ending in a slash.
-
-    They are empty unless train/ stands beside val/, test/ or the like and nothing else.
-    """
+    """The folder around a split, its training side and the others; all empty without a split."""
+    # a split is train/ beside val/, test/ or the like, and nothing else
     nothing = "", "", ()
     inside = [file.name for file in files if "/" in file.name]
     if not inside or any(file.name == _LABELS_FILE for file in files):

@@ -21,19 +21,11 @@ from sagan.text import shown
 
 HUB = "hub:"
 NAMED = (*BUNDLED, *PROCEDURAL)  # those have a test split
-_OWN_PX = {"digits": 8, "photographs": 64}  # for the doctor
 _EXPECTED = "a folder of pictures, a zip or tar of one, or an .npz, .npy, IDX or Parquet file"
 
 
 def open_source(source: str, rules: int = READING_RULES, *, resolution: int = DEFAULT_PX) -> Source:
-    """Open any source of pictures; a ValueError of one line says why one cannot be used.
-
-    The resolution is for procedural sets, which are drawn at it.
-
-    Example:
-        >>> open_source("digits").class_names
-        ('0', '1', '2', '3', '4', '5', '6', '7', '8', '9')
-    """
+    """Open any source (procedural ones at `resolution`); a one-line ValueError refuses one."""
     try:
         opened = _open(source, rules, resolution)
         test = opened.test and replace(opened.test, rules=rules)
@@ -48,7 +40,7 @@ def open_source(source: str, rules: int = READING_RULES, *, resolution: int = DE
 
 def _open(source: str, rules: int, resolution: int) -> Source:
     if source in BUNDLED:
-        return _source_of(load_bundled(source, _OWN_PX[source], 0, "train"), "bundled")
+        return _source_of(load_bundled(source, BUNDLED[source].own_px, 0, "train"), "bundled")
     if source in PROCEDURAL:
         return procedural_source(source, resolution=resolution)
     if source.startswith(HUB):

@@ -13,15 +13,7 @@ _MAX_LAYER_CHARACTERS = 100
 
 @dataclass(frozen=True, kw_only=True)
 class ImageRequest:
-    """One image, and how to change the attention that makes and judges it.
-
-    A value out of its range raises ValueError, which names it.
-
-    Example:
-        >>> ImageRequest(step=0, seed=-1)
-        Traceback (most recent call last):
-        ValueError: seed must be from 0 to 2147483647, not -1
-    """
+    """One image, and how to change its attention; a value out of range raises ValueError."""
 
     # for the server: no other names, and no "3" for 3
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}

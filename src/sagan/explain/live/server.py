@@ -270,10 +270,8 @@ def open_socket(host: str, port: int) -> socket.socket:
 def serve(
     app: FastAPI, listening: socket.socket, *, started: Callable[[Callable[[], None]], None]
 ) -> None:
-    """Serve until Ctrl-C or SIGTERM, which act as usual once connections are closed.
-
-    `started` is called once requests are answered, with a function that stops the server.
-    """
+    """Serve until Ctrl-C or SIGTERM, which act as usual once connections are closed."""
+    # `started` is called once requests are answered, with a function that stops the server
     config = uvicorn.Config(
         app,
         log_level="warning",

@@ -115,11 +115,9 @@ class Studio:
         }
 
     def render(self, request: ImageRequest) -> bytes:
-        """Render an image with its maps, as a bundle for the page.
-
-        Raises ValueError if the run has no such checkpoint, class or layer, or every key is hidden,
-        and CheckpointError if the checkpoint is damaged, or has gone since the page was opened.
-        """
+        """Render an image with its maps, as a bundle for the page."""
+        # ValueError: no such checkpoint, class or layer, or every key is hidden. CheckpointError:
+        # the checkpoint is damaged, or has gone since the page was opened.
         keys = [f"{layer.network} {layer.name}" for layer in self._layers]
         if request.layer is not None and request.layer not in keys:
             raise ValueError(f"no attention layer {request.layer!r}; known: {', '.join(keys)}")

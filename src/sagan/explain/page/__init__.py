@@ -25,16 +25,8 @@ class Page(NamedTuple):
 
 
 def assemble(data: Mapping[str, Any], *, title: str, bundles: Sequence[str] = ()) -> Page:
-    """Assemble the page.
-
-    The script starts from `data`: `mode` (`report` or `live`) and what that mode needs. A report
-    also has a bundle for each image, zlib then base64.
-
-    Example:
-        >>> page = assemble({"mode": "live"}, title="demo")
-        >>> "<title>demo" in page.html, "unsafe" in page.policy
-        (True, False)
-    """
+    """Assemble the page, whose script starts from `data`: its `mode` is `report` or `live`."""
+    # a report also has a bundle for each image, zlib then base64
     style = _read("page.css")
     script = "".join(_read(name) for name in _SCRIPTS)
     network = "connect-src 'self'; " if data["mode"] == "live" else ""

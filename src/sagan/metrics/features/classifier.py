@@ -28,11 +28,10 @@ _LOOKED_AT = 1000
 
 
 class OwnFeatures:
-    """What a trained classifier sees: its hidden layer, and its last convolution averaged.
+    """A trained classifier's hidden layer, and its last convolution averaged."""
 
-    The hidden layer distinguishes contents, the averages textures; each alone hardly sees some
-    fault (docs/metrics.md). Both are scaled to a mean variance of 1 on real images.
-    """
+    # The hidden layer distinguishes contents, the averages textures; each alone hardly sees some
+    # fault (docs/metrics.md). Both are scaled to a mean variance of 1 on real images.
 
     name = "own"
     dim = 2 * _WIDTH
@@ -99,21 +98,15 @@ class _Classifier(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         hidden, _ = self.features(images)
-        logits: Tensor = self.logits(hidden)
-        return logits
+        return self.logits(hidden)
 
 
 def train_own_features(
     real: RealImages, *, seed: int, device: str | torch.device = "cpu"
 ) -> OwnFeatures:
-    """Train a classifier of the training images' classes, or of four rotations if there are none.
-
-    500 steps take seconds at 32 px. A seed gives the same network on the same machine and build.
-    The test images only measure the accuracy that records report.
-
-    Source:
-        Telling rotations apart without labels: Gidaris et al. 2018.
-    """
+    """Train a classifier of the training images' classes, or of four rotations without any."""
+    # Rotations: Gidaris et al. 2018. 500 steps take seconds at 32 px. A seed gives the same network
+    # on the same machine and build. The test images only measure the accuracy that records report.
     classes = len(real.class_names) if real.labels is not None else 0
     task = "classes" if classes > 1 else "rotations"
     channels, height, _ = real.shape

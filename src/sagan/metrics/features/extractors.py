@@ -44,9 +44,7 @@ class Extractor(Protocol):
 
 
 class PixelFeatures:
-    """Pixels in [0, 1], averaged over squares down to at most 16 px a side.
-
-    Above that, pixel distances say nothing more about what is in a picture, at a great cost.
+    """Pixels in [0, 1], averaged over squares to at most 16 px a side: more costs and says little.
 
     Example:
         >>> import torch

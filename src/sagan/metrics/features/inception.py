@@ -142,18 +142,10 @@ class _Mixed7(nn.Module):
 
 
 class InceptionV3(nn.Module):
-    """Images `b 3 299 299` in [-1, 1] to features `b 2048` and logits `b 1008` without their bias.
+    """Images `b 3 299 299` in [-1, 1] to features `b 2048` and logits `b 1008` without bias."""
 
-    Source:
-        Szegedy et al. 2016; the graph of Heusel et al. 2017. The Inception Score takes logits
-        without bias, as Salimans et al. 2016 do.
-
-    Example:
-        >>> with torch.device("meta"):
-        ...     network = InceptionV3()
-        >>> sum(parameter.numel() for parameter in network.parameters())
-        23850960
-    """
+    # Szegedy et al. 2016; the graph of Heusel et al. 2017. The Inception Score takes logits without
+    # bias, as Salimans et al. 2016 do.
 
     def __init__(self) -> None:
         super().__init__()

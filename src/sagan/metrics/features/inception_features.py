@@ -41,14 +41,10 @@ _RESIZES = {
 
 
 class InceptionFeatures:
-    """Pool features and logits of the standard FID network, in eval mode.
+    """Pool features and logits of the standard FID network (Heusel et al. 2017), in eval mode."""
 
-    Protocol `inception` is FID as it was defined and most papers report it; `inception-clean`
-    resizes with antialiasing, as clean-fid, and its distances are called `clean-fid`.
-
-    Source:
-        Heusel et al. 2017; Parmar et al. 2022 for the clean protocol.
-    """
+    # Protocol `inception` is FID as most papers report it; `inception-clean` resizes with
+    # antialiasing (Parmar et al. 2022), and its distances are called `clean-fid`.
 
     dim = FEATURES
 
@@ -79,14 +75,7 @@ class InceptionFeatures:
 
 
 def resize_tensorflow(images: Tensor, side: int = _SIDE) -> Tensor:
-    """Resize `b c h w` as TensorFlow 1's resize_bilinear: pixel i samples i * h / side, unblurred.
-
-    `interpolate` differs: it samples pixel centres.
-
-    Example:
-        >>> resize_tensorflow(torch.tensor([[[[0.0, 4.0]]]]), 4)[0, 0, 0].tolist()
-        [0.0, 2.0, 4.0, 4.0]
-    """
+    """Resize `b c h w` as TensorFlow 1: pixel i samples i * h / side (not centres), unblurred."""
     return _lerp(_lerp(images, side, 3), side, 2)
 
 

@@ -25,27 +25,14 @@ class Gaussian:
         """L `d r` with L L^T = covariance, without directions that are only rounding error."""
         values, vectors = np.linalg.eigh(self.covariance)
         kept = values > len(values) * np.finfo(np.float64).eps * max(values[-1], 0.0)
-        factor: NDArray[np.float64] = vectors[:, kept] * np.sqrt(values[kept])
-        return factor
+        return vectors[:, kept] * np.sqrt(values[kept])
 
 
 class Moments:
-    """Mean and covariance of a stream of features, in float64 and constant memory.
+    """Mean and covariance of a stream of features, in float64 and constant memory."""
 
-    Sizes and order of batches change the result by rounding only. Deviations from the running mean
-    are summed instead of raw squares, which would cancel.
-
-    Source:
-        Chan, Golub & LeVeque 1983.
-
-    Example:
-        >>> moments = Moments(2)
-        >>> moments.update(np.array([[0.0, 0.0], [2.0, 0.0]]))
-        >>> moments.update(np.array([[1.0, 3.0]]))
-        >>> moments.gaussian().mean, moments.gaussian().covariance
-        (array([1., 1.]), array([[1., 0.],
-               [0., 3.]]))
-    """
+    # Deviations from the running mean are summed (Chan, Golub & LeVeque 1983): raw squares would
+    # cancel. Sizes and order of batches change the result by rounding only.
 
     def __init__(self, dim: int) -> None:
         self.n = 0
@@ -76,20 +63,11 @@ class Moments:
 
 
 def frechet_distance(a: Gaussian, b: Gaussian) -> float:
-    """Squared Fréchet (2-Wasserstein) distance between two Gaussians.
-
-    |m_a - m_b|^2 + tr S_a + tr S_b - 2 tr (S_a S_b)^(1/2). With factors S = L L^T the last trace is
-    the sum of singular values of L_a^T L_b: no root of a non-symmetric product, no small complex
-    parts, and singular covariances (fewer samples than features) are exact too.
-
-    Source:
-        Dowson & Landau 1982; Heusel et al. 2017 for images.
-
-    Example:
-        >>> near, far = Gaussian(np.zeros(1), np.eye(1)), Gaussian(np.ones(1) * 3, np.eye(1) * 4)
-        >>> frechet_distance(near, far)  # 3^2 + (2 - 1)^2
-        10.0
-    """
+    """|m_a - m_b|^2 + tr S_a + tr S_b - 2 tr (S_a S_b)^(1/2), the squared Fréchet distance."""
+    # Dowson & Landau 1982; Heusel et al. 2017 for images.
+    # With factors S = L L^T the last trace is the sum of singular values of L_a^T L_b: no root of a
+    # non-symmetric product, no small complex parts, and singular covariances (fewer samples than
+    # features) are exact too.
     if a.mean.shape != b.mean.shape:
         raise ValueError(f"{len(a.mean)} features cannot be compared with {len(b.mean)}")
     if np.array_equal(a.covariance, b.covariance):

@@ -13,10 +13,9 @@ from sagan.metrics.formulas.neighbours import nearest_squared, nearest_squared_w
 
 @dataclass(frozen=True)
 class NN1:
-    """Shares of images whose nearest other is of their own side; .5 if the sides are alike.
+    """Shares of images whose nearest other is of their own side; .5 if the sides are alike."""
 
-    Real below .5 and generated above is memorisation; both above, a different distribution.
-    """
+    # real below .5 and generated above is memorisation; both above, a different distribution
 
     accuracy: float
     of_real: float

@@ -7,59 +7,30 @@ import numpy as np
 from sagan.data.procedural.sets import RESOLUTIONS_PX
 from sagan.progress import Bar
 from sagan.structure.checker import abstained
+from sagan.structure.checkers import CHECKERS, checker_of, read_parts
 from sagan.structure.planted import LEVELS, VIOLATIONS, paint, perturbed
-from sagan.structure.registry import CHECKERS, checker_of, read_parts
 
 SOUND = ""
 
 
 @dataclass(frozen=True)
 class ErrorRates:
-    """A checker's errors on one kind of pictures.
+    """A checker's errors on one kind of pictures."""
 
-    Args:
-        name: of the set.
-        resolution: in pixels.
-        level: clean; medium or strong, where pictures are blurred, warped and noisy.
-        violation: what was planted; empty for sound pictures.
-        n: pictures.
-        abstain_rate: share that the checker could not read.
-        error_rate: of those it read, the share it was wrong about: sound ones that failed, or
-            violations that passed. NaN where it read none.
-    """
-
-    name: str
-    resolution: int
-    level: str
-    violation: str
-    n: int
-    abstain_rate: float
-    error_rate: float
+    name: str  # of the set
+    resolution: int  # in pixels
+    level: str  # clean; medium or strong, where pictures are blurred, warped and noisy
+    violation: str  # what was planted; empty for sound pictures
+    n: int  # pictures
+    abstain_rate: float  # share that the checker could not read
+    error_rate: float  # of those read: sound ones that failed, violations that passed; NaN if none
 
 
 def error_rates(
     name: str, *, num: int = 2000, resolution: int = 32, seed: int = 2, progress: bool = False
 ) -> list[ErrorRates]:
-    """Measure a checker's error rates on sound pictures and on planted violations.
-
-    Args:
-        name: twins, quadrupeds or barcode.
-        num: pictures of each kind.
-        resolution: in pixels: 16, 32 or 64.
-        seed: of the pictures; 0 and 1 are those of the training and test sets.
-        progress: show it on stderr.
-
-    Returns:
-        A row for each level (clean, medium, strong) and kind (sound, each violation).
-
-    Raises:
-        ValueError: there is no such set or resolution, or a number is out of range.
-
-    Example:
-        >>> rows = error_rates("twins", num=50, resolution=32)
-        >>> [row.error_rate for row in rows if row.level == "clean"]
-        [0.0, 0.0]
-    """
+    """Measure a checker's errors on `num` pictures of each kind, for each level and kind."""
+    # seeds 0 and 1 are those of the training and test sets
     checker = checker_of(name)
     if num < 1:
         raise ValueError(f"the number of pictures must be at least 1, not {num}")
@@ -85,7 +56,7 @@ def error_rates(
     return rows
 
 
-def table(rows: list[ErrorRates]) -> str:
+def error_table(rows: list[ErrorRates]) -> str:
     """Lay rates out as a Markdown table, a line for each set, resolution and level."""
     lines = [
         "| set | px | pictures | false-fail | false-pass | abstained |",

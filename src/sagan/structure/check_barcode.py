@@ -54,14 +54,9 @@ def _bits(halves: Floats) -> Floats:
 
 
 def _bits_of_runs(lines: Floats, cells: Masks, top: Floats, bottom: Floats) -> tuple[Floats, Masks]:
-    """Tell from the lengths of light and dark runs how many cells each has.
-
-    A warp moves borders between runs along together, so lengths are truer than places. Of all ways
-    to share six cells among the runs the one nearest to their lengths is taken.
-
-    Returns:
-        Bits `s 6`, and whether they are clear, `s`.
-    """
+    """Tell bits `s 6`, and whether they are clear, from the lengths of light and dark runs."""
+    # A warp moves borders between runs along together, so lengths are truer than places. Of all
+    # ways to share six cells among the runs the one nearest to their lengths is taken.
     between = cells[:, 1:] & cells[:, :-1] & ((lines[:, 1:] > 0) != (lines[:, :-1] > 0))
     step = np.where(between, lines[:, :-1] - lines[:, 1:], 1)
     places = np.arange(lines.shape[1] - 1) + 0.5 + lines[:, :-1] / step
@@ -99,8 +94,7 @@ def _ways(cells: int, runs: int) -> Iterator[tuple[int, ...]]:
 
 
 def _mean_over(lines: Floats, chosen: Masks) -> Floats:
-    mean: Floats = (lines * chosen).sum(axis=1) / np.maximum(chosen.sum(axis=1), 1)
-    return mean
+    return (lines * chosen).sum(axis=1) / np.maximum(chosen.sum(axis=1), 1)
 
 
 def _is_between(values: Floats, limits: tuple[float, float]) -> NDArray[np.bool_]:
@@ -145,8 +139,7 @@ def _share(outside: Floats, inside: Floats, level: Floats) -> Floats:
 
 def barcode_pass(parts: Parts) -> NDArray[np.bool_]:
     """Whether the two codes are the same."""
-    same: NDArray[np.bool_] = (parts[:, 0] == parts[:, 1]).all(axis=1)
-    return same
+    return (parts[:, 0] == parts[:, 1]).all(axis=1)
 
 
 def barcode_rules(parts: Parts) -> dict[str, float]:

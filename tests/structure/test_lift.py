@@ -7,8 +7,8 @@ import pytest
 
 from sagan.data.procedural import PROCEDURAL, render
 from sagan.structure import score_structure
+from sagan.structure.lift import recombine
 from sagan.structure.planted import VIOLATIONS, paint
-from sagan.structure.score import recombine
 
 PX = {"twins": 16, "quadrupeds": 64, "barcode": 16}
 CHANCE = {"twins": 0.02, "quadrupeds": 0.3, "barcode": 0.04}  # at most, that real parts meet

@@ -49,11 +49,9 @@ def read_quadrupeds(images: NDArray[np.uint8]) -> Parts:
 
 
 def _coverage(pixels: Floats) -> tuple[Floats, Floats]:
-    """Share of each pixel that is coat, `i h w`, and the coat's contrast, `i`.
-
-    A pixel on the edge is a mixture of coat and background, so the share is how far it lies from
-    the one to the other. The background is the plane that fits the picture's rim.
-    """
+    """Share of each pixel that is coat, `i h w`, and the coat's contrast, `i`."""
+    # A pixel on the edge mixes coat and background, so the share is how far it lies from the one to
+    # the other. The background is the plane that fits the picture's rim.
     side = pixels.shape[1]
     rim = np.ones((side, side), bool)
     rim[max(1, side // 32) : -max(1, side // 32), max(1, side // 32) : -max(1, side // 32)] = False
@@ -82,14 +80,12 @@ def _legs(share: Floats, animal: Masks) -> Floats | None:
     zone = share[round(start) : max(round(end), round(start) + 1)]
     profile = np.pad(zone.mean(axis=0), 1)
     peaks, _ = find_peaks(profile, height=_LEAST_PEAK, prominence=_PROMINENCE)
-    columns: Floats = peaks.astype(float) - 1
-    return columns
+    return peaks.astype(float) - 1
 
 
 def quadrupeds_pass(parts: Parts) -> NDArray[np.bool_]:
     """Whether there are four legs in all."""
-    four: NDArray[np.bool_] = parts[..., 0].sum(axis=1) == LEGS
-    return four
+    return parts[..., 0].sum(axis=1) == LEGS
 
 
 def quadrupeds_rules(parts: Parts) -> dict[str, float]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sagan.structure.checker import Checker, Parts, abstained
-from sagan.structure.registry import checker_of, read_parts, refuse_unreadable
+from sagan.structure.checkers import checker_of, read_parts, refuse_unreadable
 
 MOST_ABSTAINED = 0.2
 _GROUP = 7  # images recombined with each other: a prime, so that steps of any size reach all
@@ -157,32 +157,22 @@ def _checked(name: str, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def recombine(parts: Parts) -> NDArray[np.float64]:
-    """Put parts of different images together.
-
-    Images stand in groups of seven. In way s (1 to 6) the image at place j keeps its first part,
-    and its next ones come from the places j + s, j + 2 s, ... of its group, going round. Images
-    that are too few for another group are left out.
-
-    Args:
-        parts: `i k v`, k at most 7.
-
-    Returns:
-        `g 7*6 k v`.
-    """
+    """Put parts `i k v` (k at most 7) of different images together: `g 7*6 k v`."""
+    # Images stand in groups of seven; those too few for another group are left out. In way s (1 to
+    # 6) the image at place j keeps its first part, and its next ones come from the places j + s, j
+    # + 2 s, ... of its group, going round.
     k = parts.shape[1]
     groups = len(parts) // _GROUP
     whole = parts[: groups * _GROUP].reshape(groups, _GROUP, *parts.shape[1:])
     place, step = np.divmod(np.arange(_GROUP * (_GROUP - 1)), _GROUP - 1)
     source = (place[:, None] + (step[:, None] + 1) * np.arange(k)) % _GROUP
-    recombined: NDArray[np.float64] = whole[:, source, np.arange(k)]
-    return recombined
+    return whole[:, source, np.arange(k)]
 
 
 def _passes(checker: Checker, recombined: NDArray[np.float64]) -> NDArray[np.float64]:
     """Pass rate of each group, `g`."""
     flat = recombined.reshape(-1, *recombined.shape[2:])
-    rates: NDArray[np.float64] = checker.passes(flat).reshape(recombined.shape[:2]).mean(axis=1)
-    return rates
+    return checker.passes(flat).reshape(recombined.shape[:2]).mean(axis=1)
 
 
 def _interval(lifts: NDArray[np.float64], rng: np.random.Generator) -> tuple[float, float]:

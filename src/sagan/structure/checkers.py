@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sagan.data.procedural.sets import RESOLUTIONS_PX
-from sagan.structure.barcode import BARCODE
+from sagan.structure.check_barcode import BARCODE
+from sagan.structure.check_quadrupeds import QUADRUPEDS
+from sagan.structure.check_twins import TWINS
 from sagan.structure.checker import Checker, Parts
-from sagan.structure.quadrupeds import QUADRUPEDS
-from sagan.structure.twins import TWINS
 
 CHECKERS: dict[str, Checker] = {"twins": TWINS, "quadrupeds": QUADRUPEDS, "barcode": BARCODE}
 LEAST_PX = {"twins": 16, "quadrupeds": 32, "barcode": 16}
@@ -20,22 +20,14 @@ _AT_ONCE = 128  # images: arrays that stay in a core's cache
 
 
 def checker_of(name: str) -> Checker:
-    """Look a set's checker up.
-
-    Raises:
-        ValueError: there is none.
-    """
+    """The checker of a set, by name."""
     if name not in CHECKERS:
         raise ValueError(f"no checker for {name!r}; choose from {', '.join(CHECKERS)}")
     return CHECKERS[name]
 
 
 def refuse_unreadable(name: str, resolution: int, channels: int) -> None:
-    """Refuse images of a kind that the checker's error rates do not hold for.
-
-    Raises:
-        ValueError: it is one.
-    """
+    """Raise ValueError for images of a kind that the checker's error rates do not hold for."""
     checker_of(name)
     if channels != 3:
         raise ValueError(f"{name} is told by its colours: images need 3 channels, not {channels}")

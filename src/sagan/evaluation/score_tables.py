@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
+from sagan.evaluation.compare_runs import Comparison
 from sagan.metrics import Score
 from sagan.metrics.selftest import SelfTest
 
@@ -41,6 +42,29 @@ def selftest_table(result: SelfTest) -> str:
         f"the sound ones, {result.splits} splits"
     )
     return "\n".join([title, *_aligned(rows, str.rjust)])
+
+
+def comparison_table(comparison: Comparison) -> str:
+    """A line for each run, then the notes; `best cas` is of the scores while training."""
+    runs = comparison.runs
+    scored = list(dict.fromkeys(metric for run in runs for metric in run.scores))
+    logged = list(dict.fromkeys(metric for run in runs for metric in run.log_scores))
+    head = ["run", "preset", "px", "images", "minutes", *scored]
+    rows = [(*head, *(f"best {metric}" for metric in logged))]
+    for run in runs:
+        scores = (run.scores.get(metric) for metric in scored)
+        best = (run.log_scores.get(metric) for metric in logged)
+        rows.append(
+            (
+                *(run.run, run.preset, str(run.resolution)),
+                "" if run.images is None else f"{run.images:,}",
+                "" if run.minutes is None else f"{run.minutes:.1f}",
+                *("" if s is None else _number(s["value"], s["spread"]) for s in scores),
+                *("" if b is None else f"{b['value']:.4g} at {b['images']:,}" for b in best),
+            )
+        )
+    lines = [line.rstrip() for line in _aligned(rows, str.ljust)]
+    return "\n".join([*lines, *comparison.notes])
 
 
 def _aligned(rows: Sequence[tuple[str, ...]], justify: Callable[[str, int], str]) -> list[str]:
