@@ -75,8 +75,8 @@ def machine(monkeypatch, undrawn):
         step(self)
         machine.now_sec += machine.step_sec
 
-    def slow_snapshot(self, *, with_pictures):
-        snapshot(self, with_pictures=with_pictures)
+    def slow_snapshot(self, **how):
+        snapshot(self, **how)
         machine.now_sec += machine.snapshot_sec
 
     def elapsed(self):
@@ -168,6 +168,18 @@ def test_time_and_shares_are_kept(tmp_path, large_digits, machine, step_sec, sna
     logged = [r["ends"] for r in records if r["kind"] == "plan"]
     assert logged == planned(tmp_path)
     assert (abs(logged[-1][1] / logged[0][1] - 1) > 0.1) == (step_sec != 2.0)
+
+
+def test_the_end_is_rehearsed_so_that_its_time_is_known(tmp_path, large_digits, machine):
+    machine.snapshot_sec = 12.0
+    alone = dataclasses.replace(growing(snapshot_every=10**6), growth=())
+    go(tmp_path, large_digits, alone)
+    assert machine.now_sec == pytest.approx(TIME_SEC, abs=0.05 * TIME_SEC)
+    assert len(Run(tmp_path).checkpoint_paths()) == 2
+    by_images = with_ends(dataclasses.replace(alone, growth=()), planned(tmp_path)[-1])
+    training = dataclasses.replace(by_images.training, time_sec=0.0)
+    go(tmp_path / "images", large_digits, dataclasses.replace(by_images, training=training))
+    assert fingerprint(tmp_path / "images") == fingerprint(tmp_path)
 
 
 def test_config_holds_the_first_plan(tmp_path, large_digits, machine):

@@ -31,7 +31,9 @@ _RESERVE = 0.02  # of the time, for the end, until a snapshot has been measured
 _MOST_RESERVE_SEC = 10.0
 _DRAW_SEC = 2.0  # for the last curves, until some have been drawn
 
-Aside = Literal["snapshot", "score", "curves"]
+_REHEARSAL = 3  # the look at the last size after which a snapshot is rehearsed
+
+Aside = Literal["snapshot", "score", "preparing scores", "curves"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +136,7 @@ class Clock:
         self._shares = shares_of(sizes_of(config))
         self._aside_sec = 0.0  # spent beside steps, all in all
         self._took_sec: dict[Aside, tuple[int, float]] = {}  # the last of a kind: its stage, time
-        self._stage, self._looked_step, self._next_step = -1, 0, 0
+        self._stage, self._looks, self._looked_step, self._next_step = -1, 0, 0, 0
         self._marks: deque[tuple[float, int]] = deque(maxlen=_RATE_MARKS)
 
     @property
@@ -165,14 +167,20 @@ class Clock:
 
     @contextmanager
     def aside(self, kind: Aside) -> Iterator[None]:
-        """Measure what is not a step."""
-        began_sec = self.stopwatch.elapsed_sec
+        """Measure what is not a step; what is measured inside does not count for it."""
+        began_sec, before_sec = self.stopwatch.elapsed_sec, self._aside_sec
         try:
             yield
         finally:
-            took_sec = self.stopwatch.elapsed_sec - began_sec
-            self._aside_sec += took_sec
-            self._took_sec[kind] = self._stage, took_sec
+            whole_sec = self.stopwatch.elapsed_sec - began_sec
+            self._took_sec[kind] = self._stage, whole_sec - (self._aside_sec - before_sec)
+            self._aside_sec = before_sec + whole_sec
+
+    def rehearses(self, step: int) -> bool:
+        """Whether to make a snapshot now, only to learn how long the last one will take."""
+        measured = self._took_sec.get("snapshot", (-1, 0.0))[0] == self._stage
+        is_last = self._stage == len(self.stages) - 1
+        return is_last and not measured and (step, self._looks) == (self._looked_step, _REHEARSAL)
 
     def look(self, stage: int, step: int) -> None:
         """Compare with the plan if it is time to, and move the ends if they are off."""
@@ -181,9 +189,11 @@ class Clock:
         if stage != self._stage or step < self._looked_step:  # begun, or rolled back
             self._stage, self._looked_step, self._next_step = stage, step, step + 1
             self._marks.clear()
+            self._looks = 0
         if step < self._next_step:
             return
         self._looked_step = step
+        self._looks += 1
         images = images_at(self.stages, step)
         self._engine.wait()
         ends, steps = None, 0
@@ -222,13 +232,14 @@ class Clock:
     def _reserve_sec(self) -> float:
         """For the last snapshot, with its score if there are scores, and for the curves."""
         last = len(self.stages) - 1
-        times = []
-        for kind in ("snapshot", "score"):
-            if kind in self._took_sec:
-                stage, took_sec = self._took_sec[kind]
-                times.append(took_sec * max(1.0, self.rates[stage] / self.rates[last]))
-        _, draw_sec = self._took_sec.get("curves", (last, _DRAW_SEC))
-        return max(times) + draw_sec if times else first_reserve_sec(self.config)
+        if "snapshot" not in self._took_sec:
+            return first_reserve_sec(self.config)
+        stage, took_sec = self._took_sec["snapshot"]
+        took_sec *= max(1.0, self.rates[stage] / self.rates[last])
+        others: tuple[tuple[Aside, float], ...] = (("score", 0.0), ("curves", _DRAW_SEC))
+        for kind, guess_sec in others:
+            took_sec += self._took_sec.get(kind, (last, guess_sec))[1]
+        return took_sec
 
     def _budget(self) -> Budget:
         began_sec = self.plans[0]["elapsed"] if self.plans else self.stopwatch.elapsed_sec

@@ -43,6 +43,11 @@ class Schedule:
         due = step == self.last_step or (step - self._first_step) % self._snapshot_steps == 0
         return due or self.evaluation_due(step)
 
+    @property
+    def evaluates(self) -> bool:
+        """Whether there will have been an evaluation by the end."""
+        return 0 < self._evaluate_every <= self.images(self.last_step)
+
     def evaluation_due(self, step: int) -> bool:
         """Whether to score the generator after a step."""
         every = self._evaluate_every

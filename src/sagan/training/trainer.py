@@ -155,11 +155,12 @@ class Trainer:
                 if self.schedule.log_due(self.state.step):
                     self._log()
                 self._follow_clock()
-                due = self.schedule.snapshot_due(self.state.step)
+                rehearsal = self.clock.rehearses(self.state.step)
+                due = rehearsal or self.schedule.snapshot_due(self.state.step)
                 exit_code = self._asked_to_stop(stop)
                 if due or exit_code:
-                    with self.clock.aside("score" if self._scores else "snapshot"):
-                        self._snapshot(with_pictures=due)
+                    with self.clock.aside("snapshot"):
+                        self._snapshot(with_pictures=due, rehearsal=rehearsal)
             except TrainingFailure as failure:
                 if self._go_back(failure):
                     continue
@@ -180,10 +181,6 @@ class Trainer:
             self.schedule = Schedule(self.stages, self.stage)
             self.journal.meter.retotal(images_at(self.stages, self.stages[-1].last_step))
             self._record("plan", **plan)
-
-    @property
-    def _scores(self) -> bool:
-        return self.scorer is not None and self.schedule.evaluation_due(self.state.step)
 
     def _asked_to_stop(self, stop: StopSignals) -> int:
         """The exit code that a signal to any process asks for; 0 without one, or when done."""
@@ -239,7 +236,7 @@ class Trainer:
         versions = {"torch": torch.__version__, "sagan": __version__}
         self._record("start", **machine, precision=self.engine.precision, **versions)
 
-    def _snapshot(self, *, with_pictures: bool) -> None:
+    def _snapshot(self, *, with_pictures: bool, rehearsal: bool = False) -> None:
         """Make pictures and numbers, score, and save, unless something is wrong."""
         saved = {**state_tensors(self.state), "the log": self.state.log_sums}
         self._fail_if(not_finite(saved) if self.main else "", _NOT_FINITE)
@@ -252,8 +249,12 @@ class Trainer:
         if not self.main:
             return
         facts: dict[str, Any] = {"alarms": [alarm.name for alarm in serious]}
-        if self.scorer is not None and self._scores:
-            facts["score"] = self.scorer.score(self.state.ema.network, self.engine)
+        due = self.schedule.evaluation_due(self.state.step)
+        if self.scorer is not None and (due or (rehearsal and self.schedule.evaluates)):
+            with self.clock.aside("preparing scores"):
+                self.scorer.prepare(self.engine)
+            with self.clock.aside("score"):
+                facts["score"] = self.scorer.score(self.state.ema.network, self.engine)
             self._record("score", **facts["score"], alarms=facts["alarms"])
         self._save(facts)
         self.journal.draw()
