@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
 import time
 
 import pytest
@@ -396,3 +398,17 @@ def test_a_real_run_keeps_its_time(tmp_path, large_digits):
     train(config, Run(tmp_path), large_digits, progress=False)
     took_sec = time.monotonic() - began_sec
     assert took_sec == pytest.approx(20, abs=1.0), json.dumps(planned(tmp_path))
+
+
+@pytest.mark.slow
+def test_two_processes_keep_to_one_plan(tmp_path):
+    command = [sys.executable, "-m", "sagan", "train", tmp_path / "run", "--data", "digits"]
+    command += ["--preset", "quick", "--resolution", "16", "--g-width", "4", "--d-width", "8"]
+    command += ["--devices", "2", "--device", "cpu", "--time", "40s"]
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("Plan for 40 s: ") == 1
+    assert last_elapsed(tmp_path / "run") == pytest.approx(40, abs=4)
+    manifest = open_checkpoint(Run(tmp_path / "run").pointed_to("latest")).manifest
+    assert manifest["images"] == manifest["plan"][-1]["ends"][-1]
+    assert manifest["stage"] == 1
