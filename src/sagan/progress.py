@@ -62,6 +62,12 @@ class Meter:
         (start_sec, start), (end_sec, end) = self._marks[mark], self._marks[-1]
         return (end - start) / (end_sec - start_sec) if end_sec > start_sec else 0.0
 
+    def retotal(self, total: int) -> None:
+        """Change how many images there are to be done."""
+        self._total = total
+        if self._bar is not None:
+            self._bar.update(self._task, total=total)
+
     def restart(self, done: int) -> None:
         """Reset to `done` images, and measure the rate from here on."""
         self._marks.clear()

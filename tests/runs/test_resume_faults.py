@@ -134,14 +134,14 @@ def test_sums_that_are_no_numbers_keep_no_run_from_resuming(run):
 def test_sums_that_are_no_numbers_are_not_saved(tmp_path, monkeypatch, capsys):
     import torch
 
-    from sagan.training import loop
+    from sagan.training import update
 
-    real = loop.g_step
+    real = update.g_step
 
     def bad(*args, **kwargs):
         return real(*args, **kwargs) | {"g_loss": torch.tensor(torch.nan)}
 
-    monkeypatch.setattr(loop, "g_step", bad)
+    monkeypatch.setattr(update, "g_step", bad)
     options = [*SMALL, "--log-every", 96, "--snapshot-every", 32]
     assert sagan("train", tmp_path / "run", "--images", 96, *options) == 1
     assert "the log (g_loss) is no longer finite" in capsys.readouterr().err

@@ -19,7 +19,7 @@ from sagan.runs.log import read_records
 from sagan.runs.open_run import load_discriminator
 from sagan.runs.run import Run, find_checkpoint
 from sagan.training import init_from, train
-from sagan.training import trainer as trainer_module
+from sagan.training import update as update_module
 from sagan.training.finetune import transferred
 from sagan.training.finetune_classes import Classes, reclassed, reclassed_moments
 
@@ -307,8 +307,8 @@ def test_a_run_taken_back_to_its_beginning_is_at_the_source_again(tmp_path, sour
             raise TrainingFailure("a failure")
         return d_step_before(networks, *rest)
 
-    d_step_before = trainer_module.d_step
-    monkeypatch.setattr(trainer_module, "d_step", failing)
+    d_step_before = update_module.d_step
+    monkeypatch.setattr(update_module, "d_step", failing)
     data = pictures(NAMES)
     runtime = Runtime(device="cpu", rollback=1)
     train(config, Run(tmp_path / "run"), data, runtime=runtime, progress=False)

@@ -16,6 +16,7 @@ from sagan.runs.log import read_records
 from sagan.runs.run import Run, find_checkpoint
 from sagan.training import train
 from sagan.training import trainer as trainer_module
+from sagan.training import update as update_module
 
 CPU = Runtime(device="cpu")
 NETWORK = NetworkConfig(
@@ -215,14 +216,14 @@ def test_manifest_holds_the_configuration(tmp_path, digits):
 
 def test_several_d_steps_are_logged_as_their_mean(tmp_path, digits, monkeypatch):
     seen = []
-    d_step = trainer_module.d_step
+    d_step = update_module.d_step
 
     def noted(*args):
         numbers = d_step(*args)
         seen.append({name: value.item() for name, value in numbers.items()})
         return numbers
 
-    monkeypatch.setattr(trainer_module, "d_step", noted)
+    monkeypatch.setattr(update_module, "d_step", noted)
     run_to(tmp_path, digits, d_steps=3, images=96, log_every=48)
     records = [r for r in read_records(tmp_path / "log.jsonl") if r["kind"] == "train"]
     assert len(records) == 2

@@ -34,9 +34,9 @@ def train(
 
     Without options: a class-conditional one on the bundled handwritten digits.
 
-    The same command again resumes; a larger --images extends a finished run;
-    other changes are refused. Options left out come from the run, or from the
-    preset for a new one.
+    The same command again resumes; a larger --images or --time extends a
+    finished run; other changes are refused. Options left out come from the run,
+    or from the preset for a new one.
 
     Parameters
     ----------

@@ -6,6 +6,7 @@ A run's stages are its sizes in order. Steps and images are counted on from stag
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from sagan.config.resized import resized
 from sagan.config.run_config import RunConfig
@@ -121,3 +122,23 @@ def stage_config(config: RunConfig, index: int) -> RunConfig:
     )
     network = resized(config.network, stage.resolution)
     return replace(config, network=network, training=training, growth=())
+
+
+def ends_of(stages: Sequence[Stage]) -> tuple[int, ...]:
+    """The images shown by the end of each stage."""
+    return tuple(s.first_images + (s.last_step - s.first_step) * s.images_per_step for s in stages)
+
+
+def with_ends(config: RunConfig, ends: Sequence[int]) -> RunConfig:
+    """The same run with its stages ending at these images.
+
+    Example:
+        >>> with_ends(RunConfig(), [640]).training.images
+        640
+    """
+    lengths = [end - begin for begin, end in pairwise((0, *ends))]
+    growth = tuple(
+        replace(stage, images=images) for stage, images in zip(config.growth, lengths, strict=False)
+    )
+    training = replace(config.training, images=ends[-1])
+    return replace(config, training=training, growth=growth)

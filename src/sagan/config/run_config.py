@@ -49,7 +49,8 @@ class TrainingConfig:
     """How the networks are trained. Amounts are counted in real images shown to the discriminator.
 
     Args:
-        images: how many to train on.
+        images: how many to train on; in a run by time, how many its first plan expects.
+        time_sec: seconds to train for, over all calls; 0 goes by `images`.
         batch_size: images per optimiser step, over all devices and accumulated micro-batches.
         loss: adversarial loss.
         gradient_penalty: its weight in `wgan-gp`.
@@ -89,6 +90,7 @@ class TrainingConfig:
     """
 
     images: int = 96_000
+    time_sec: float = 0.0
     batch_size: int = 64
     loss: Loss = "hinge"
     gradient_penalty: float = 10.0
@@ -131,6 +133,7 @@ class TrainingConfig:
             require_at_least(name, getattr(self, name), 0)
         for name in ("evaluate_every", "freeze_d"):
             require_at_least(name, getattr(self, name), 0)
+        require(0 <= self.time_sec < math.inf, f"time_sec must be 0 or more, not {self.time_sec}")
         for name in ("g_lr", "d_lr"):
             value = getattr(self, name)
             require(0 < value < math.inf, f"{name} must be positive, not {value}")

@@ -16,6 +16,7 @@ from sagan.config import RunConfig, differences, run_config_from_dict, to_dict
 from sagan.errors import CheckpointError
 from sagan.files import DOOMED, TEMPORARY, remove_folder, write_atomically
 from sagan.runs.checkpoint import Checkpoint, open_checkpoint, write_checkpoint
+from sagan.runs.extent import elapsed_sec, trained_with, why_not_shorter, with_extent_of
 from sagan.runs.place import RUN_OR_CHECKPOINT, locate
 
 
@@ -64,7 +65,7 @@ class Run:
         write_atomically(self.path / "data.json", content.encode())
 
     def check_continues(self, config: RunConfig, old: RunConfig | None = None) -> None:
-        """Raise ValueError, naming the differences, unless this only asks for more images."""
+        """Raise ValueError, naming the differences, unless it only asks for more images or time."""
         # `old` is the run's own configuration, if read already; a folder without a run takes any
         if old is None:
             if not self.exists():
@@ -72,25 +73,32 @@ class Run:
             old = self.config()
         if not old.data.source:
             self._check_can_be_trained(config)
-        images = config.training.images
         if old.data.rules != config.data.rules:
             raise ValueError(
                 f"{self.path} was begun with the reading rules {old.data.rules}: to go on, give "
                 f"DataConfig(rules={old.data.rules}) and load_dataset(..., rules={old.data.rules})"
             )
         before = _with_first_training(old, config)
-        found = differences(_with_images(before, images), config)
+        found = differences(with_extent_of(before, config), config)
         if found:
             raise ValueError(
                 f"{self.path} was started with other settings ({'; '.join(found)}); name another "
                 f"run folder (--init {self.path} begins it from this one), or leave these options "
                 "out to continue with the run's own"
             )
-        if images < before.training.images:
-            raise ValueError(
-                f"{self.path} is set to {before.training.images} images, more than {images}; "
-                "--images can only grow"
-            )
+        refused = why_not_shorter(
+            self.path,
+            before,
+            config,
+            shown=self._images_shown,
+            elapsed=lambda: elapsed_sec(self.log_path),
+        )
+        if refused:
+            raise ValueError(refused)
+
+    def _images_shown(self) -> int:
+        checkpoint, _ = self.newest_sound_checkpoint()
+        return int(checkpoint.manifest["images"]) if checkpoint is not None else 0
 
     def _check_can_be_trained(self, config: RunConfig) -> None:
         """Raise ValueError if an imported run lacks a discriminator or is given no data."""
@@ -153,12 +161,11 @@ class Run:
         return checkpoint, faults
 
     def check_unedited(self, config: RunConfig, checkpoint: Checkpoint) -> None:
-        """Raise ValueError unless the checkpoint had this configuration (images apart)."""
+        """Raise ValueError unless the checkpoint had this configuration (images and time apart)."""
         old = _with_first_training(checkpoint.run_config, config)
         if not config.data.fingerprint:  # older than fingerprints
             old = replace(old, data=replace(old.data, fingerprint=""))
-        old = _with_images(old, max(old.training.images, config.training.images))
-        found = differences(old, config)
+        found = differences(trained_with(old, config), config)
         if found:
             raise ValueError(
                 f"{self.path / 'config.json'} is not what {checkpoint.path.name} was trained with "
@@ -275,10 +282,6 @@ class Run:
 def _with_first_training(old: RunConfig, new: RunConfig) -> RunConfig:
     """An imported run has no data yet: its first training chooses them, and how to train."""
     return old if old.data.source else replace(old, data=new.data, training=new.training)
-
-
-def _with_images(config: RunConfig, images: int) -> RunConfig:
-    return replace(config, training=replace(config.training, images=images))
 
 
 def find_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:

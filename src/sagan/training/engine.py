@@ -130,6 +130,15 @@ class Engine:
         assert isinstance(total, Tensor)
         return total
 
+    def first(self, value: float) -> float:
+        """The first process's value, for all."""
+        mine = torch.tensor(0.0 if self.rank else value, device=self.device)
+        return self.sum(mine).item()
+
+    def wait(self) -> None:
+        """Wait until the device has done what it was given."""
+        torch.zeros((), device=self.device).item()
+
     def barrier(self) -> None:
         """Wait for all processes."""
         self._fabric.barrier()

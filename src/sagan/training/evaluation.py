@@ -6,6 +6,7 @@ Only training images are used: a test split stays unseen until the final score.
 
 import math
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -40,6 +41,12 @@ class Scorer:
             raise ValueError(f"{spec.key()} needs a run with at least two classes; try fd:pixel")
         self.metric, self.better = spec.key(), spec.metric.better
         self._reference: Reference | None = None
+
+    def prepare(self, engine: Engine) -> None:
+        """Prepare the real side, once; what fails is told by `score`."""
+        if self._reference is None:
+            with suppress(Exception):
+                self._reference = self._prepare(engine)
 
     def score(self, generator: nn.Module, engine: Engine) -> dict[str, Any]:
         """Score a generator; if there is no finite value, it is None and `error` says why."""

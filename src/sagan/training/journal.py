@@ -19,6 +19,7 @@ from sagan.runs.log import append_records, read_lines, read_records, rewrite_rec
 from sagan.runs.run import Run
 from sagan.training.alarms import Alarm, Record, Watch
 from sagan.training.curves import CurveDrawer
+from sagan.training.stopwatch import Stopwatch
 from sagan.training.tensorboard import Board
 
 
@@ -33,6 +34,7 @@ class Journal:
         images_at: Callable[[int], int],  # real images shown by a step
         step: int,  # where this call starts; records of later steps are dropped
         total: int,  # images to train for
+        stopwatch: Stopwatch,
         progress: bool,
         tensorboard: bool,
         writes: bool,  # false in all processes but the first
@@ -45,9 +47,7 @@ class Journal:
         self._watch = Watch(config)
         self.meter = Meter(total, images_at(step), enabled=progress and writes)
         self.rewind(step)
-        self._began_sec = time.monotonic()
-        before = [r for r in read_records(run.log_path) if "elapsed" in r] if writes else []
-        self._elapsed_before_sec = before[-1]["elapsed"] if before else 0.0
+        self._stopwatch = stopwatch
 
     def rewind(self, step: int) -> None:
         """Drop the records of later steps, and restore the watch to this one."""
@@ -105,8 +105,8 @@ class Journal:
         if not self._writes:
             return
         head = {"step": step, "images": self._images_at(step)}
-        elapsed = self._elapsed_before_sec + time.monotonic() - self._began_sec
-        clock = {"time": round(time.time(), 3), "elapsed": round(elapsed, 3)}
+        elapsed = round(self._stopwatch.elapsed_sec, 3)
+        clock = {"time": round(time.time(), 3), "elapsed": elapsed}
         record = {"kind": kind, **head, **clock, **values}
         alarms = self._watch.see(record)
         health = [{"kind": "health", **head, **clock, **asdict(alarm)} for alarm in alarms]

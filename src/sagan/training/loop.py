@@ -11,15 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sagan.config import RunConfig, Runtime
-from sagan.config.growth import stages_of
 from sagan.data import ImageDataset
+from sagan.runs.extent import with_first_plan
 from sagan.runs.run import Run
 from sagan.training.engine import Engine
 from sagan.training.finetune import begin
 from sagan.training.memory import Fit
+from sagan.training.outlook import open_clock
+from sagan.training.schedule import stage_after
 from sagan.training.signals import StopSignals
 from sagan.training.tensorboard import require_tensorboard
-from sagan.training.trainer import Trainer, stage_after
+from sagan.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
@@ -39,25 +41,30 @@ def train(
     *,
     runtime: Runtime | None = None,
     progress: bool = True,
+    chosen: bool = True,
 ) -> TrainResult:
-    """Train a run to its number of images, starting from its newest checkpoint if it has one.
+    """Train a run to its number of images or for its time, starting from its newest checkpoint.
 
     Args:
-        config: must equal an existing run's, except for a larger number of images.
+        config: must equal an existing run's, except for a larger number of images or time.
         run: the folder, created if missing.
         dataset: the training images, at the network's resolution and channels.
         runtime: where and how to execute, and how often to roll back after a failure.
         progress: show it on stderr.
+        chosen: whether the number of images was asked for; if not, over a month of them is refused.
 
     Raises:
         ValueError: the configuration differs from the run's or the newest checkpoint's, or does not
-            fit the data, devices or memory.
+            fit the data, devices, memory or time.
         CheckpointError: no checkpoint is sound, though there are some.
         TrainingFailure: out of memory, NaN or infinite values, or more failures than the runtime
             rolls back from; earlier checkpoints stand.
         OSError: a checkpoint could not be read or written.
     """
-    run.check_continues(config)
+    old = run.config() if run.exists() else None
+    if old is not None:
+        config = with_first_plan(config, old)
+        run.check_continues(config, old)
     runtime = runtime or Runtime()
     if runtime.tensorboard:
         require_tensorboard()
@@ -66,17 +73,17 @@ def train(
     warning = fit.check()
     engine.launch()
     main = engine.rank == 0
-    stages = stages_of(config)
 
     def next_trainer(runtime: Runtime) -> Trainer:
-        stage = stage_after(run.newest_sound_checkpoint()[0], stages)
-        return Trainer(config, stage, runtime, run, engine, dataset)
+        stage = stage_after(run.newest_sound_checkpoint()[0], clock.stages)
+        return Trainer(stage, runtime, run, engine, dataset, clock)
 
     with fit.explain_out_of_memory():
+        clock, plan = open_clock(config, old, run, runtime, engine, dataset, chosen=chosen)
         trainer = next_trainer(runtime)
         with run.lock() if main else nullcontext(), StopSignals() as stop:
-            notes = _prepare_folder(run, config, dataset) if main else []
-            notes = [warning, engine.fallback, *notes]
+            notes = _prepare_folder(run, clock.config, dataset) if main else []
+            notes = [warning, engine.fallback, *notes, *plan]
             engine.barrier()
             while True:
                 with trainer.resume(*notes, progress=progress):

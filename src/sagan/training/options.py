@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 from sagan.config import AttentionForm, Loss, NetworkConfig, Precision, Runtime, TrainingConfig
+from sagan.config.duration import parse_duration
 
 _ADAPTIVE_TARGET = 0.5  # docs/experiments.md
 
@@ -30,6 +31,8 @@ class Basics(TypedDict, total=False):
     """Train at smaller sizes first, as 8,16, or with images for each, as 8:64000,16:128000; none: at once."""  # noqa: E501
     images: int
     """Train until the discriminator has seen this many real images, at all sizes."""
+    time: str
+    """Train for this long instead, over all calls: 90s, 30m, 4h or 2d."""
     batch_size: int
     """Images per optimiser step, over all devices and micro-batches."""
     seed: int
@@ -169,6 +172,10 @@ def network_options(options: TrainOptions) -> dict[str, Any]:
 def training_options(options: TrainOptions) -> dict[str, Any]:
     """Those that are fields of the training's configuration."""
     found = _fields_of(TrainingConfig, options)
+    if "time" in options:
+        found["time_sec"] = parse_duration(options["time"])
+    elif "images" in options:
+        found["time_sec"] = 0.0  # from here on by images
     if "augment" in options:
         found["augment"] = parse_augment(options["augment"])
     if "augment_p" in options:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from sagan.config.growth import Stage, images_at
+from sagan.runs.checkpoint import Checkpoint
 
 
 class Schedule:
@@ -42,6 +43,11 @@ class Schedule:
         due = step == self.last_step or (step - self._first_step) % self._snapshot_steps == 0
         return due or self.evaluation_due(step)
 
+    @property
+    def evaluates(self) -> bool:
+        """Whether there will have been an evaluation by the end."""
+        return 0 < self._evaluate_every <= self.images(self.last_step)
+
     def evaluation_due(self, step: int) -> bool:
         """Whether to score the generator after a step."""
         every = self._evaluate_every
@@ -50,3 +56,11 @@ class Schedule:
         crossed = self.images(step) // every > self.images(step - 1) // every
         # at the end too, unless that is the only evaluation: one score has nothing to beat
         return crossed or (step == self.last_step and self.images(step) > every)
+
+
+def stage_after(checkpoint: Checkpoint | None, stages: Sequence[Stage]) -> int:
+    """The stage to train from a checkpoint on: its own, or the next if it ended that."""
+    if checkpoint is None:
+        return 0
+    ended = checkpoint.step >= stages[checkpoint.stage].last_step
+    return min(checkpoint.stage + ended, len(stages) - 1)

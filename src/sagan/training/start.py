@@ -61,6 +61,10 @@ def plan(
         >>> plan({"preset": "paper", "resolution": 32, "seed": 7}).training.seed
         7
     """
+    if {"time", "images"} <= options.keys():
+        raise ValueError("--time and --images both say how long to train: give one of them")
+    if "time" in options and ":" in options.get("grow", ""):
+        raise ValueError("--time plans the images of each size: give --grow its sizes alone")
     if old is not None:
         base = _resumed(options, old)
     elif init is not None:
@@ -176,8 +180,8 @@ def train_run(
 ) -> "TrainResult":
     """Train a run as `sagan train` does: begin it, continue it, or fine-tune from another.
 
-    The same call again resumes; a larger `images` extends a finished run; other changes are
-    refused.
+    The same call again resumes; a larger `images` or `time` extends a finished run; other changes
+    are refused.
 
     Args:
         path: the run's folder; by default `runs/DATA-PRESET`.
@@ -249,7 +253,8 @@ def train_run(
         run.check_continues(config, old)  # before anything is moved
         if aside := run.set_aside():
             say(f"What the run had is now in {aside}.")
-    return train(config, run, dataset, runtime=how, progress=progress)
+    chosen = old is not None or bool(given.keys() & {"images", "time"})
+    return train(config, run, dataset, runtime=how, progress=progress, chosen=chosen)
 
 
 def _existing(path: Path) -> tuple[Run, RunConfig | None]:

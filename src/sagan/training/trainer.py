@@ -11,17 +11,16 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from sagan.config import RunConfig, Runtime
-from sagan.config.growth import Stage, images_at, stages_of
+from sagan.config import Runtime
+from sagan.config.growth import Stage, images_at
 from sagan.data import ImageDataset
 from sagan.errors import TrainingFailure, gave_up
 from sagan.models.standing import average_statistics
 from sagan.runs.checkpoint import Checkpoint
 from sagan.runs.run import Run
-from sagan.training.augment import UPDATE_STEPS
 from sagan.training.batches import BatchSource, Share
+from sagan.training.clock import Clock
 from sagan.training.compiling import is_compiler_error, reason, try_compiling
 from sagan.training.diagnostics import GRID_COLUMNS, Viewer, not_finite
 from sagan.training.engine import Engine
@@ -29,10 +28,11 @@ from sagan.training.evaluation import Scorer
 from sagan.training.finetune import transferred
 from sagan.training.journal import Journal
 from sagan.training.memory import is_out_of_memory
-from sagan.training.schedule import Schedule
+from sagan.training.outlook import guessed_rates, images_left
+from sagan.training.schedule import Schedule, stage_after
 from sagan.training.signals import StopSignals
 from sagan.training.state import new_state, restore, state_tensors, weights_and_gradients
-from sagan.training.step import d_step, g_step
+from sagan.training.update import update
 from sagan.version import __version__
 
 _NOT_FINITE = "{what} is no longer finite"
@@ -47,14 +47,14 @@ class Trainer:
 
     def __init__(
         self,
-        run_config: RunConfig,
         stage: int,
         runtime: Runtime,
         run: Run,
         engine: Engine,
         dataset: ImageDataset,
+        clock: Clock,
     ) -> None:
-        self.run_config, self.stages, self.stage = run_config, stages_of(run_config), stage
+        self.run_config, self.clock, self.stage = clock.config, clock, stage
         self.config = config = self.stages[stage].config
         self.runtime, self.run, self.engine = runtime, run, engine
         self.schedule = Schedule(self.stages, stage)
@@ -77,9 +77,10 @@ class Trainer:
         self.journal = Journal(
             self.run,
             self.config,
-            images_at=self.schedule.images,
+            images_at=lambda step: self.schedule.images(step),  # it may be another one later
             step=self.state.step,
             total=images_at(self.stages, self.stages[-1].last_step),
+            stopwatch=self.clock.stopwatch,
             progress=progress,
             tensorboard=self.runtime.tensorboard,
             writes=self.main,
@@ -117,6 +118,11 @@ class Trainer:
         self.batches.reseed(retry)
 
     @property
+    def stages(self) -> Sequence[Stage]:
+        """All of the run's, with the ends that are planned now."""
+        return self.clock.stages
+
+    @property
     def images(self) -> int:
         """Real images shown to the discriminator so far."""
         return self.schedule.images(self.state.step)
@@ -137,30 +143,44 @@ class Trainer:
         Returns:
             The exit code of the run, or None if it continues in another stage.
         """
-        last_step = self.schedule.last_step
-        if self.state.step < last_step:
+        if self.state.step < self.schedule.last_step:
             self._record_start()
             self._try_compiling()
+        self._follow_clock()
         self.journal.meter.restart(self.images)  # setting up is not training
         exit_code = 0
-        while self.state.step < last_step:
+        while self.state.step < self.schedule.last_step:
             try:
                 self._step()
                 if self.schedule.log_due(self.state.step):
                     self._log()
-                due = self.schedule.snapshot_due(self.state.step)
+                self._follow_clock()
+                rehearsal = self.clock.rehearses(self.state.step)
+                due = rehearsal or self.schedule.snapshot_due(self.state.step)
                 exit_code = self._asked_to_stop(stop)
                 if due or exit_code:
-                    self._snapshot(with_pictures=due)
+                    with self.clock.aside("snapshot"):
+                        self._snapshot(with_pictures=due, rehearsal=rehearsal)
             except TrainingFailure as failure:
                 if self._go_back(failure):
                     continue
                 return None
-            if exit_code or self.state.step == last_step:
-                self.journal.draw(now=True)
+            if exit_code or self.state.step == self.schedule.last_step:
+                with self.clock.aside("curves"):
+                    self.journal.draw(now=True)
+                if self.clock.by_time:
+                    self._record("end")
                 break
         self.engine.barrier()
         return exit_code if exit_code or self.is_last else None
+
+    def _follow_clock(self) -> None:
+        """Take over the ends that the clock has moved, and log them."""
+        self.clock.look(self.stage, self.state.step)
+        for plan in self.clock.news():
+            self.schedule = Schedule(self.stages, self.stage)
+            self.journal.meter.retotal(images_at(self.stages, self.stages[-1].last_step))
+            self._record("plan", **plan)
 
     def _asked_to_stop(self, stop: StopSignals) -> int:
         """The exit code that a signal to any process asks for; 0 without one, or when done."""
@@ -182,29 +202,7 @@ class Trainer:
             self._update()
 
     def _update(self) -> None:
-        state, training = self.state, self.config.training
-        networks, engine, augmentation = state.networks, self.engine, state.augmentation
-        adapts = augmentation is not None and augmentation.adapts_at(state.step)
-        numbers: dict[str, Tensor] = {}
-        for k in range(training.d_steps):
-            reals = self.batches.real(state.step * training.d_steps + k)
-            last = k + 1 == training.d_steps  # all logits must come from the same discriminator
-            held_out = self.batches.held_out(state.step) if adapts and last else ()
-            judged = d_step(networks, reals, training, engine, augmentation, held_out)
-            for name in ("d_loss", "real_logits", "fake_logits"):
-                numbers[name] = numbers.get(name, 0) + judged[name] / training.d_steps
-        fakes = self.batches.fake(state.step)
-        numbers |= g_step(networks, fakes, training, engine, augmentation)
-        averaging = self.images >= training.ema_start
-        state.ema.update(state.generator, decay=None if averaging else 0.0)
-        if augmentation is not None and adapts:
-            names = "real_logits", "held_out_logits", "fake_logits"
-            logits = torch.stack([judged[name] for name in names])
-            shown_nimg = UPDATE_STEPS * self.schedule.images_per_step
-            augmentation.adapt(engine.sum(logits) / engine.world_size, shown_nimg)
-        state.step += 1
-        for name, value in numbers.items():
-            state.log_sums[name] = state.log_sums.get(name, torch.zeros_like(value)) + value
+        update(self.state, self.batches, self.config.training, self.engine, self.images)
 
     def _log(self) -> None:
         """Log means since the last record; only here does the host wait for the device."""
@@ -216,6 +214,11 @@ class Trainer:
         self.journal.meter.advance(
             self.images, f"D {means['d_loss']:.2f} · G {means['g_loss']:.2f}"
         )
+        if not self.clock.said_when:
+            self.clock.said_when, rate = True, self.journal.meter.last_rate
+            rates = guessed_rates(self.stages, self.stage, max(rate, 1e-9))
+            line = images_left(self.stages, self.stage, self.images, rates)
+            self.journal.meter.say(line)
         if self.state.augmentation is not None:
             means["augment_p"] = self.state.augmentation.p.item()
         self._record("train", **means, images_per_sec=round(self.journal.meter.last_rate, 2))
@@ -233,7 +236,7 @@ class Trainer:
         versions = {"torch": torch.__version__, "sagan": __version__}
         self._record("start", **machine, precision=self.engine.precision, **versions)
 
-    def _snapshot(self, *, with_pictures: bool) -> None:
+    def _snapshot(self, *, with_pictures: bool, rehearsal: bool = False) -> None:
         """Make pictures and numbers, score, and save, unless something is wrong."""
         saved = {**state_tensors(self.state), "the log": self.state.log_sums}
         self._fail_if(not_finite(saved) if self.main else "", _NOT_FINITE)
@@ -246,8 +249,12 @@ class Trainer:
         if not self.main:
             return
         facts: dict[str, Any] = {"alarms": [alarm.name for alarm in serious]}
-        if self.scorer is not None and self.schedule.evaluation_due(self.state.step):
-            facts["score"] = self.scorer.score(self.state.ema.network, self.engine)
+        due = self.schedule.evaluation_due(self.state.step)
+        if self.scorer is not None and (due or (rehearsal and self.schedule.evaluates)):
+            with self.clock.aside("preparing scores"):
+                self.scorer.prepare(self.engine)
+            with self.clock.aside("score"):
+                facts["score"] = self.scorer.score(self.state.ema.network, self.engine)
             self._record("score", **facts["score"], alarms=facts["alarms"])
         self._save(facts)
         self.journal.draw()
@@ -273,6 +280,8 @@ class Trainer:
             facts["augmentation"] = {"p": state.augmentation.p.item()}
         if self.run_config.growth:
             facts["stage"] = self.stage
+        if self.clock.plans:
+            facts["plan"] = self.clock.plans
         tensors, keep = state_tensors(state), self.config.training.keep
         self.run.save(state.step, tensors, config=self.run_config, keep=keep, facts=facts)
         if self.scorer is not None:
@@ -331,11 +340,3 @@ class Trainer:
         self.engine.barrier()
         self.journal.rewind(self.state.step)
         self.journal.meter.say(f"torch.compile failed ({why}); continuing without it.")
-
-
-def stage_after(checkpoint: Checkpoint | None, stages: Sequence[Stage]) -> int:
-    """The stage to train from a checkpoint on: its own, or the next if it ended that."""
-    if checkpoint is None:
-        return 0
-    ended = checkpoint.step >= stages[checkpoint.stage].last_step
-    return min(checkpoint.stage + ended, len(stages) - 1)

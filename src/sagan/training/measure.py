@@ -1,0 +1,72 @@
+"""The speed of training here, from a few real steps whose networks are then thrown away."""
+
+import time
+from dataclasses import replace
+
+from sagan.config import RunConfig, Runtime
+from sagan.config.growth import Stage
+from sagan.data import ImageDataset
+from sagan.training.batches import BatchSource, Share
+from sagan.training.engine import Engine
+from sagan.training.state import new_state
+from sagan.training.update import update
+
+_MEASURE_SEC = 1.0  # for each size
+_LONG_STEP_SEC = 3.0  # on the CPU, steps that take longer are measured on a part of their batch
+_FEW = 2  # images of each micro-batch of such a part
+
+
+def measured_rates(
+    stages: list[Stage], runtime: Runtime, engine: Engine, dataset: ImageDataset
+) -> list[float]:
+    """Images per second at each stage of a run; all processes learn the same."""
+    return [images_per_second(s.config, runtime, engine, dataset) for s in stages]
+
+
+def images_per_second(
+    config: RunConfig,
+    runtime: Runtime,
+    engine: Engine,
+    dataset: ImageDataset,
+    *,
+    seconds: float = _MEASURE_SEC,
+) -> float:
+    """Real images per second of training one size: whole steps, after one to warm up.
+
+    Without `torch.compile`, which takes longer than measuring.
+    """
+    dataset = dataset.at(config.network.resolution)
+    share = Share(engine.rank, engine.world_size)
+    BatchSource(dataset, config, share, engine.device)  # raises if the data are too few
+    runtime = replace(runtime, compile=False)
+    training = config.training
+    least = _FEW * training.accumulate * engine.world_size
+    if engine.device.type == "cpu" and least < training.batch_size:
+        # A CPU does a few images at nearly the rate of many; a GPU would not be filled.
+        part = replace(config, training=replace(training, batch_size=least))
+        rate = _rate(part, runtime, engine, dataset, seconds=0.0)
+        if training.batch_size * training.d_steps / rate > _LONG_STEP_SEC:
+            return rate
+    return _rate(config, runtime, engine, dataset, seconds=seconds)
+
+
+def _rate(
+    config: RunConfig, runtime: Runtime, engine: Engine, dataset: ImageDataset, *, seconds: float
+) -> float:
+    training = config.training
+    share = Share(engine.rank, engine.world_size)
+    batches = BatchSource(dataset, config, share, engine.device)
+    state = new_state(config, runtime, engine)
+
+    images = training.batch_size * training.d_steps
+
+    def step() -> None:
+        update(state, batches, training, engine, state.step * images)
+        engine.wait()
+
+    step()
+    began_sec, took_sec = time.monotonic(), 0.0
+    while state.step == 1 or engine.any(engine.rank == 0 and took_sec < seconds):
+        step()
+        took_sec = time.monotonic() - began_sec
+    return engine.first((state.step - 1) * images / took_sec)

@@ -1,0 +1,39 @@
+"""One step of a run: discriminator, generator, average and adaptive augmentation."""
+
+import torch
+from torch import Tensor
+
+from sagan.config import TrainingConfig
+from sagan.training.augment import UPDATE_STEPS
+from sagan.training.batches import BatchSource
+from sagan.training.engine import Engine
+from sagan.training.state import TrainState
+from sagan.training.step import d_step, g_step
+
+
+def update(
+    state: TrainState, batches: BatchSource, training: TrainingConfig, engine: Engine, images: int
+) -> None:
+    """Take a step in place; `images` have been shown before it."""
+    networks, augmentation = state.networks, state.augmentation
+    adapts = augmentation is not None and augmentation.adapts_at(state.step)
+    numbers: dict[str, Tensor] = {}
+    for k in range(training.d_steps):
+        reals = batches.real(state.step * training.d_steps + k)
+        last = k + 1 == training.d_steps  # all logits must come from the same discriminator
+        held_out = batches.held_out(state.step) if adapts and last else ()
+        judged = d_step(networks, reals, training, engine, augmentation, held_out)
+        for name in ("d_loss", "real_logits", "fake_logits"):
+            numbers[name] = numbers.get(name, 0) + judged[name] / training.d_steps
+    fakes = batches.fake(state.step)
+    numbers |= g_step(networks, fakes, training, engine, augmentation)
+    averaging = images >= training.ema_start
+    state.ema.update(state.generator, decay=None if averaging else 0.0)
+    if augmentation is not None and adapts:
+        names = "real_logits", "held_out_logits", "fake_logits"
+        logits = torch.stack([judged[name] for name in names])
+        shown_nimg = UPDATE_STEPS * training.batch_size * training.d_steps
+        augmentation.adapt(engine.sum(logits) / engine.world_size, shown_nimg)
+    state.step += 1
+    for name, value in numbers.items():
+        state.log_sums[name] = state.log_sums.get(name, torch.zeros_like(value)) + value
