@@ -23,7 +23,8 @@ batches that a few hundred images can fill. Few images are soon overfitted, so i
 default (under 1 % of its time) and keeps the best checkpoint.
 
 `quick` is for a CPU and an hour or less: it grows through 8 and 16 px, where an image costs a
-sixteenth and a quarter, with the rates that did best there (docs/experiments.md).
+sixteenth and a quarter, with the rates that did best there, and has the mode-seeking loss for
+variety (docs/experiments.md).
 
 Every preset can be trained at every resolution of its family. Its attention is then at the preset's
 own map, or at half the image's side if that is smaller; `article` has it on the last two hidden
@@ -80,6 +81,7 @@ PRESETS: Mapping[str, tuple[NetworkConfig, TrainingConfig]] = {
             g_lr=5e-4,
             d_lr=1e-3,
             beta2=0.99,
+            diversity=0.03,
             ema_decay=0.995,
             ema_start=6_400,
             standing_batches=50,
