@@ -232,7 +232,7 @@ def test_check_estimates_memory_and_time(capfd):
     assert sagan("data", "check", "digits", "--resolution", "32", "--preset", "paper") == 0
     assert "preset paper at 32 px, batch 256: about" in capfd.readouterr().out
     assert sagan("data", "check", "digits", "--preset", "nonsense") == 2
-    assert "choose from digits, article" in capfd.readouterr().err
+    assert "choose from digits, quick" in capfd.readouterr().err
 
 
 def test_a_source_with_train_and_val_is_trained_and_scored_by_its_own_split(tmp_path, capfd):
