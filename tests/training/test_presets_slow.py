@@ -15,6 +15,7 @@ from sagan.runs.run import find_checkpoint
 NARROW = ["--g-width", "8", "--d-width", "8"]
 OPTIONS = {
     "digits": ["--data", "digits"],
+    "quick": ["--data", "fashion", "--grow", "none"],
     "article": ["--data", "photographs", "--batch-size", "16"],
     "paper": ["--data", "photographs", "--batch-size", "8", "--standing-batches", "2", *NARROW],
     "best": ["--data", "photographs", "--batch-size", "8", *NARROW],
