@@ -3,10 +3,20 @@
 import dataclasses
 import hashlib
 
-from sagan.config import DataConfig, RunConfig
+from sagan.config import DataConfig, NetworkConfig, RunConfig
 from sagan.runs.log import read_records
 from sagan.runs.run import Run
 
+SMALL = NetworkConfig(  # as small as attention in both networks allows
+    resolution=8,
+    channels=1,
+    classes=10,
+    latent_dim=8,
+    g_width=4,
+    d_width=8,
+    g_attention=(8,),
+    d_attention=(8,),
+)
 CLOCK = {"time", "elapsed", "images_per_sec"}  # fields of log records that depend on it
 
 

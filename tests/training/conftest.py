@@ -11,6 +11,12 @@ def digits():
     return load_dataset("digits", resolution=8)
 
 
+@pytest.fixture(scope="session")
+def large_digits():
+    """The training digits at 16 px; nobody may change them."""
+    return load_dataset("digits", resolution=16)
+
+
 @pytest.fixture
 def undrawn(monkeypatch):
     """Leave out the curves, which have tests of their own."""

@@ -4,13 +4,12 @@ import dataclasses
 
 import pytest
 import torch
-from digits_run import configure, fingerprint, stable_log
+from digits_run import SMALL, configure, fingerprint, stable_log
 
 import sagan
-from sagan.config import GrowthStage, NetworkConfig, TrainingConfig, run_config_from_dict, to_dict
+from sagan.config import GrowthStage, TrainingConfig, run_config_from_dict, to_dict
 from sagan.config.growth import stages_of
 from sagan.config.resized import resized
-from sagan.data import load_dataset
 from sagan.errors import TrainingFailure
 from sagan.models import build_generator
 from sagan.runs.checkpoint import open_checkpoint
@@ -19,23 +18,8 @@ from sagan.runs.run import Run
 from sagan.training import train
 from sagan.training import trainer as trainer_module
 
-SMALL = NetworkConfig(
-    resolution=8,
-    channels=1,
-    classes=10,
-    latent_dim=8,
-    g_width=4,
-    d_width=8,
-    g_attention=(8,),
-    d_attention=(8,),
-)
 STAGE = GrowthStage(resolution=8, images=96, batch_size=16, g_lr=1e-3, d_lr=2e-3)
 LAST_SMALL_STEP, LAST_STEP = 6, 11
-
-
-@pytest.fixture(scope="module")
-def large_digits():
-    return load_dataset("digits", resolution=16)
 
 
 def growing(**changes):

@@ -9,12 +9,11 @@ import time
 import pytest
 import torch
 from command_line import sagan
-from digits_run import configure, fingerprint
+from digits_run import SMALL, configure, fingerprint
 
-from sagan.config import GrowthStage, NetworkConfig, TrainingConfig
+from sagan.config import GrowthStage, TrainingConfig
 from sagan.config.growth import with_ends
 from sagan.config.resized import resized
-from sagan.data import load_dataset
 from sagan.runs.checkpoint import open_checkpoint
 from sagan.runs.log import read_records
 from sagan.runs.run import Run
@@ -24,24 +23,9 @@ from sagan.training.clock import Budget, Clock, replanned
 from sagan.training.measure import images_per_second
 from sagan.training.stopwatch import Stopwatch
 
-SMALL = NetworkConfig(
-    resolution=8,
-    channels=1,
-    classes=10,
-    latent_dim=8,
-    g_width=4,
-    d_width=8,
-    g_attention=(8,),
-    d_attention=(8,),
-)
 STAGE = GrowthStage(resolution=8, images=1, batch_size=16, g_lr=1e-3, d_lr=2e-3)
 RATES = [8.0, 16.0]  # as measured: a step in two seconds at each size
 TIME_SEC = 100.0
-
-
-@pytest.fixture(scope="module")
-def large_digits():
-    return load_dataset("digits", resolution=16)
 
 
 def growing(time_sec=TIME_SEC, **changes):
@@ -293,7 +277,7 @@ def test_years_are_begun_only_when_asked_for(tmp_path, large_digits, machine):
         train(config, Run(tmp_path / "run"), large_digits, progress=False, chosen=False)
     assert not (tmp_path / "run").exists()
     clock, notes = outlook.open_clock(
-        config, None, Run(tmp_path / "run"), None, stub(0), large_digits, chosen=True
+        config, None, None, Run(tmp_path / "run"), None, stub(0), large_digits, chosen=True
     )
     assert not clock.by_time
     assert notes == ["256,000,000 images left, about 185 days (now 16 images/s)"]

@@ -10,33 +10,7 @@ from itertools import pairwise
 from typing import Literal, get_args
 
 from sagan.config.checks import require, require_at_least, require_choice
-from sagan.config.network import (
-    RESOLUTIONS_PX,
-    AttentionForm,
-    Family,
-    Init,
-    NetworkConfig,
-    Upsampling,
-)
-
-__all__ = [
-    "READING_RULES",
-    "RESOLUTIONS_PX",
-    "AttentionForm",
-    "AugmentKind",
-    "DataConfig",
-    "Family",
-    "GrowthStage",
-    "Init",
-    "InitConfig",
-    "Loss",
-    "NetworkConfig",
-    "Precision",
-    "RunConfig",
-    "Runtime",
-    "TrainingConfig",
-    "Upsampling",
-]
+from sagan.config.network import RESOLUTIONS_PX, NetworkConfig
 
 Loss = Literal["hinge", "wgan-gp", "non-saturating"]
 Precision = Literal["float32", "tf32", "bf16"]

@@ -27,7 +27,7 @@ class DCGANGenerator(Pretrained):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
-        stages = generator_blocks(config)
+        shapes = generator_blocks(config)
 
         def up(c_in: int, c_out: int, *, first: bool) -> nn.ConvTranspose2d:
             return nn.ConvTranspose2d(c_in, c_out, 4, *((1, 0) if first else (2, 1)))
@@ -38,10 +38,10 @@ class DCGANGenerator(Pretrained):
                 nn.BatchNorm2d(s.c_out, eps=config.norm_eps, momentum=config.norm_momentum),
                 nn.ReLU(),
             )
-            for i, s in enumerate(stages)
+            for i, s in enumerate(shapes)
         )
-        self.attention = attention_after(stages, config)
-        self.to_image = up(stages[-1].c_out, config.channels, first=False)
+        self.attention = attention_after(shapes, config)
+        self.to_image = up(shapes[-1].c_out, config.channels, first=False)
 
     def forward(self, latents: Tensor, labels: Labels = None) -> Tensor:
         """Generate images."""
@@ -63,13 +63,13 @@ class DCGANDiscriminator(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
-        stages = discriminator_blocks(config)
+        shapes = discriminator_blocks(config)
         self.blocks = nn.ModuleList(
             SpectralNorm(nn.Conv2d(s.c_in, s.c_out, 4, 2, 1), eps=config.spectral_eps)
-            for s in stages
+            for s in shapes
         )
-        self.attention = attention_after(stages, config)
-        self.to_logit = nn.Conv2d(stages[-1].c_out, 1, 4)
+        self.attention = attention_after(shapes, config)
+        self.to_logit = nn.Conv2d(shapes[-1].c_out, 1, 4)
 
     def forward(self, images: Tensor, labels: Labels = None) -> Tensor:
         """Logits `b`, higher for more real."""

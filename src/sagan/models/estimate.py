@@ -229,16 +229,16 @@ class _FusedMap:
 
 
 def _fused_maps(
-    stages: list[BlockShape], network: NetworkConfig, device_type: str
+    shapes: list[BlockShape], network: NetworkConfig, device_type: str
 ) -> list[_FusedMap]:
     found = []
     paper = network.attention_form == "paper"
-    for stage in stages:
-        n = stage.size_px**2
+    for shape in shapes:
+        n = shape.size_px**2
         m = n // 4 if paper else n
         path = attention_path(n, m, device_type)
-        if stage.attention and path != "plain":
-            d = stage.c_out // (2 if paper else 1)
+        if shape.attention and path != "plain":
+            d = shape.c_out // (2 if paper else 1)
             numbers = n * d + n if path == "fused" else 0  # recomputed: its inputs suffice
             found.append(_FusedMap(n, m, _FLOAT_BYTES * numbers))
     return found

@@ -19,20 +19,20 @@ from sagan.sharing.mixin import Pretrained
 
 
 def attention_after(
-    stages: list[BlockShape], config: NetworkConfig, *, normalised: bool = True
+    shapes: list[BlockShape], config: NetworkConfig, *, normalised: bool = True
 ) -> nn.ModuleDict:
     """Attention layers by the index of the block before each."""
     # `normalised=False` turns their spectral norm off whatever their form
     return nn.ModuleDict(
         {
             str(i): SelfAttention(
-                stage.c_out,
+                shape.c_out,
                 form=config.attention_form,
                 spectral_norm=None if normalised else False,
                 spectral_eps=config.spectral_eps,
             )
-            for i, stage in enumerate(stages)
-            if stage.attention
+            for i, shape in enumerate(shapes)
+            if shape.attention
         }
     )
 
@@ -43,15 +43,15 @@ class ResNetGenerator(Pretrained):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
-        stages = generator_blocks(config)
-        seed_width, last_width = stages[0].c_in, stages[-1].c_out
+        shapes = generator_blocks(config)
+        seed_width, last_width = shapes[0].c_in, shapes[-1].c_out
         eps, normalised = config.spectral_eps, config.g_spectral_norm
         linear = nn.Linear(config.latent_dim, 16 * seed_width)
         self.linear = SpectralNorm(linear, eps=eps) if normalised else linear
         self.blocks = nn.ModuleList(
             GeneratorBlock(
-                stage.c_in,
-                stage.c_out,
+                shape.c_in,
+                shape.c_out,
                 classes=config.classes,
                 norm_eps=config.norm_eps,
                 norm_momentum=config.norm_momentum,
@@ -59,9 +59,9 @@ class ResNetGenerator(Pretrained):
                 upsampling=config.g_upsampling,
                 spectral_norm=normalised,
             )
-            for stage in stages
+            for shape in shapes
         )
-        self.attention = attention_after(stages, config, normalised=normalised)
+        self.attention = attention_after(shapes, config, normalised=normalised)
         self.norm = nn.BatchNorm2d(
             last_width, eps=config.norm_eps, momentum=config.final_norm_momentum
         )
@@ -87,24 +87,24 @@ class ResNetDiscriminator(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
-        stages = discriminator_blocks(config)
+        shapes = discriminator_blocks(config)
         eps = config.spectral_eps
         self.blocks = nn.ModuleList(
             DiscriminatorBlock(
-                stage.c_in,
-                stage.c_out,
-                downsample=stage.size_px < size_before,
+                shape.c_in,
+                shape.c_out,
+                downsample=shape.size_px < size_before,
                 first=i == 0,
                 spectral_eps=eps,
-                c_hidden=stage.c_hidden,
+                c_hidden=shape.c_hidden,
                 shortcut_relu=config.d_shortcut_relu,
             )
-            for i, (stage, size_before) in enumerate(
-                zip(stages, [config.resolution, *(s.size_px for s in stages)], strict=False)
+            for i, (shape, size_before) in enumerate(
+                zip(shapes, [config.resolution, *(s.size_px for s in shapes)], strict=False)
             )
         )
-        self.attention = attention_after(stages, config)
-        width = stages[-1].c_out
+        self.attention = attention_after(shapes, config)
+        width = shapes[-1].c_out
         self.linear = SpectralNorm(nn.Linear(width, 1), eps=eps)
         self.embedding = (
             SpectralNorm(nn.Embedding(config.classes, width), eps=eps) if config.classes else None

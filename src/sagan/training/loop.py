@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sagan.config import RunConfig, Runtime
 from sagan.data import ImageDataset
+from sagan.runs.checkpoint import Checkpoint
 from sagan.runs.extent import with_first_plan
 from sagan.runs.run import Run
 from sagan.training.engine import Engine
@@ -74,13 +75,16 @@ def train(
     engine.launch()
     main = engine.rank == 0
 
-    def next_trainer(runtime: Runtime) -> Trainer:
-        stage = stage_after(run.newest_sound_checkpoint()[0], clock.stages)
+    def trainer_from(checkpoint: Checkpoint | None, runtime: Runtime) -> Trainer:
+        stage = stage_after(checkpoint, clock.stages)
         return Trainer(stage, runtime, run, engine, dataset, clock)
 
     with fit.explain_out_of_memory():
-        clock, plan = open_clock(config, old, run, runtime, engine, dataset, chosen=chosen)
-        trainer = next_trainer(runtime)
+        checkpoint, _ = run.newest_sound_checkpoint()
+        clock, plan = open_clock(
+            config, old, checkpoint, run, runtime, engine, dataset, chosen=chosen
+        )
+        trainer = trainer_from(checkpoint, runtime)
         with run.lock() if main else nullcontext(), StopSignals() as stop:
             notes = _prepare_folder(run, clock.config, dataset) if main else []
             notes = [warning, engine.fallback, *notes, *plan]
@@ -92,7 +96,8 @@ def train(
                 if exit_code is not None:
                     return TrainResult(run.path, images, exit_code, engine.rank)
                 del trainer  # so that the device never holds two stages' networks
-                trainer, notes = next_trainer(runtime), []
+                trainer = trainer_from(run.newest_sound_checkpoint()[0], runtime)
+                notes = []
 
 
 def _prepare_folder(run: Run, config: RunConfig, dataset: ImageDataset) -> list[str]:

@@ -30,6 +30,7 @@ _LOGGED = 10  # log records over which the rate is taken
 def open_clock(
     config: RunConfig,
     old: RunConfig | None,
+    checkpoint: Checkpoint | None,
     run: Run,
     runtime: Runtime,
     engine: Engine,
@@ -43,13 +44,13 @@ def open_clock(
 
     Args:
         old: the run's configuration so far.
+        checkpoint: its newest sound one.
         chosen: whether how long to train was asked for; if not, over a month is refused.
 
     Raises:
         ValueError: the time is too short to be of use, or the run too long.
     """
     stopwatch = Stopwatch.of(run)
-    checkpoint, _ = run.newest_sound_checkpoint()
     plans = checkpoint.manifest.get("plan", []) if checkpoint else []
     is_new = old is None or not old.data.source  # an imported run has no plan either
     stages, notes = stages_of(_endless(config) if is_new else config), []

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Unpack, cast
 
-from sagan.config import READING_RULES, DataConfig, InitConfig, RunConfig
+from sagan.config import READING_RULES, DataConfig, RunConfig
 from sagan.config.channels import discriminator_blocks, generator_blocks
 from sagan.config.growth import parse_growth, share_out, stages_of
 from sagan.config.presets import default_preset, growing, growth_stages, preset
@@ -21,6 +21,7 @@ from sagan.data.load import native_resolution
 from sagan.runs.place import locate
 from sagan.runs.run import Run, find_checkpoint
 from sagan.text import skipped
+from sagan.training.finetune import init_from
 from sagan.training.options import TrainOptions, network_options, runtime, training_options
 
 if TYPE_CHECKING:
@@ -328,9 +329,7 @@ def _open(
 
 def _parent(init: str | Path) -> RunConfig:
     """The configuration of the checkpoint to begin from, which is named in it."""
-    checkpoint = find_checkpoint(init)
-    source = InitConfig(source=str(init), sha256=checkpoint.manifest["sha256"])
-    return replace(checkpoint.config, init=source)
+    return replace(find_checkpoint(init).config, init=init_from(str(init)))
 
 
 def _check_unchanged(run: Run, old: RunConfig, fingerprint: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from sagan.config import Runtime
-from sagan.config.growth import Stage, images_at
+from sagan.config.growth import Stage, ends_of
 from sagan.data import ImageDataset
 from sagan.errors import TrainingFailure, gave_up
 from sagan.models.standing import average_statistics
@@ -79,7 +79,7 @@ class Trainer:
             self.config,
             images_at=lambda step: self.schedule.images(step),  # it may be another one later
             step=self.state.step,
-            total=images_at(self.stages, self.stages[-1].last_step),
+            total=ends_of(self.stages)[-1],
             stopwatch=self.clock.stopwatch,
             progress=progress,
             tensorboard=self.runtime.tensorboard,
@@ -179,7 +179,7 @@ class Trainer:
         self.clock.look(self.stage, self.state.step)
         for plan in self.clock.news():
             self.schedule = Schedule(self.stages, self.stage)
-            self.journal.meter.retotal(images_at(self.stages, self.stages[-1].last_step))
+            self.journal.meter.retotal(ends_of(self.stages)[-1])
             self._record("plan", **plan)
 
     def _asked_to_stop(self, stop: StopSignals) -> int:
