@@ -310,7 +310,7 @@ def test_importing_the_package_loads_no_torch():
 
 
 SURFACE = {  # others rely on it: add to it, never take away
-    "train": """data background strict preset from-scratch resolution channels unconditional
+    "train": """data background crop strict preset from-scratch resolution channels unconditional
         no-unconditional grow images time batch-size seed loss g-lr d-lr d-steps accumulate
         diversity ema-decay g-width d-width g-attention d-attention attention-form standing-batches
         fake-labels augment augment-p holdout mirror freeze-d init precision log-every

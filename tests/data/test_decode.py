@@ -1,6 +1,7 @@
 """Reading pictures by the written rule: every row of docs/data.md's table."""
 
 import io
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -152,6 +153,44 @@ def test_the_centre_square_is_kept(size: tuple[int, int]) -> None:
     square = to_square(read_picture(encoded(Image.fromarray(array))).image, side, 3, WHITE)
     left, top = (width - side) // 2, (height - side) // 2
     assert np.array_equal(square, array[top : top + side, left : left + side])
+
+
+def test_other_crops_of_a_tall_picture() -> None:
+    rows = np.repeat(np.uint8([10, 20, 30, 40])[:, None], 2, axis=1)  # 2 wide, 4 high
+    tall = Image.fromarray(np.stack([rows] * 3, axis=2))
+
+    def column(crop: Any, background: tuple[int, int, int] = WHITE, channels: int = 3) -> Any:
+        return to_square(tall, 2 if crop == "top" else 4, channels, background, crop)
+
+    assert column("top")[:, 0, 0].tolist() == [10, 20]
+    stretched = column("stretch")
+    assert stretched.shape == (4, 4, 3)
+    assert (stretched == np.uint8([10, 20, 30, 40])[:, None, None]).all()
+    fitted = column("fit", (1, 2, 3))
+    assert fitted[:, 1, 0].tolist() == [10, 20, 30, 40]
+    assert (fitted[:, [0, 3]] == (1, 2, 3)).all()
+    assert column("fit", channels=4)[:, [0, 3], 3].max() == 0  # nothing is there
+    assert column("fit", channels=1)[:, :, 0].tolist() == [
+        [255, v, v, 255] for v in (10, 20, 30, 40)
+    ]
+
+
+@pytest.mark.parametrize("crop", ["center", "top", "fit", "stretch"])
+def test_a_square_picture_is_the_same_under_each_crop(crop: Any) -> None:
+    assert np.array_equal(to_square(noise(), 16, 3, WHITE, crop), to_square(noise(), 16, 3, WHITE))
+
+
+def test_a_grey_picture_on_a_coloured_background_is_coloured() -> None:
+    square = to_square(Image.new("L", (2, 4), 7), 4, 3, (0, 255, 0), "fit")
+    assert square[0].tolist() == [[0, 255, 0], [7, 7, 7], [7, 7, 7], [0, 255, 0]]
+
+
+@pytest.mark.parametrize("crop", ["fit", "stretch"])
+def test_a_line_of_a_picture_needs_no_square_of_its_length(crop: Any) -> None:
+    tracemalloc.start()
+    assert to_square(Image.new("RGB", (30_000, 1)), 8, 3, WHITE, crop).shape == (8, 8, 3)
+    assert tracemalloc.get_traced_memory()[1] < 2**24
+    tracemalloc.stop()
 
 
 def test_resizing_is_lanczos() -> None:

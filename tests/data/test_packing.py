@@ -100,7 +100,9 @@ def test_the_cache_is_found_again_without_decoding(
         load(folder, tmp_path, resolution=8)
 
 
-@pytest.mark.parametrize("option", [{"resolution": 8}, {"channels": 1}, {"background": "red"}])
+@pytest.mark.parametrize(
+    "option", [{"resolution": 8}, {"channels": 1}, {"background": "red"}, {"crop": "top"}]
+)
 def test_other_options_are_another_cache(folder: Path, tmp_path: Path, option: Any) -> None:
     load(folder, tmp_path)
     load(folder, tmp_path, **option)
@@ -332,6 +334,7 @@ def test_packed_json_says_what_it_was_made_from(folder: Path, tmp_path: Path) ->
         "channels": 0,
         "background": [255, 0, 0],
         "rules": 2,
+        "crop": "center",
     }
     assert facts["source"]["kind"] == "folder"
     assert str(tmp_path) not in json.dumps(facts)

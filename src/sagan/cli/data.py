@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from sagan.config import Crop
 from sagan.config.presets import preset
 
 _Flag = Parameter(negative=())
@@ -20,6 +21,7 @@ def check(
     preset_name: Annotated[str | None, Parameter(name="--preset")] = None,
     channels: int = 0,
     background: str = "white",
+    crop: Crop = "center",
     strict: Annotated[bool, _Flag] = False,
     out: Path | None = None,
     as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
@@ -40,6 +42,8 @@ def check(
         Image channels: 1 grey, 3 RGB, 4 RGBA; 0 keeps the data's own.
     background
         Colour under transparent pictures: a name or #rrggbb.
+    crop
+        How a picture becomes square, as for train --crop.
     strict
         Count anything unreadable as a problem.
     out
@@ -52,7 +56,7 @@ def check(
     from sagan.data.sheet import check_name, write_sheet
     from sagan.data.sources.open_source import open_source
 
-    options = check_options(resolution, channels, background)
+    options = check_options(resolution, channels, background, crop=crop)
     if out is not None:
         check_name(out)
     if preset_name is not None:
@@ -102,6 +106,7 @@ def pack(
     out: Path,
     channels: int = 0,
     background: str = "white",
+    crop: Crop = "center",
     strict: Annotated[bool, _Flag] = False,
 ) -> None:
     """Decode a data source into a folder that train --data opens instantly.
@@ -118,6 +123,8 @@ def pack(
         Image channels: 1 grey, 3 RGB, 4 RGBA; 0 keeps the data's own.
     background
         Colour under transparent pictures: a name or #rrggbb.
+    crop
+        How a picture becomes square, as for train --crop.
     strict
         Stop at an unreadable image instead of skipping it.
     """
@@ -130,6 +137,7 @@ def pack(
         resolution=resolution,
         channels=channels,
         background=background,
+        crop=crop,
         strict=strict,
         progress=True,
     )

@@ -11,6 +11,7 @@ from sagan.config.network import (
 from sagan.config.run_config import (
     READING_RULES,
     AugmentKind,
+    Crop,
     DataConfig,
     GrowthStage,
     InitConfig,
@@ -27,6 +28,7 @@ __all__ = [
     "RESOLUTIONS_PX",
     "AttentionForm",
     "AugmentKind",
+    "Crop",
     "DataConfig",
     "Family",
     "GrowthStage",

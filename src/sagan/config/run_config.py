@@ -15,6 +15,7 @@ from sagan.config.network import RESOLUTIONS_PX, NetworkConfig
 Loss = Literal["hinge", "wgan-gp", "non-saturating"]
 Precision = Literal["float32", "tf32", "bf16"]
 AugmentKind = Literal["color", "translation", "cutout"]
+Crop = Literal["center", "top", "fit", "stretch"]
 READING_RULES = 2  # docs/data.md tells the versions; another number packs again
 
 
@@ -150,10 +151,12 @@ class DataConfig:
     source: str = "digits"  # as given to `--data`
     class_names: tuple[str, ...] = ()  # in label order; empty without labels
     background: str = "white"  # colour behind transparent images, a CSS name or `#rrggbb`
+    crop: Crop = "center"  # how a picture that is not square becomes so
     fingerprint: str = ""  # SHA-256 of the decoded data; empty in runs older than this field
     rules: int = READING_RULES  # version of the reading rules; 1 in runs older than this field
 
     def __post_init__(self) -> None:
+        require_choice("crop", self.crop, get_args(Crop))
         known = 1 <= self.rules <= READING_RULES
         require(known, f"reading rules {self.rules} are of a newer sagan: update it")
 

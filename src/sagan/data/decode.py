@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageColor, UnidentifiedImageError
 
-from sagan.config import READING_RULES
+from sagan.config import READING_RULES, Crop
 from sagan.text import one_line
 
 MOST_BYTES = 2**30  # of one file
@@ -63,7 +63,7 @@ ODD_KINDS = {  # what the doctor says of each
     "CMYK": "converted to RGB",
     "other colours": "converted to RGB",
     "animation": "the first frame taken",
-    "not square": "cropped to the centre square",
+    "not square": "made square, as --crop says",
     "too small": "enlarged",
     "wrong extension": "read by its content",
     "huge JPEG": "decoded at an eighth of its sides",
@@ -274,25 +274,49 @@ def _of_array(array: NDArray[np.uint8]) -> Picture:
 
 
 def to_square(
-    image: Image.Image, resolution: int, channels: int, background: tuple[int, int, int]
+    image: Image.Image,
+    resolution: int,
+    channels: int,
+    background: tuple[int, int, int],
+    crop: Crop = "center",
 ) -> NDArray[np.uint8]:
-    """Centre square, over the background, resized with LANCZOS to uint8 `h w c`."""
+    """Made square, over the background, resized with LANCZOS to uint8 `h w c`."""
     # 1 channel is ITU-R 601 luma; 4 keep alpha and ignore the background
-    side = min(image.size)
-    if image.width != image.height:
+    if crop in ("center", "top") and image.width != image.height:
+        side = min(image.size)
         left, top = (image.width - side) // 2, (image.height - side) // 2
+        top = 0 if crop == "top" else top
         image = image.crop((left, top, left + side, top + side))
     if image.mode == "RGBA" and channels != 4:
         under = Image.new("RGBA", image.size, (*background, 255))
         image = Image.alpha_composite(under, image).convert("RGB")
-    if channels != 3 or image.mode != "L":  # grey is resized as grey and repeated after
+    coloured = crop == "fit" and len(set(background)) > 1
+    if channels != 3 or image.mode != "L" or coloured:  # grey is resized as grey, repeated after
         image = image.convert({1: "L", 3: "RGB", 4: "RGBA"}[channels])
-    if side != resolution:
-        image = image.resize((resolution, resolution), Image.Resampling.LANCZOS)
+    longest, whole = max(image.size), (resolution, resolution)
+    size = whole
+    if crop == "fit":
+        width, height = (max(1, round(resolution * side / longest)) for side in image.size)
+        size = (width, height)
+    if image.size != size:
+        image = image.resize(size, Image.Resampling.LANCZOS)
+    if size != whole:
+        image = _on_square(image, resolution, background)
     array = np.asarray(image)
     if array.ndim == 2:
         array = np.repeat(array[:, :, None], channels, axis=2)
     return array
+
+
+def _on_square(
+    image: Image.Image, resolution: int, background: tuple[int, int, int]
+) -> Image.Image:
+    """In the middle of a square of the background, or of nothing if there is an alpha channel."""
+    under = Image.new("RGBA", (resolution, resolution), (*background, 0))
+    if image.mode != "RGBA":
+        under = under.convert("RGB").convert(image.mode)
+    under.paste(image, ((resolution - image.width) // 2, (resolution - image.height) // 2))
+    return under
 
 
 def is_grey(square: NDArray[np.uint8]) -> bool:

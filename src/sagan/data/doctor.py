@@ -90,7 +90,7 @@ def examine(
         image = picture.image
         digest = hashlib.sha256(f"{image.mode} {image.size}".encode())
         digest.update(image.tobytes())
-        square = to_square(image, options.resolution, 3, options.background)
+        square = to_square(image, options.resolution, 3, options.background, options.crop)
         form = (picture.size_px, picture.stored_mode, picture.format, picture.odd)
         return _Seen(*form, digest.digest()[:16], square, is_grey(square))
 

@@ -5,10 +5,12 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from statistics import median
+from typing import get_args
 
 from PIL import Image
 
-from sagan.config import READING_RULES
+from sagan.config import READING_RULES, Crop
+from sagan.config.checks import require_choice
 from sagan.data.dataset import ImageDataset, Split
 from sagan.data.decode import parse_background, quiet_pillow
 from sagan.data.packed import Options, cache_root, is_packed, open_packed
@@ -31,6 +33,7 @@ def load_dataset(
     channels: int = 0,
     split: Split = "train",
     background: str = "white",
+    crop: Crop = "center",
     rules: int = READING_RULES,
     strict: bool = False,
     cache: Path | None = None,
@@ -52,6 +55,8 @@ def load_dataset(
             the left part for training and from the right fifth for test), and so have sources with
             folders `train` and `val`, `valid`, `validation` or `test`, and MNIST's files.
         background: colour under transparent pictures, a CSS name or `#rrggbb`.
+        crop: how a picture becomes square: `center` and `top` keep the square in its middle or at
+            its top, `fit` keeps all of it on the background, `stretch` squeezes it.
         rules: version of the reading rules; a run keeps the one that it was begun with.
         strict: refuse a source with anything unreadable instead of leaving it out.
         cache: folder for packed folders; by default `$SAGAN_CACHE`, or `sagan` in the platform's
@@ -70,7 +75,7 @@ def load_dataset(
     """
     if not source:  # Path("") is the current folder
         raise ValueError("no data source given: name one with --data")
-    options = check_options(resolution, channels, background, rules)
+    options = check_options(resolution, channels, background, rules, crop)
     if split not in ("train", "test"):
         raise ValueError(f"unknown split {split!r}: train or test")
     if source in BUNDLED:
@@ -149,11 +154,12 @@ def pack_dataset(
     resolution: int,
     channels: int = 0,
     background: str = "white",
+    crop: Crop = "center",
     strict: bool = False,
     progress: bool = False,
 ) -> ImageDataset:
     """Pack a source into a new or empty folder, a source itself; options as in `load_dataset`."""
-    options = check_options(resolution, channels, background)
+    options = check_options(resolution, channels, background, crop=crop)
     _check_new(out)
     opened = open_source(source, resolution=resolution)
     try:
@@ -176,7 +182,11 @@ def _check_new(out: Path) -> None:
 
 
 def check_options(
-    resolution: int, channels: int, background: str, rules: int = READING_RULES
+    resolution: int,
+    channels: int,
+    background: str,
+    rules: int = READING_RULES,
+    crop: Crop = "center",
 ) -> Options:
     """Check the reading options and join them."""
     if channels not in (0, 1, 3, 4):
@@ -185,7 +195,8 @@ def check_options(
         raise ValueError(f"resolution must be from 1 to {_MOST_PX} px, not {resolution}")
     if not 1 <= rules <= READING_RULES:
         raise ValueError(f"reading rules {rules} are unknown; choose from 1 to {READING_RULES}")
-    return Options(resolution, channels, parse_background(background), rules)
+    require_choice("crop", crop, get_args(Crop))
+    return Options(resolution, channels, parse_background(background), rules, crop)
 
 
 def _of_packed_folder(path: Path, options: Options, strict: bool) -> ImageDataset:

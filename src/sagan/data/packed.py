@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sagan.config import READING_RULES
+from sagan.config import READING_RULES, Crop
 from sagan.data.dataset import ImageDataset, LeftOut, fingerprint_of
 from sagan.files import hashed_json, sha256_of_file, write_durably
 
@@ -33,6 +33,7 @@ class Options:
     channels: int = 0  # 1, 3 or 4; 0 becomes 1 if all pictures are grey, otherwise 3
     background: tuple[int, int, int] = (255, 255, 255)  # RGB
     rules: int = READING_RULES  # version
+    crop: Crop = "center"
 
 
 def is_packed(path: Path) -> bool:

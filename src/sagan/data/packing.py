@@ -116,7 +116,9 @@ class _Packer:
 
     def _decode(self, picture: Picture) -> tuple[NDArray[np.uint8], bool]:
         options = self.options
-        square = to_square(picture.image, options.resolution, self.channels, options.background)
+        square = to_square(
+            picture.image, options.resolution, self.channels, options.background, options.crop
+        )
         grey = options.channels == 0 and is_grey(square)
         return np.ascontiguousarray(square.transpose(2, 0, 1)), grey
 
@@ -171,7 +173,10 @@ def refuse_excluded(excluded: Sequence[LeftOut]) -> None:
 
 def cache_name(source: Source, label: str, options: Options) -> str:
     """Name the cache folder: readable, and different for other content or options."""
-    facts = repr((source.kind, source.stamp, dataclasses.astuple(options)))
+    decisive = dataclasses.astuple(options)
+    if options.crop == "center":
+        decisive = decisive[:-1]  # as when there was no other crop: what was packed then is found
+    facts = repr((source.kind, source.stamp, decisive))
     key = hashlib.sha256(facts.encode()).hexdigest()[:20]
     stem = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in label)[-40:]
     return f"{stem.lstrip('.') or 'data'}-{options.resolution}px-{key}"

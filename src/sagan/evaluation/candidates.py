@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sagan.config import READING_RULES
+from sagan.config import READING_RULES, Crop
 from sagan.data import load_dataset
 from sagan.data.decode import Unreadable
 from sagan.data.sources.open_source import NAMED, open_source
@@ -24,6 +24,7 @@ class ImagesToScore:
 
     resolution: int
     channels: int  # 0: as the real images
+    crop: Crop  # by which they are made square
     background: str  # laid under transparent real pictures
     rules: int  # by which real pictures are read
     class_names: tuple[str, ...]  # by label; empty without classes
@@ -91,6 +92,7 @@ def open_generated(
     return ImagesToScore(
         resolution=config.network.resolution,
         channels=config.network.channels,
+        crop=config.data.crop,
         background=config.data.background,
         rules=config.data.rules,
         class_names=tuple(config.data.class_names) if config.network.classes else (),
@@ -138,6 +140,7 @@ def _open_stored(
     return ImagesToScore(
         resolution=side,
         channels=images.images.shape[1],
+        crop="center",
         background="white",
         rules=READING_RULES,
         class_names=images.class_names if images.labels is not None else (),

@@ -256,6 +256,7 @@ def cas_of(generator: nn.Module, config: RunConfig, *, source: str, seed: int = 
         resolution=network.resolution,
         channels=network.channels,
         background=config.data.background,
+        crop=config.data.crop,
         rules=config.data.rules,
     )
     num = _CAS_IMAGES_PER_CLASS * network.classes

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from sagan.config import READING_RULES
+from sagan.config import READING_RULES, Crop
 from sagan.data import ImageDataset, load_dataset
 from sagan.data.load import has_test_split
 from sagan.evaluation.candidates import ImagesToScore
@@ -22,6 +22,7 @@ def open_real(
     resolution: int,
     channels: int,
     background: str = "white",
+    crop: Crop = "center",
     rules: int = READING_RULES,
     seed: int = 0,
     progress: bool = True,
@@ -35,6 +36,7 @@ def open_real(
             channels=channels,
             split=split,
             background=background,
+            crop=crop,
             rules=rules,
             progress=progress,
         )
@@ -57,6 +59,7 @@ def open_real_side(
         resolution=candidate.resolution,
         channels=candidate.channels,
         background=candidate.background,
+        crop=candidate.crop,
         rules=candidate.rules,
         seed=seed,
         progress=progress,

@@ -8,7 +8,15 @@ classes of their own.
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
-from sagan.config import AttentionForm, Loss, NetworkConfig, Precision, Runtime, TrainingConfig
+from sagan.config import (
+    AttentionForm,
+    Crop,
+    Loss,
+    NetworkConfig,
+    Precision,
+    Runtime,
+    TrainingConfig,
+)
 from sagan.config.duration import parse_duration
 
 _ADAPTIVE_TARGET = 0.5  # docs/experiments.md
@@ -46,6 +54,8 @@ class Reading(TypedDict, total=False):
 
     background: str
     """Colour behind transparent images: a name or #rrggbb; white by default."""
+    crop: Crop
+    """How a picture becomes square: center, top, fit (all of it, on the background) or stretch."""
     strict: bool
     """Stop at an unreadable image instead of skipping it."""
     channels: int

@@ -151,6 +151,7 @@ def _data(options: TrainOptions, base: DataConfig) -> DataConfig:
         base,
         source=options.get("data", base.source),
         background=options.get("background", base.background),
+        crop=options.get("crop", base.crop),
     )
 
 
@@ -321,6 +322,7 @@ def _open(
         resolution=resolution,
         channels=channels,
         background=data.background,
+        crop=data.crop,
         rules=data.rules,
         strict=options.get("strict", False),
         progress=progress,
