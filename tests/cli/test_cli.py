@@ -344,21 +344,29 @@ def test_each_command_has_help_for_its_whole_surface_without_torch(command):
     assert options == set(SURFACE[command].split())
 
 
-TINY = ["--g-width", "8", "--d-width", "8", "--batch-size", "4", "--images", "4"]
+TINY = ["--g-width", "8", "--d-width", "8", "--batch-size", "4"]
 
 
 def test_own_data_choose_their_preset_and_say_why_once(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sagan.data.sources.bundled._CROPS", 12)
-    command = ["train", "--data", "photographs", *TINY, "--resolution", "16"]
-    assert sagan(*command) == 0
+    options = ["train", "--data", "photographs", "--device", "cpu"]
+    assert sagan(*options, *TINY, "--resolution", "16", "--grow", "none", "--images", "4") == 0
     said = capfd.readouterr().err
-    assert said.count("Preset small at 16 px: 12 images are few (under 10,000)") == 1
-    config = Run(tmp_path / "runs/photographs-small").config()
-    assert config.preset == "small"
-    assert config.training.augment == ("color", "translation", "cutout")
-    assert sagan("train", "--data", "photographs") == 0  # goes on, at the run's own resolution
+    assert said.count("Preset quick at 16 px: there is no GPU here, so small sizes come first") == 1
+    assert Run(tmp_path / "runs/photographs-quick").config().preset == "quick"
+    assert sagan(*options) == 0  # goes on, at the run's own resolution
     assert "Preset" not in capfd.readouterr().err
+
+
+def test_with_nothing_but_images_a_cpu_plans_for_an_hour_and_says_so(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sagan.data.sources.bundled._CROPS", 12)
+    monkeypatch.setattr("sagan.config.defaults._TIME", {"cpu": "2s"})
+    assert sagan("train", "--data", "photographs", "--device", "cpu", *TINY) == 2
+    said = capfd.readouterr().err
+    assert "for 2s, as --time does not say how long; --resolution 64 is the images' own" in said
+    assert "--time 2 s is too short" in said
 
 
 def test_augmentation_options_reach_the_run(tmp_path):

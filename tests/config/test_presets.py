@@ -6,7 +6,8 @@ import pytest
 
 from sagan.config import presets
 from sagan.config.channels import discriminator_blocks, generator_blocks
-from sagan.config.presets import FEW_IMAGES, PRESETS, default_preset, preset
+from sagan.config.defaults import default_preset
+from sagan.config.presets import FEW_IMAGES, PRESETS, preset
 
 
 @pytest.mark.parametrize(
@@ -23,13 +24,19 @@ from sagan.config.presets import FEW_IMAGES, PRESETS, default_preset, preset
         (300, "my/digits", "small"),
     ],
 )
-def test_the_data_choose_the_preset(num_images, source, name):
-    chosen, reason = default_preset(num_images, source)
+def test_the_data_choose_the_preset_of_a_gpu(num_images, source, name):
+    chosen, reason = default_preset(num_images, source, "cuda")
     assert chosen == name
     assert name in PRESETS
     assert "\n" not in reason
     if name != "digits":
         assert f"{num_images:,} images" in reason
+
+
+def test_a_cpu_has_a_preset_of_its_own():
+    for num_images in (300, 10**7):
+        assert default_preset(num_images, "photos/", "cpu")[0] == "quick"
+    assert default_preset(0, "digits", "cpu")[0] == "digits"
 
 
 def test_small_is_what_small_data_need():

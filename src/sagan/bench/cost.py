@@ -3,7 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
-from sagan.config.presets import default_preset, preset
+from sagan.config.defaults import default_preset
+from sagan.config.presets import preset
 from sagan.devices import pick_device
 from sagan.models.estimate import estimate, measure_flop_per_sec
 
@@ -18,11 +19,11 @@ def training_cost(
     resolution: int,
 ) -> dict[str, Any]:
     """Estimate memory and time, from the networks' shapes and a matrix product on this device."""
-    name = preset_name or default_preset(pictures, source)[0]
+    device = pick_device("auto")
+    name = preset_name or default_preset(pictures, source, device)[0]
     network, training = preset(name, resolution)
     classes = 0 if network.family == "dcgan" else classes
     network = replace(network, channels=channels, classes=classes)
-    device = pick_device("auto")
     cost = estimate(network, training, device_type=device)
     flop_per_sec = measure_flop_per_sec(device)
     return {

@@ -45,6 +45,17 @@ def shares_of(sizes: Sequence[int]) -> tuple[float, ...]:
     return tuple(weight / sum(weights) for weight in weights)
 
 
+def largest_px(time_sec: float) -> int:
+    """The largest size in pixels that a CPU should be asked for in a time.
+
+    Example:
+        >>> largest_px(60), largest_px(1_800), largest_px(86_400)
+        (16, 32, 64)
+    """
+    rows = _content()["largest_px_on_a_cpu"]
+    return max(int(row["px"]) for row in rows if row["least_minutes"] * 60 <= time_sec)
+
+
 def records() -> Sequence[Mapping[str, Any]]:
     """The measured runs."""
     found: Sequence[Mapping[str, Any]] = _content()["records"]

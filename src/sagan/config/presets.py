@@ -169,7 +169,7 @@ PRESETS: Mapping[str, tuple[NetworkConfig, TrainingConfig]] = {
 # Sizes that a preset grows through by default, and the images shown at each.
 GROWTH: Mapping[str, Mapping[int, int]] = {"quick": {8: 64_000, 16: 128_000}}
 
-# Batch and learning rates of G and D at small sizes; at others they are the preset's own.
+# Largest batch, and learning rates of G and D, at small sizes; at others they are the preset's own.
 _AT_SMALL_SIZES = {8: (64, 1.5e-3, 2e-3), 16: (128, 5e-4, 1e-3)}
 
 
@@ -183,7 +183,8 @@ def growth_stages(images: Mapping[int, int], training: TrainingConfig) -> tuple[
     own = training.batch_size, training.g_lr, training.d_lr
     stages = []
     for px in sorted(images):
-        batch_size, g_lr, d_lr = _AT_SMALL_SIZES.get(px, own)
+        most, g_lr, d_lr = _AT_SMALL_SIZES.get(px, own)
+        batch_size = min(most, training.batch_size)
         stages.append(
             GrowthStage(
                 resolution=px, images=images[px], batch_size=batch_size, g_lr=g_lr, d_lr=d_lr
@@ -204,31 +205,13 @@ def growing(base: RunConfig, grow: str | None, total: int, **widths: Any) -> Run
         images = share_out(parse_growth(grow), total)
     elif sum(images.values()) > total // 2:  # a short run: at most half of it at small sizes
         images = {size: n * (total // 2) // sum(images.values()) for size, n in images.items()}
+        stages = growth_stages(images, base.training)  # and none for less than a step
+        images = {s.resolution: s.images for s in stages if s.images >= s.batch_size}
     if not images:
         return base
     small = replace(preset(base.preset, min(images))[0], **widths)
     growth = growth_stages(images, base.training)
     return replace(base, network=resized(small, px), growth=growth)
-
-
-def default_preset(num_images: int, source: str) -> tuple[str, str]:
-    """The preset for a source with this many training images, and the reason on one line.
-
-    The bundled digits have their own. A user's images take `small` if they are few, else `best`,
-    whose constants scored best of all published ones at the same cost.
-
-    Example:
-        >>> default_preset(800, "holidays")[0], default_preset(200_000, "flowers.zip")[0]
-        ('small', 'best')
-    """
-    if source == "digits":
-        return "digits", "the bundled digits have a preset of their own"
-    if num_images < FEW_IMAGES:
-        return (
-            "small",
-            f"{num_images:,} images are few (under {FEW_IMAGES:,}): augmented, half width",
-        )
-    return "best", f"{num_images:,} images are enough for the best published constants"
 
 
 def preset(name: str, resolution: int | None = None) -> tuple[NetworkConfig, TrainingConfig]:
