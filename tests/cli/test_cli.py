@@ -28,7 +28,10 @@ def run(tmp_path_factory):
     ("options", "said"),
     [
         (["--nonsense"], "nonsense"),
-        (["--preset", "nonsense"], "choose from digits, quick, article, paper, best, cifar, small"),
+        (
+            ["--preset", "nonsense"],
+            "choose from digits, quick, article, article-quoted, paper, best",
+        ),
         (["--data", "nonsense"], "choose from digits, photographs"),
         (["--resolution", "48"], "choose from 8, 16, 32, 64, 128, 256"),
         (["--preset", "article", "--resolution", "8"], "32, 64 and 128 px"),

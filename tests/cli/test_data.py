@@ -13,7 +13,18 @@ from PIL import Image
 
 from sagan.evaluation.real_side import open_real
 
-SMALL = ["--grow", "none", "--g-width", "4", "--d-width", "8", "--device", "cpu", "--batch-size", "8"]
+SMALL = [
+    "--grow",
+    "none",
+    "--g-width",
+    "4",
+    "--d-width",
+    "8",
+    "--device",
+    "cpu",
+    "--batch-size",
+    "8",
+]
 
 
 @pytest.fixture(autouse=True)

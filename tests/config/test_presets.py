@@ -51,13 +51,13 @@ def test_small_is_what_small_data_need():
 
 
 def test_large_presets_do_not_augment():
-    for name in ("article", "paper", "best", "cifar", "digits"):
+    for name in ("article", "article-quoted", "paper", "best", "cifar", "digits"):
         assert PRESETS[name][1].augment == ()
         assert not PRESETS[name][1].mirror
 
 
 def test_every_preset_is_a_row_of_the_table():
-    rows = re.findall(r"^\| (\w+) +\|", presets.__doc__, flags=re.MULTILINE)
+    rows = re.findall(r"^\| ([\w-]+) +\|", presets.__doc__, flags=re.MULTILINE)
     assert rows == ["preset", *PRESETS]
 
 

@@ -17,6 +17,7 @@ OPTIONS = {
     "digits": ["--data", "digits"],
     "quick": ["--data", "fashion", "--grow", "none"],
     "article": ["--data", "photographs", "--batch-size", "16"],
+    "article-quoted": ["--data", "photographs", "--batch-size", "16"],
     "paper": ["--data", "photographs", "--batch-size", "8", "--standing-batches", "2", *NARROW],
     "best": ["--data", "photographs", "--batch-size", "8", *NARROW],
     "cifar": ["--data", "photographs", "--batch-size", "16", "--g-width", "16"],

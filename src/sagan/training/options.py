@@ -28,7 +28,7 @@ class Basics(TypedDict, total=False):
     data: str
     """Source of the images: digits (default), photographs, fashion, twins, quadrupeds, barcode, a folder, zip, tar, .npz, .npy, IDX or Parquet file, hub:NAME[:SPLIT], or a packed folder."""  # noqa: E501
     preset: str
-    """Recipe: digits, quick, article, paper, best, cifar or small; by default one that suits the data."""  # noqa: E501
+    """Recipe: quick, article, ... (README); by default one that suits the device and the data."""
     init: str | Path
     """Fine-tune: begin from this run's or checkpoint's networks, with its recipe."""
     from_scratch: bool
