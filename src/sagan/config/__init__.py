@@ -5,6 +5,7 @@ from sagan.config.network import (
     AttentionForm,
     Family,
     Init,
+    Latent,
     NetworkConfig,
     Upsampling,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "GrowthStage",
     "Init",
     "InitConfig",
+    "Latent",
     "Loss",
     "NetworkConfig",
     "Precision",

@@ -8,7 +8,15 @@ classes of their own.
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
-from sagan.config import AttentionForm, Loss, NetworkConfig, Precision, Runtime, TrainingConfig
+from sagan.config import (
+    AttentionForm,
+    Latent,
+    Loss,
+    NetworkConfig,
+    Precision,
+    Runtime,
+    TrainingConfig,
+)
 from sagan.config.duration import parse_duration
 
 _ADAPTIVE_TARGET = 0.5  # docs/experiments.md
@@ -81,7 +89,13 @@ class Networks(TypedDict, total=False):
     d_attention: str
     """The same for the discriminator."""
     attention_form: AttentionForm
-    """Form of the attention block."""
+    """Form of the attention block; residual and global-context stand in its place, to compare."""
+    gamma_start: float
+    """Initial value of the attention blocks' gamma."""
+    paired_init: bool
+    """Begin the other layers with the weights that they have without attention."""
+    latent: Latent
+    """A vector for the whole image, or spatial: noise that convolutions carry a few pixels."""
 
 
 class Optimisation(TypedDict, total=False):
@@ -93,6 +107,10 @@ class Optimisation(TypedDict, total=False):
     """Learning rate of the generator."""
     d_lr: float
     """Learning rate of the discriminator."""
+    beta2: float
+    """Adam's second moment decay."""
+    gamma_lr: float
+    """Factor on the learning rate of the attention blocks' gamma."""
     d_steps: int
     """Discriminator steps per generator step."""
     accumulate: int
