@@ -60,7 +60,7 @@ ANALYSIS = (
 )
 
 
-class Test(NamedTuple):
+class Comparison(NamedTuple):
     """One comparison: is `arm` better than `than`?"""
 
     arm: str
@@ -94,8 +94,8 @@ class Plan:
     num: int
     curve_num: int
     underpowered: bool
-    primary: Test
-    secondary: tuple[Test, ...]
+    primary: Comparison
+    secondary: tuple[Comparison, ...]
     configs: dict[str, dict[str, Any]]
     parameters: dict[str, tuple[int, int]]
     analysis: tuple[str, ...] = ANALYSIS
@@ -133,8 +133,8 @@ def read_plan(folder: Path) -> Plan | None:
         content = json.loads(file.read_bytes())
         if content.pop("format") != FORMAT:
             raise ValueError("it is of another version")
-        content["primary"] = Test(**content["primary"])
-        content["secondary"] = tuple(Test(**test) for test in content["secondary"])
+        content["primary"] = Comparison(**content["primary"])
+        content["secondary"] = tuple(Comparison(**test) for test in content["secondary"])
         for name in ("metrics", "analysis"):
             content[name] = tuple(content[name])
         content["parameters"] = {k: (g, d) for k, (g, d) in content["parameters"].items()}
@@ -239,11 +239,18 @@ def _config(options: dict[str, Any], own: dict[str, Any], facts: DataFacts) -> R
 
 def _with_lengths(options: dict[str, Any], facts: DataFacts) -> dict[str, Any]:
     """Say how many images a run is shown, and between snapshots."""
+    if "images" not in options:
+        raise ValueError("how long is each run to be? give --images")
     known = plan_run(TrainOptions(**options), data=facts).training  # type: ignore[typeddict-item]
     step = known.batch_size * known.d_steps
-    images = options.get("images", known.images)
+    images = options["images"]
+    if known.ema_decay and known.ema_start >= images:
+        raise ValueError(
+            f"the averaged weights are scored, and averaging would begin at {known.ema_start:,} "
+            f"images of {images:,}: give a smaller --ema-start"
+        )
     every = max(step, images // _CURVE_POINTS // step * step)
-    return {**options, "images": images, "snapshot_every": options.get("snapshot_every", every)}
+    return {**options, "snapshot_every": options.get("snapshot_every", every)}
 
 
 def _parameters(network: NetworkConfig) -> tuple[int, int]:
@@ -298,22 +305,22 @@ def _metrics(
     return tuple(keys)
 
 
-def _tests(arms: list[str], metrics: tuple[str, ...]) -> list[Test]:
+def _tests(arms: list[str], metrics: tuple[str, ...]) -> list[Comparison]:
     """The primary test and the secondary ones."""
     reference = "none" if "none" in arms else arms[0]
     others = [arm for arm in arms if arm != reference]
     main = "attention" if "attention" in others else others[0]
     first = metrics[0]
-    tests = [Test(main, reference, first, "end"), Test(main, reference, first, "mean")]
+    tests = [Comparison(main, reference, first, "end"), Comparison(main, reference, first, "mean")]
     if first == LIFT:
-        tests.append(Test(main, reference, first, "time"))
+        tests.append(Comparison(main, reference, first, "time"))
     if main != "residual" and "residual" in others:
-        tests.append(Test(main, "residual", first, "end"))
-    tests += [Test(arm, reference, first, "end") for arm in others if arm != main]
-    return tests + [Test(main, reference, metric, "end") for metric in metrics[1:]]
+        tests.append(Comparison(main, "residual", first, "end"))
+    tests += [Comparison(arm, reference, first, "end") for arm in others if arm != main]
+    return tests + [Comparison(main, reference, metric, "end") for metric in metrics[1:]]
 
 
-def smallest_p(seeds: int, tests: Sequence[Test]) -> float:
+def smallest_p(seeds: int, tests: Sequence[Comparison]) -> float:
     """The least p that Holm can leave of the secondary tests."""
     return min(1.0, 2 / 2**seeds * len(tests))
 

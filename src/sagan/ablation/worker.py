@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from sagan.ablation.plan import BUSY, read_plan, run_folder
 from sagan.ablation.scoring import score_run
 from sagan.errors import CheckpointError, TrainingFailure
 from sagan.runs.checkpoint import keep_only, open_checkpoint
+from sagan.runs.log import append_records
 from sagan.runs.run import Run
 from sagan.text import one_line
 from sagan.training.start import train_run
@@ -32,7 +34,11 @@ def work(out: Path, arm: str, seed: int, device: Any) -> int:
     try:
         with filelock.FileLock(folder / ".ablate.lock", timeout=0):
             options = plan.run_options(arm, seed)
+            wall, cpu = time.monotonic(), time.process_time()
             result = train_run(folder, progress=False, device=device, **options)
+            wall, cpu = time.monotonic() - wall, time.process_time() - cpu
+            cost = {"images": result.images, "wall_sec": round(wall, 3), "cpu_sec": round(cpu, 3)}
+            append_records(folder / "cost.jsonl", cost)
             if result.exit_code:
                 return result.exit_code
             run = Run(folder)

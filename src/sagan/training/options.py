@@ -119,6 +119,8 @@ class Optimisation(TypedDict, total=False):
     """Weight of the mode-seeking loss, which keeps images of different latents apart; 0: none."""
     ema_decay: float
     """Decay of the averaged generator per step; 0: no averaging."""
+    ema_start: int
+    """Images after which averaging begins."""
     standing_batches: int
     """Batches for the saved generator's batch-norm statistics; 0: running statistics."""
     freeze_d: int
