@@ -36,8 +36,9 @@ FLOORS = {
     "evaluation": 5,
     "structure": 5,
     "bench": 5,
-    "cli": 6,
-    "__main__": 7,
+    "ablation": 6,
+    "cli": 7,
+    "__main__": 8,
 }
 ONLY_IN = {
     "huggingface_hub": {"sharing/hub.py"},

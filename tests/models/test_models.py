@@ -471,7 +471,7 @@ def test_every_preset_runs_at_every_resolution_of_its_family(name: str, resoluti
     d_attended = attended_sizes(discriminator, (inputs_for("D", config, 2)[0], labels))
     assert sorted(g_attended.values()) == sorted(config.g_attention)
     assert sorted(d_attended.values()) == sorted(config.d_attention)
-    assert len(g_attended) == len(d_attended) == (2 if name == "article" else 1)
+    assert len(g_attended) == len(d_attended) == (2 if config.family == "dcgan" else 1)
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -64,9 +64,13 @@ def test_a_run_leaves_what_the_interface_promises(tmp_path, digits):
     [
         {},
         {"loss": "wgan-gp", "d_steps": 2, "images": 320, "snapshot_every": 128, "log_every": 96},
-        {"accumulate": 2, "standing_batches": 2, "fake_labels": "data"},
+        {"accumulate": 2, "standing_batches": 2, "fake_labels": "data", "gamma_lr": 3.0},
     ],
-    ids=["plain", "wgan-gp with 2 D steps", "accumulated, standing statistics"],
+    ids=[
+        "plain",
+        "wgan-gp with 2 D steps",
+        "accumulated, standing statistics, gamma's own learning rate",
+    ],
 )
 def test_interrupted_and_resumed_equals_unbroken_bit_for_bit(
     tmp_path, digits, options, monkeypatch

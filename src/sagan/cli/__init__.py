@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from cyclopts import App, CycloptsError, Parameter, Token, ValidationError, convert
 
 from sagan.cli import structure
+from sagan.cli.ablate import ablate
 from sagan.cli.bench import bench
 from sagan.cli.compare import compare
 from sagan.cli.data import check, make, pack
@@ -56,6 +57,7 @@ app.command(evaluate)
 app.command(compare)
 app.command(explain, validator=_require_run)
 app.command(explore, validator=_require_run)
+app.command(ablate)
 app.command(bench)
 app.command(import_, name="import")
 app.command(export, validator=_require_run)

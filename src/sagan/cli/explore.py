@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from sagan.config import run_config_from_dict
+from sagan.config.network import why_no_maps
 from sagan.runs.place import RUN_OR_CHECKPOINT, locate
 
 PORT = 8377
@@ -115,8 +116,8 @@ def _check_run(run: Path) -> None:
         network = run_config_from_dict(json.loads(file.read_bytes())).network
     except ValueError as error:
         raise ValueError(f"{file} cannot be read: {error}") from None
-    if not network.g_attention and not network.d_attention:
-        raise ValueError(f"{run} was trained without attention: there is nothing to explore")
+    if not network.g_maps and not network.d_maps:
+        raise ValueError(f"{run} {why_no_maps(network)}: there is nothing to explore")
 
 
 def _is_token(text: str) -> bool:

@@ -5,6 +5,7 @@ from sagan.config.network import (
     AttentionForm,
     Family,
     Init,
+    Latent,
     NetworkConfig,
     Upsampling,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "GrowthStage",
     "Init",
     "InitConfig",
+    "Latent",
     "Loss",
     "NetworkConfig",
     "Precision",

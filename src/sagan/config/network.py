@@ -1,16 +1,19 @@
 """What the two networks are: one frozen dataclass, checked when created. No torch here."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from sagan.config.checks import require, require_at_least, require_choice
 
 Family = Literal["resnet", "dcgan"]
-AttentionForm = Literal["article", "paper"]
+AttentionForm = Literal["article", "paper", "residual", "global-context"]
+Latent = Literal["vector", "spatial"]
 Upsampling = Literal["nearest", "bilinear"]
 Init = Literal["xavier", "orthogonal", "default"]
 
+WITH_MAPS = ("article", "paper")  # the forms that are attention
 RESOLUTIONS_PX = (8, 16, 32, 64, 128, 256)
 _RESNET_ONLY = (
     "g_channels",
@@ -21,7 +24,9 @@ _RESNET_ONLY = (
     "g_upsampling",
     "g_spectral_norm",
     "d_shortcut_relu",
+    "latent",
 )
+_CELL_NUMBERS = 8  # of spatial latents by default
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +41,14 @@ class NetworkConfig:
         latent_dim: length of a latent vector.
         g_width, d_width: base width (`ch`) of the generator and the discriminator.
         g_attention, d_attention: sides in pixels of the feature maps that get attention.
-        attention_form: `paper` or `article`, see `sagan.nn.SelfAttention`.
+        attention_form: `paper` or `article`, see `sagan.nn.SelfAttention`; or what stands in its
+            place to compare with: `residual`, convolutions with as many weights, or
+            `global-context`, the same mean for every place (`sagan.nn.controls`).
+        gamma_start: initial value of each of these blocks' gamma.
+        paired_init: begin all layers but these blocks with the weights that they have without
+            them, so that networks which differ in their blocks alone can be compared.
+        latent: `vector` reaches the whole image through a linear layer; `spatial` is noise on the
+            map of half the image's side, which convolutions carry a few pixels only.
         init: distribution of the initial weights.
         spectral_eps, norm_eps, norm_momentum, final_norm_momentum: constants of the norms.
         g_channels: all widths of the generator in channels, its 4x4 seed first; empty for the
@@ -72,6 +84,9 @@ class NetworkConfig:
     g_attention: tuple[int, ...] = ()
     d_attention: tuple[int, ...] = ()
     attention_form: AttentionForm = "paper"
+    gamma_start: float = 0.0
+    paired_init: bool = False
+    latent: Latent = "vector"
     init: Init = "xavier"
     spectral_eps: float = 1e-12
     norm_eps: float = 1e-5
@@ -94,6 +109,17 @@ class NetworkConfig:
         require_choice("init", self.init, get_args(Init))
         require_at_least("classes", self.classes, 0)
         require_at_least("latent_dim", self.latent_dim, 1)
+        require(
+            -math.inf < self.gamma_start < math.inf,
+            f"gamma_start must be a finite number, not {self.gamma_start}",
+        )
+        require_choice("latent", self.latent, get_args(Latent))
+        cells = (self.resolution // 2) ** 2
+        require(
+            self.latent == "vector" or self.latent_dim % cells == 0,
+            f"spatial latents at {self.resolution} px are a multiple of {cells} numbers, not "
+            f"{self.latent_dim}",
+        )
         for name in ("g_width", "d_width"):
             require_at_least(name, getattr(self, name), 1)
         for name in ("spectral_eps", "norm_eps"):
@@ -113,6 +139,16 @@ class NetworkConfig:
         if self.family == "dcgan":
             self._check_dcgan()
 
+    @property
+    def g_maps(self) -> tuple[int, ...]:
+        """Sides in pixels of the generator's feature maps whose attention can be looked at."""
+        return self.g_attention if self.attention_form in WITH_MAPS else ()
+
+    @property
+    def d_maps(self) -> tuple[int, ...]:
+        """The same of the discriminator's."""
+        return self.d_attention if self.attention_form in WITH_MAPS else ()
+
     def _check_dcgan(self) -> None:
         require(
             self.classes == 0,
@@ -127,3 +163,25 @@ class NetworkConfig:
                 f.name not in _RESNET_ONLY or getattr(self, f.name) == f.default,
                 f"{f.name} is of the resnet family: leave it out of a dcgan's",
             )
+
+
+def spatial_latent_dim(resolution: int) -> int:
+    """How many numbers spatial latents have by default.
+
+    Example:
+        >>> NetworkConfig(resolution=16, latent="spatial", latent_dim=spatial_latent_dim(16)).latent
+        'spatial'
+    """
+    return _CELL_NUMBERS * (resolution // 2) ** 2
+
+
+def why_no_maps(network: NetworkConfig) -> str:
+    """What a network without attention maps has instead.
+
+    Example:
+        >>> why_no_maps(NetworkConfig())
+        'was trained without attention'
+    """
+    if network.attention_form in WITH_MAPS or not (network.g_attention or network.d_attention):
+        return "was trained without attention"
+    return f"has {network.attention_form} blocks in attention's place, which have no maps"

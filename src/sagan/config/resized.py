@@ -25,6 +25,11 @@ def resized(config: NetworkConfig, resolution: int) -> NetworkConfig:
     """
     if resolution == config.resolution:
         return config
+    if config.latent == "spatial":
+        raise ValueError(
+            f"spatial latents belong to their map: networks of {config.resolution} px cannot be "
+            f"brought to {resolution} px"
+        )
     bare = replace(
         config, resolution=resolution, g_attention=(), d_attention=(), d_attention_blocks=()
     )  # raises if the family does not have the resolution

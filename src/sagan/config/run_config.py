@@ -31,6 +31,7 @@ class TrainingConfig:
         gradient_penalty: its weight in `wgan-gp`.
         diversity: weight of the mode-seeking loss (`sagan.training.losses`); 0 leaves it out.
         g_lr, d_lr, beta1, beta2: Adam's; two learning rates are TTUR.
+        gamma_lr: factor on the learning rate of every attention block's gamma.
         d_steps: discriminator steps per generator step.
         accumulate: micro-batches per optimiser step (batch norm sees one at a time).
         ema_decay, ema_start: decay of the averaged generator per generator step, and the images
@@ -74,6 +75,7 @@ class TrainingConfig:
     d_lr: float = 4e-4
     beta1: float = 0.0
     beta2: float = 0.999
+    gamma_lr: float = 1.0
     d_steps: int = 1
     accumulate: int = 1
     ema_decay: float = 0.999
@@ -109,7 +111,7 @@ class TrainingConfig:
         for name in ("evaluate_every", "freeze_d"):
             require_at_least(name, getattr(self, name), 0)
         require(0 <= self.time_sec < math.inf, f"time_sec must be 0 or more, not {self.time_sec}")
-        for name in ("g_lr", "d_lr"):
+        for name in ("g_lr", "d_lr", "gamma_lr"):
             value = getattr(self, name)
             require(0 < value < math.inf, f"{name} must be positive, not {value}")
         for name in ("beta1", "beta2", "ema_decay"):

@@ -129,7 +129,7 @@ class OnnxGenerator:
 
 def _images_at_once(config: NetworkConfig) -> int:
     """Count the images whose attention maps fit into the memory that one call may take."""
-    queries = max((side**2 for side in config.g_attention), default=0)
+    queries = max((side**2 for side in config.g_maps), default=0)
     keys = queries // 4 if config.attention_form == "paper" else queries
     return max(1, _MAX_MAP_BYTES // max(1, 4 * queries * keys))
 
@@ -154,9 +154,12 @@ def export_onnx(
     only when asked for. The batch size is free.
 
     Raises:
+        ValueError: maps are asked for, and the generator has none.
         ExportError: images differ from PyTorch's by more than 1e-4; nothing is written.
     """
     checkpoint = find_checkpoint(run)
+    if attention and not checkpoint.config.network.g_maps:
+        raise ValueError(f"{run} has no attention maps in its generator: leave --attention out")
     network = load_run_generator(checkpoint.path, weights=weights)
     content = onnx_bytes(
         network,

@@ -49,9 +49,14 @@ def first_matrix(generator: Generator) -> Tensor:
     if isinstance(generator, DCGANGenerator):
         weight: Tensor = generator.blocks[0][0].layer.weight  # type: ignore[index]
         return weight.flatten(1).T.cpu().double()  # z c h w
-    linear = generator.linear
-    weight = linear.matrix() if isinstance(linear, SpectralNorm) else linear.weight
-    return weight.cpu().double()
+    noise = generator.noise
+    first = generator.linear if noise is None else noise.to_map
+    assert first is not None
+    weight = (first.layer if isinstance(first, SpectralNorm) else first).weight  # type: ignore[assignment]
+    matrix = weight.flatten(1).cpu().double()
+    if noise is None:
+        return matrix
+    return torch.kron(matrix, torch.eye(noise.side_px**2).double())  # the same for each cell
 
 
 @torch.no_grad()
@@ -104,11 +109,16 @@ def walk(
 
 
 def _first_features(generator: Generator, latents: Tensor, labels: Tensor | None) -> Tensor:
-    """The first block's output `b c h w`, as in the generators' own forward."""
+    """The output `b c h w` of the first block behind the latents, as in the forward itself."""
     if isinstance(generator, DCGANGenerator):
         return generator.blocks[0](latents[:, :, None, None])
-    seed = generator.linear(latents).unflatten(1, (-1, 4, 4))
-    return generator.blocks[0](seed, labels)
+    x, noise = generator.start(latents), generator.noise
+    for block in generator.blocks:
+        x = block(x, labels)
+        if noise is None or x.shape[-1] > noise.side_px:
+            break
+        x = noise(x, latents)
+    return x
 
 
 def _strongest_first(kind: str, values: Tensor, vectors: Tensor, count: int) -> list[Direction]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sagan.config import NetworkConfig, RunConfig
+from sagan.config.network import why_no_maps
 from sagan.devices import pick_device
 from sagan.explain.causal_check import (
     REFERENCES,
@@ -124,9 +125,9 @@ def explain_run(
     checkpoint, device = find_checkpoint(run), pick_device(device)
     config, network = checkpoint.config, checkpoint.config.network
     has_discriminator = checkpoint.has("discriminator")
-    d_looks = has_discriminator and bool(network.d_attention)
-    if not network.g_attention and not d_looks:
-        raise ValueError(f"{run} was trained without attention: there is nothing to draw")
+    d_looks = has_discriminator and bool(network.d_maps)
+    if not network.g_maps and not d_looks:
+        raise ValueError(f"{run} {why_no_maps(network)}: there is nothing to draw")
     hidden = None if region is None else _region_mask(region, network)
     real = []
     if image is not None:

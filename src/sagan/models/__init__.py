@@ -1,5 +1,8 @@
 """The networks of both families, built from one configuration."""
 
+from dataclasses import replace
+from typing import TypeVar
+
 from torch import nn
 
 from sagan.config import NetworkConfig
@@ -12,6 +15,7 @@ from sagan.randomness import seeded
 
 Generator = ResNetGenerator | DCGANGenerator
 Discriminator = ResNetDiscriminator | DCGANDiscriminator
+_Network = TypeVar("_Network", Generator, Discriminator)
 
 __all__ = ["Discriminator", "Generator", "build_discriminator", "build_generator", "fold"]
 
@@ -39,12 +43,8 @@ def build_generator(config: NetworkConfig, *, seed: int = 0) -> Generator:
         >>> generator(torch.randn(2, 128)).shape
         torch.Size([2, 3, 16, 16])
     """
-    with seeded(seed, "generator"):
-        network: Generator = (
-            DCGANGenerator(config) if config.family == "dcgan" else ResNetGenerator(config)
-        )
-        _initialise(network, config)
-    return network
+    form: type[Generator] = DCGANGenerator if config.family == "dcgan" else ResNetGenerator
+    return _seeded(form, config, seed, "generator", config.g_attention)
 
 
 def build_discriminator(config: NetworkConfig, *, seed: int = 0) -> Discriminator:
@@ -70,11 +70,27 @@ def build_discriminator(config: NetworkConfig, *, seed: int = 0) -> Discriminato
         >>> build_discriminator(config)(torch.zeros(2, 3, 16, 16), torch.tensor([0, 9])).shape
         torch.Size([2])
     """
-    with seeded(seed, "discriminator"):
-        network: Discriminator = (
-            DCGANDiscriminator(config) if config.family == "dcgan" else ResNetDiscriminator(config)
-        )
+    dcgan = config.family == "dcgan"
+    form: type[Discriminator] = DCGANDiscriminator if dcgan else ResNetDiscriminator
+    return _seeded(form, config, seed, "discriminator", config.d_attention)
+
+
+def _seeded(
+    form: type[_Network],
+    config: NetworkConfig,
+    seed: int,
+    name: str,
+    attention: tuple[int, ...],
+) -> _Network:
+    """Build a network; if paired, its attention has random numbers of its own."""
+    paired = config.paired_init and bool(attention)
+    with seeded(seed, f"{name} with attention" if paired else name):
+        network = form(config)
         _initialise(network, config)
+    if paired:
+        bare = replace(config, g_attention=(), d_attention=(), d_attention_blocks=())
+        shared = _seeded(form, bare, seed, name, ()).state_dict()
+        network.load_state_dict({**network.state_dict(), **shared})
     return network
 
 

@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sagan.config import NetworkConfig, Precision, TrainingConfig
 from sagan.config.channels import BlockShape, discriminator_blocks, generator_blocks
+from sagan.config.network import WITH_MAPS
 from sagan.models import Discriminator, Generator, build_discriminator, build_generator
 from sagan.nn.attention_kernels import attention_path
 
@@ -232,6 +233,8 @@ def _fused_maps(
     shapes: list[BlockShape], network: NetworkConfig, device_type: str
 ) -> list[_FusedMap]:
     found = []
+    if network.attention_form not in WITH_MAPS:
+        return []
     paper = network.attention_form == "paper"
     for shape in shapes:
         n = shape.size_px**2

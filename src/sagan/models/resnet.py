@@ -13,6 +13,7 @@ from sagan.config import NetworkConfig
 from sagan.config.channels import BlockShape, discriminator_blocks, generator_blocks
 from sagan.nn.attention import SelfAttention
 from sagan.nn.blocks import DiscriminatorBlock, GeneratorBlock, sn_conv
+from sagan.nn.controls import GlobalContext, ResidualBottleneck
 from sagan.nn.norm import Labels
 from sagan.nn.spectral import SpectralNorm
 from sagan.sharing.mixin import Pretrained
@@ -21,20 +22,62 @@ from sagan.sharing.mixin import Pretrained
 def attention_after(
     shapes: list[BlockShape], config: NetworkConfig, *, normalised: bool = True
 ) -> nn.ModuleDict:
-    """Attention layers by the index of the block before each."""
+    """Attention layers, or what stands in their place, by the index of the block before each."""
     # `normalised=False` turns their spectral norm off whatever their form
     return nn.ModuleDict(
         {
-            str(i): SelfAttention(
-                shape.c_out,
-                form=config.attention_form,
-                spectral_norm=None if normalised else False,
-                spectral_eps=config.spectral_eps,
-            )
+            str(i): _attention(shape.c_out, config, normalised)
             for i, shape in enumerate(shapes)
             if shape.attention
         }
     )
+
+
+def _attention(channels: int, config: NetworkConfig, normalised: bool) -> nn.Module:
+    form, eps = config.attention_form, config.spectral_eps
+    block: SelfAttention | ResidualBottleneck | GlobalContext
+    if form == "residual":
+        block = ResidualBottleneck(channels, spectral_norm=normalised, spectral_eps=eps)
+    elif form == "global-context":
+        block = GlobalContext(channels, spectral_norm=normalised, spectral_eps=eps)
+    else:
+        block = SelfAttention(
+            channels, form=form, spectral_norm=None if normalised else False, spectral_eps=eps
+        )
+    nn.init.constant_(block.gamma, config.gamma_start)
+    return block
+
+
+class SpatialNoise(nn.Module):
+    """Latents as noise on the map of half the image's side; all before it starts from a constant.
+
+    Without attention, two pixels of the image then share noise only if they are a few pixels apart:
+    places farther apart are independent of each other (but for the class).
+    """
+
+    def __init__(self, config: NetworkConfig, *, spectral_norm: bool) -> None:
+        super().__init__()
+        shapes = generator_blocks(config)
+        self.side_px = config.resolution // 2
+        widths = {4: shapes[0].c_in} | {shape.size_px: shape.c_out for shape in shapes}
+        self.constant = nn.Parameter(torch.randn(1, shapes[0].c_in, 4, 4))
+        self.to_map = sn_conv(
+            config.latent_dim // self.side_px**2,
+            widths[self.side_px],
+            1,
+            eps=config.spectral_eps,
+            normalised=spectral_norm,
+        )
+
+    def forward(self, x: Tensor, latents: Tensor) -> Tensor:
+        """Add the noise to a map `b c h w` of its side; leave others as they are."""
+        if x.shape[-1] != self.side_px:
+            return x
+        added: Tensor = self.to_map(latents.unflatten(1, (-1, self.side_px, self.side_px)))
+        return x + added
+
+    if TYPE_CHECKING:  # nn.Module's own returns Any
+        __call__ = forward
 
 
 class ResNetGenerator(Pretrained):
@@ -46,8 +89,10 @@ class ResNetGenerator(Pretrained):
         shapes = generator_blocks(config)
         seed_width, last_width = shapes[0].c_in, shapes[-1].c_out
         eps, normalised = config.spectral_eps, config.g_spectral_norm
-        linear = nn.Linear(config.latent_dim, 16 * seed_width)
-        self.linear = SpectralNorm(linear, eps=eps) if normalised else linear
+        self.linear: nn.Module | None = None
+        if config.latent == "vector":
+            linear = nn.Linear(config.latent_dim, 16 * seed_width)
+            self.linear = SpectralNorm(linear, eps=eps) if normalised else linear
         self.blocks = nn.ModuleList(
             GeneratorBlock(
                 shape.c_in,
@@ -61,18 +106,31 @@ class ResNetGenerator(Pretrained):
             )
             for shape in shapes
         )
+        self.noise: SpatialNoise | None = None
+        if config.latent == "spatial":
+            self.noise = SpatialNoise(config, spectral_norm=normalised)
         self.attention = attention_after(shapes, config, normalised=normalised)
         self.norm = nn.BatchNorm2d(
             last_width, eps=config.norm_eps, momentum=config.final_norm_momentum
         )
         self.to_image = sn_conv(last_width, config.channels, 3, eps=eps, normalised=normalised)
 
+    def start(self, latents: Tensor) -> Tensor:
+        """The 4x4 map that the first block enlarges, `b c 4 4`."""
+        if self.noise is not None:
+            return self.noise(self.noise.constant.expand(len(latents), -1, -1, -1), latents)
+        assert self.linear is not None
+        seed: Tensor = self.linear(latents).unflatten(1, (-1, 4, 4))
+        return seed
+
     def forward(self, latents: Tensor, labels: Labels = None) -> Tensor:
         """Generate images; labels are class numbers `b`, or class weights `b k` for mixtures."""
         check_labels(labels, self.config.classes)
-        x: Tensor = self.linear(latents).unflatten(1, (-1, 4, 4))
+        x = self.start(latents)
         for i, block in enumerate(self.blocks):
             x = block(x, labels)
+            if self.noise is not None:
+                x = self.noise(x, latents)
             if str(i) in self.attention:
                 x = self.attention[str(i)](x)
         return torch.tanh(self.to_image(F.relu(self.norm(x))))

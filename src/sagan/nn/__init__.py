@@ -9,6 +9,7 @@ from sagan.nn.attention import (
 )
 from sagan.nn.attention_kernels import attend, reference_attention
 from sagan.nn.blocks import DiscriminatorBlock, GeneratorBlock
+from sagan.nn.controls import GlobalContext, ResidualBottleneck
 from sagan.nn.norm import ConditionalBatchNorm
 from sagan.nn.spectral import SpectralNorm, power_iteration
 
@@ -18,6 +19,8 @@ __all__ = [
     "ConditionalBatchNorm",
     "DiscriminatorBlock",
     "GeneratorBlock",
+    "GlobalContext",
+    "ResidualBottleneck",
     "SelfAttention",
     "SpectralNorm",
     "attend",

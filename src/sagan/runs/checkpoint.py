@@ -21,7 +21,7 @@ from torch import Tensor
 from sagan.config import RunConfig, run_config_from_dict
 from sagan.config.growth import stage_config
 from sagan.errors import CheckpointError
-from sagan.files import TEMPORARY, hashed_json, sync_folder, write_durably
+from sagan.files import TEMPORARY, hashed_json, sync_folder, write_atomically, write_durably
 from sagan.version import __version__
 
 FORMAT = 1
@@ -100,6 +100,17 @@ def open_checkpoint(path: Path) -> Checkpoint:
     if hashed_json(manifest) != content:
         raise CheckpointError(f"{file} is damaged: it is not what was written")
     return Checkpoint(path, manifest)
+
+
+def keep_only(checkpoint: Checkpoint, *names: str) -> None:
+    """Drop a checkpoint's other files: it can then be sampled from, but training cannot resume."""
+    kept = [f"{name}.safetensors" for name in names]
+    dropped = [file for file in checkpoint.manifest["files"] if file not in kept]
+    files = {file: checkpoint.manifest["files"][file] for file in kept}
+    manifest = hashed_json({**checkpoint.manifest, "files": files})
+    write_atomically(checkpoint.path / "manifest.json", manifest)  # first: it stays sound
+    for file in dropped:
+        (checkpoint.path / file).unlink(missing_ok=True)
 
 
 def write_checkpoint(

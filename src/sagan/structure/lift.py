@@ -20,6 +20,17 @@ _DRAWS = 4000  # of the bootstrap
 _SURE = 0.95
 
 
+class TooManyAbstained(ValueError):
+    """A checker could not read enough of the images for a score to say anything."""
+
+    def __init__(self, name: str, n: int, rate: float) -> None:
+        super().__init__(
+            f"refused: {rate:.1%} of {n} images cannot be read as {name}, more than "
+            f"{MOST_ABSTAINED:.0%}; train longer, or look at the images"
+        )
+        self.rate = rate
+
+
 @dataclasses.dataclass(frozen=True)
 class StructureScore:
     """How often a set's rule holds in images, and how much of that is more than chance.
@@ -110,10 +121,7 @@ def score_structure(
     parts = read_parts(checker, batches)
     unread = abstained(parts)
     if unread.mean() > MOST_ABSTAINED:
-        raise ValueError(
-            f"refused: {unread.mean():.1%} of {n} images cannot be read as {name}, more than "
-            f"{MOST_ABSTAINED:.0%}; train longer, or look at the images"
-        )
+        raise TooManyAbstained(name, n, float(unread.mean()))
     parts = parts[~unread]
     if len(parts) < _GROUP * _LEAST_GROUPS:
         raise ValueError(

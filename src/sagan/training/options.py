@@ -11,6 +11,7 @@ from typing import Any, Literal, TypedDict
 from sagan.config import (
     AttentionForm,
     Crop,
+    Latent,
     Loss,
     NetworkConfig,
     Precision,
@@ -91,7 +92,13 @@ class Networks(TypedDict, total=False):
     d_attention: str
     """The same for the discriminator."""
     attention_form: AttentionForm
-    """Form of the attention block."""
+    """Form of the attention block; residual and global-context stand in its place, to compare."""
+    gamma_start: float
+    """Initial value of the attention blocks' gamma."""
+    paired_init: bool
+    """Begin the other layers with the weights that they have without attention."""
+    latent: Latent
+    """A vector for the whole image, or spatial: noise that convolutions carry a few pixels."""
 
 
 class Optimisation(TypedDict, total=False):
@@ -103,6 +110,10 @@ class Optimisation(TypedDict, total=False):
     """Learning rate of the generator."""
     d_lr: float
     """Learning rate of the discriminator."""
+    beta2: float
+    """Adam's second moment decay."""
+    gamma_lr: float
+    """Factor on the learning rate of the attention blocks' gamma."""
     d_steps: int
     """Discriminator steps per generator step."""
     accumulate: int
@@ -111,6 +122,8 @@ class Optimisation(TypedDict, total=False):
     """Weight of the mode-seeking loss, which keeps images of different latents apart; 0: none."""
     ema_decay: float
     """Decay of the averaged generator per step; 0: no averaging."""
+    ema_start: int
+    """Images after which averaging begins."""
     standing_batches: int
     """Batches for the saved generator's batch-norm statistics; 0: running statistics."""
     freeze_d: int

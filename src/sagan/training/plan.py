@@ -9,6 +9,7 @@ from typing import NamedTuple
 from sagan.config import READING_RULES, DataConfig, RunConfig, TrainingConfig
 from sagan.config.channels import discriminator_blocks, generator_blocks
 from sagan.config.growth import parse_growth, share_out, stages_of
+from sagan.config.network import spatial_latent_dim
 from sagan.config.presets import growing, growth_stages, preset
 from sagan.config.resized import resized
 from sagan.training.options import TrainOptions, network_options, training_options
@@ -59,6 +60,11 @@ def plan(
     else:
         base = _new(options)
     network, training = network_options(options), training_options(options)
+    if network.get("latent", base.network.latent) != base.network.latent and old is None:
+        if init is not None:
+            raise ValueError("--latent cannot be chosen with --init: it is that run's")
+        if network["latent"] == "spatial":
+            network["latent_dim"] = spatial_latent_dim(base.network.resolution)
     if old is None and init is not None and "d_attention" in network:
         network["d_attention_blocks"] = ()  # where an imported network's attention stood
     if training.get("augment_target"):

@@ -8,6 +8,7 @@ step, so no generator state is saved.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
 
 import torch
 from torch import Tensor, nn
@@ -51,8 +52,8 @@ def new_state(config: RunConfig, runtime: Runtime, engine: Engine) -> TrainState
         network.to(engine.device, memory_format=layout)  # type: ignore[call-overload]
     ema = EMA(generator, decay=training.ema_decay)  # before the networks are compiled or wrapped
     betas = (training.beta1, training.beta2)
-    g_optimizer = torch.optim.Adam(generator.parameters(), training.g_lr, betas, fused=True)
-    d_optimizer = torch.optim.Adam(discriminator.parameters(), training.d_lr, betas, fused=True)
+    g_optimizer = _adam(generator, training.g_lr, betas, training.gamma_lr)
+    d_optimizer = _adam(discriminator, training.d_lr, betas, training.gamma_lr)
     g: nn.Module = generator
     d: nn.Module = discriminator
     if runtime.compile:
@@ -69,6 +70,24 @@ def new_state(config: RunConfig, runtime: Runtime, engine: Engine) -> TrainState
             ramp_nimg=training.augment_ramp,
         )
     return TrainState(generator, discriminator, networks, ema, augmentation)
+
+
+def _adam(
+    network: nn.Module, lr: float, betas: tuple[float, float], gamma_lr: float
+) -> torch.optim.Optimizer:
+    """An optimiser in whose state parameters stand in the network's order, as in checkpoints."""
+    parameters = dict(network.named_parameters())
+    if gamma_lr == 1:
+        return torch.optim.Adam(parameters.values(), lr, betas, fused=True)
+    groups = [
+        {"params": [parameters[n] for n in names], "lr": lr * (gamma_lr if is_gamma else 1)}
+        for is_gamma, names in groupby(parameters, _is_gamma)
+    ]
+    return torch.optim.Adam(groups, lr, betas, fused=True)
+
+
+def _is_gamma(name: str) -> bool:
+    return name.startswith("attention.") and name.endswith(".gamma")
 
 
 def _freeze(discriminator: Discriminator, blocks: int) -> None:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from sagan.config.network import why_no_maps
 from sagan.errors import CheckpointError
 from sagan.explain.bundle import Layer, pack_bundle
 from sagan.explain.causal_check import GREY_LEVELS
@@ -66,8 +67,8 @@ class Studio:
         self.config = checkpoint.config
         network = self.config.network
         self._has_discriminator = checkpoint.has("discriminator")
-        if not network.g_attention and not (network.d_attention and self._has_discriminator):
-            raise ValueError(f"{path} was trained without attention: there is nothing to explore")
+        if not network.g_maps and not (network.d_maps and self._has_discriminator):
+            raise ValueError(f"{path} {why_no_maps(network)}: there is nothing to explore")
         self._device = device
         self._networks: OrderedDict[int, Networks] = OrderedDict()
         self._directions: dict[tuple[int, str], list[Direction]] = {}

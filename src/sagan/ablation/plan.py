@@ -1,0 +1,342 @@
+"""The plan of an experiment: written before the first run, and never changed.
+
+What is to be found out, by which test, is decided here, before anything is known.
+"""
+
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+
+from sagan.ablation.arms import parse_arms
+from sagan.config import AttentionForm, NetworkConfig, RunConfig, to_dict
+from sagan.config.network import WITH_MAPS
+from sagan.config.presets import default_preset
+from sagan.data import ImageDataset, load_dataset
+from sagan.data.load import native_resolution
+from sagan.files import write_atomically
+from sagan.metrics import parse_metrics
+from sagan.models import build_discriminator, build_generator
+from sagan.structure.checkers import CHECKERS, refuse_unreadable
+from sagan.training.options import TrainOptions
+from sagan.training.plan import DataFacts
+from sagan.training.plan import plan as plan_run
+from sagan.version import __version__
+
+FORMAT = 1
+BUSY = 75  # exit code where another process is at a run
+LEAST_SEEDS = 6  # 2 / 2**6 is below .05, 2 / 2**5 is not
+LIFT = "lift"  # structure lift, of sets with a checker
+REACHED = 0.5  # the lift whose time is compared
+_MOST_UNEQUAL = 0.005
+_CURVE_POINTS = 20
+_REFUSED = {
+    "seed": "the seeds are --seeds",
+    "init": "every run begins from random weights",
+    "from_scratch": "name another folder",
+    "time": "all arms are shown as many images: give --images",
+    "grow": "runs are at one size",
+    "evaluate_every": "snapshots are scored by --metrics",
+    "evaluate_num": "snapshots are scored by --metrics",
+    "metric": "snapshots are scored by --metrics",
+    "rollback": "other random numbers would part the pairs",
+    "keep": "every snapshot's averaged generator is kept",
+    "paired_init": "arms are always paired",
+    "tensorboard": "each run has its log and curves",
+}
+ANALYSIS = (
+    "The unit is the seed: runs of one seed share initial weights, data order and latents, and are "
+    "compared with each other. The last averaged weights count, not the best.",
+    "Primary: the mean over seeds of the paired difference, by an exact two-sided sign-flip test "
+    "at .05, with a bootstrap interval over seeds.",
+    "Secondary tests are adjusted by Holm among themselves. All else in the report describes.",
+    "A score that the checker refuses (more than 20 % abstained) leaves its seed out of the test "
+    "at the end, and is given as it is; in means over the curve it counts as 0.",
+    "A lift never reached counts as reached at the end of training.",
+)
+
+
+class Comparison(NamedTuple):
+    """One comparison: is `arm` better than `than`?"""
+
+    arm: str
+    than: str
+    metric: str
+    at: Literal["end", "mean", "time"]  # of training; mean of its curve; images until it is reached
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is run, and how it will be judged.
+
+    Args:
+        options: of `sagan train`, for all arms.
+        arms: each arm's own, by name.
+        seeds: how many; numbered from 0.
+        metrics: of each snapshot; the first decides.
+        num, curve_num: images scored at the end, and of each snapshot.
+        underpowered: whether fewer seeds than can reach .05 were asked for all the same.
+        primary, secondary: the tests.
+        configs: each arm's whole configuration, of seed 0.
+        parameters: of G and D of each arm.
+        analysis: the rules, in words.
+        made_with: version and commit of the program, and PyTorch's.
+    """
+
+    options: dict[str, Any]
+    arms: dict[str, dict[str, Any]]
+    seeds: int
+    metrics: tuple[str, ...]
+    num: int
+    curve_num: int
+    underpowered: bool
+    primary: Comparison
+    secondary: tuple[Comparison, ...]
+    configs: dict[str, dict[str, Any]]
+    parameters: dict[str, tuple[int, int]]
+    analysis: tuple[str, ...] = ANALYSIS
+    made_with: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def images(self) -> int:
+        """Real images that each run is shown."""
+        return int(next(iter(self.configs.values()))["training"]["images"])
+
+    @property
+    def data(self) -> str:
+        """The source of the real images."""
+        return str(self.options["data"])
+
+    def run_options(self, arm: str, seed: int) -> dict[str, Any]:
+        """The options of `sagan train` of one run."""
+        return _fixed(self.options) | self.arms[arm] | {"seed": seed}
+
+    def write(self, folder: Path) -> None:
+        """Write `plan.json`."""
+        content = {"format": FORMAT, **asdict(self)}
+        content["primary"] = self.primary._asdict()
+        content["secondary"] = [test._asdict() for test in self.secondary]
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / "plan.json", (json.dumps(content, indent=1) + "\n").encode())
+
+
+def read_plan(folder: Path) -> Plan | None:
+    """Read a folder's plan; None if it has none."""
+    file = folder / "plan.json"
+    if not file.is_file():
+        return None
+    try:
+        content = json.loads(file.read_bytes())
+        if content.pop("format") != FORMAT:
+            raise ValueError("it is of another version")
+        content["primary"] = Comparison(**content["primary"])
+        content["secondary"] = tuple(Comparison(**test) for test in content["secondary"])
+        for name in ("metrics", "analysis"):
+            content[name] = tuple(content[name])
+        content["parameters"] = {k: (g, d) for k, (g, d) in content["parameters"].items()}
+        return Plan(**{f.name: content[f.name] for f in fields(Plan)})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{file} cannot be read: {error!r}") from None
+
+
+def run_folder(out: Path, arm: str, seed: int) -> Path:
+    """The folder of one run."""
+    return out / "runs" / f"{arm}-{seed}"
+
+
+def is_done(out: Path, arm: str, seed: int) -> bool:
+    """Whether a run is trained and scored."""
+    return (run_folder(out, arm, seed) / "done").is_file()
+
+
+def _fixed(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options with what every run of an experiment has."""
+    every = options["snapshot_every"]
+    return {
+        **options,
+        "paired_init": True,
+        "grow": "none",
+        "evaluate_every": 0,
+        "keep": options["images"] // every + 2,
+    }
+
+
+def make_plan(
+    options: Mapping[str, Any],
+    *,
+    arms: str | None = None,
+    seeds: int | None = None,
+    metrics: str | None = None,
+    num: int | None = None,
+    curve_num: int | None = None,
+    underpowered: bool = False,
+    progress: bool = False,
+) -> Plan:
+    """Settle an experiment; ValueError for what could not be decided by it."""
+    for name in options.keys() & _REFUSED.keys():
+        raise ValueError(f"--{name.replace('_', '-')} is not an option here: {_REFUSED[name]}")
+    chosen = parse_arms(arms or "none,attention,residual")
+    seeds = 8 if seeds is None else seeds
+    check_seeds(seeds, underpowered)
+    num, curve_num = 10_000 if num is None else num, 2_000 if curve_num is None else curve_num
+    for name, value in (("num", num), ("curve-num", curve_num)):
+        if value < 2:
+            raise ValueError(f"--{name} must be at least 2, not {value}")
+    source = options.get("data", "twins")
+    px = options.get("resolution") or native_resolution(source)
+    dataset = load_dataset(
+        source,
+        resolution=px,
+        channels=options.get("channels", 0),
+        background=options.get("background", "white"),
+        strict=options.get("strict", False),
+        progress=progress,
+    )
+    facts = DataFacts(dataset.images.shape[1], dataset.class_names, dataset.fingerprint)
+    settled = {"data": source, "resolution": px, **options}
+    settled.setdefault("preset", default_preset(len(dataset), source)[0])
+    settled = _with_lengths(settled, facts)
+    configs = {name: _config(settled, own, facts) for name, own in chosen.items()}
+    parameters = {name: _parameters(config.network) for name, config in configs.items()}
+    check_equal(configs, parameters)
+    named = _metrics(metrics, source, next(iter(configs.values())), dataset)
+    tests = _tests(list(chosen), named)
+    return Plan(
+        options=settled,
+        arms=chosen,
+        seeds=seeds,
+        metrics=named,
+        num=num,
+        curve_num=curve_num,
+        underpowered=underpowered,
+        primary=tests[0],
+        secondary=tuple(tests[1:]),
+        configs={name: to_dict(config) for name, config in configs.items()},
+        parameters=parameters,
+        made_with={"sagan": __version__, "commit": source_commit(), "torch": torch.__version__},
+    )
+
+
+def check_seeds(seeds: int, underpowered: bool) -> None:
+    """Raise ValueError for too few seeds to decide anything, unless they are asked for anyway."""
+    if seeds < 2:
+        raise ValueError(f"--seeds must be at least 2, not {seeds}")
+    if seeds < LEAST_SEEDS and not underpowered:
+        raise ValueError(
+            f"the exact two-sided test of {seeds} seeds cannot go below p = {2 / 2**seeds:.3g}: "
+            f"give {LEAST_SEEDS} seeds or more, or --underpowered to see the machinery only"
+        )
+
+
+def _config(options: dict[str, Any], own: dict[str, Any], facts: DataFacts) -> RunConfig:
+    given = _fixed(options) | own
+    return plan_run(TrainOptions(**given), data=facts)  # type: ignore[typeddict-item]
+
+
+def _with_lengths(options: dict[str, Any], facts: DataFacts) -> dict[str, Any]:
+    """Say how many images a run is shown, and between snapshots."""
+    if "images" not in options:
+        raise ValueError("how long is each run to be? give --images")
+    known = plan_run(TrainOptions(**options), data=facts).training  # type: ignore[typeddict-item]
+    step = known.batch_size * known.d_steps
+    images = options["images"]
+    if known.ema_decay and known.ema_start >= images:
+        raise ValueError(
+            f"the averaged weights are scored, and averaging would begin at {known.ema_start:,} "
+            f"images of {images:,}: give a smaller --ema-start"
+        )
+    every = max(step, images // _CURVE_POINTS // step * step)
+    return {**options, "snapshot_every": options.get("snapshot_every", every)}
+
+
+def _parameters(network: NetworkConfig) -> tuple[int, int]:
+    with torch.device("meta"):
+        G, D = build_generator(network), build_discriminator(network)
+    g, d = (sum(p.numel() for p in each.parameters()) for each in (G, D))
+    return g, d
+
+
+def check_equal(
+    configs: Mapping[str, RunConfig], parameters: Mapping[str, tuple[int, int]]
+) -> None:
+    """Raise ValueError if a residual arm has not as many parameters as attention in its place."""
+    for name, config in configs.items():
+        if config.network.attention_form != "residual":
+            continue
+        others = [c.network.attention_form for c in configs.values()]
+        form: AttentionForm = next((f for f in others if f in WITH_MAPS), "paper")
+        wanted = _parameters(replace(config.network, attention_form=form))
+        for letter, own, theirs in zip("GD", parameters[name], wanted, strict=True):
+            if abs(own / theirs - 1) > _MOST_UNEQUAL:
+                raise ValueError(
+                    f"arm {name}: {letter} has {own:,} parameters, {own / theirs - 1:+.1%} of the "
+                    f"{theirs:,} with attention, and at most {_MOST_UNEQUAL:.1%} is equal; choose "
+                    "another width"
+                )
+
+
+def _metrics(
+    text: str | None, source: str, config: RunConfig, dataset: ImageDataset
+) -> tuple[str, ...]:
+    labelled = config.network.classes > 1
+    if text is None:
+        text = "cas,fd:own" if labelled else "fd:pixel"
+        text = LIFT if source in CHECKERS else text
+    names = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+    if LIFT in names:
+        if source not in CHECKERS:
+            raise ValueError(f"{source} has no checker for lift; sets: {', '.join(CHECKERS)}")
+        refuse_unreadable(source, config.network.resolution, config.network.channels)
+    keys = []
+    for name in names:
+        if name == LIFT:
+            keys.append(name)
+            continue
+        (spec,) = parse_metrics(name)
+        if spec.features.startswith("inception") or spec.metric.parts:
+            raise ValueError(f"{name} cannot be an endpoint here: lift, cas, fd, kid, ... can")
+        if spec.metric.labelled and not labelled:
+            raise ValueError(f"{name} needs classes, and the runs have none")
+        keys.append(spec.key())
+    return tuple(keys)
+
+
+def _tests(arms: list[str], metrics: tuple[str, ...]) -> list[Comparison]:
+    """The primary test and the secondary ones."""
+    reference = "none" if "none" in arms else arms[0]
+    others = [arm for arm in arms if arm != reference]
+    main = "attention" if "attention" in others else others[0]
+    first = metrics[0]
+    tests = [Comparison(main, reference, first, "end"), Comparison(main, reference, first, "mean")]
+    if first == LIFT:
+        tests.append(Comparison(main, reference, first, "time"))
+    if main != "residual" and "residual" in others:
+        tests.append(Comparison(main, "residual", first, "end"))
+    tests += [Comparison(arm, reference, first, "end") for arm in others if arm != main]
+    return tests + [Comparison(main, reference, metric, "end") for metric in metrics[1:]]
+
+
+def smallest_p(seeds: int, tests: Sequence[Comparison]) -> float:
+    """The least p that Holm can leave of the secondary tests."""
+    return min(1.0, 2 / 2**seeds * len(tests))
+
+
+def source_commit() -> str:
+    """The commit of the source tree that runs, `+changes` if it is not that; empty outside git."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(Path(__file__).parent), *arguments]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=10)
+        except (OSError, subprocess.TimeoutExpired):
+            return ""
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    if not git("ls-files", Path(__file__).name):  # installed inside somebody else's repository
+        return ""
+    commit = git("rev-parse", "HEAD")
+    return f"{commit}+changes" if git("status", "--porcelain", "--", "..") else commit

@@ -1,0 +1,71 @@
+"""One run of an experiment in a process of its own: train it, score it, keep what is needed.
+
+    python -m sagan.ablation.worker OUT ARM SEED DEVICE
+
+Exit codes as of `sagan train`, and 75 if another process is at this run. When its stdin ends, the
+process that started it is gone: then it saves and stops.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from sagan.ablation.plan import BUSY, read_plan, run_folder
+from sagan.ablation.scoring import score_run
+from sagan.errors import CheckpointError, TrainingFailure
+from sagan.runs.checkpoint import keep_only, open_checkpoint
+from sagan.runs.log import append_records
+from sagan.runs.run import Run
+from sagan.text import one_line
+from sagan.training.start import train_run
+
+
+def work(out: Path, arm: str, seed: int, device: Any) -> int:
+    """Train, score and thin out one run; the exit code."""
+    plan, folder = read_plan(out), run_folder(out, arm, seed)
+    assert plan is not None
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(folder / ".ablate.lock", timeout=0):
+            options = plan.run_options(arm, seed)
+            wall, cpu = time.monotonic(), time.process_time()
+            result = train_run(folder, progress=False, device=device, **options)
+            wall, cpu = time.monotonic() - wall, time.process_time() - cpu
+            cost = {"images": result.images, "wall_sec": round(wall, 3), "cpu_sec": round(cpu, 3)}
+            append_records(folder / "cost.jsonl", cost)
+            if result.exit_code:
+                return result.exit_code
+            run = Run(folder)
+            score_run(plan, run, device=device)
+            for path in run.checkpoint_paths()[:-1]:
+                keep_only(open_checkpoint(path), "ema")
+            (folder / "done").touch()
+    except filelock.Timeout:
+        return BUSY
+    return 0
+
+
+def _stop_without_parent() -> None:
+    os.read(0, 1)  # sys.stdin would have a lock, which the end of the program needs
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def main() -> int:
+    """Run the command line above."""
+    out, arm, seed, device = sys.argv[1:]
+    threading.Thread(target=_stop_without_parent, daemon=True).start()
+    try:
+        return work(Path(out), arm, int(seed), device)
+    except (ValueError, CheckpointError, TrainingFailure, OSError) as error:
+        print(one_line(error), file=sys.stderr)
+        return 2 if isinstance(error, ValueError) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
