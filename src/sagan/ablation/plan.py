@@ -14,10 +14,11 @@ import torch
 
 from sagan.ablation.arms import parse_arms
 from sagan.config import AttentionForm, NetworkConfig, RunConfig, to_dict
+from sagan.config.defaults import default_preset
 from sagan.config.network import WITH_MAPS
-from sagan.config.presets import default_preset
 from sagan.data import ImageDataset, load_dataset
 from sagan.data.load import native_resolution
+from sagan.devices import pick_device
 from sagan.files import write_atomically
 from sagan.metrics import parse_metrics
 from sagan.models import build_discriminator, build_generator
@@ -198,7 +199,10 @@ def make_plan(
     )
     facts = DataFacts(dataset.images.shape[1], dataset.class_names, dataset.fingerprint)
     settled = {"data": source, "resolution": px, **options}
-    settled.setdefault("preset", default_preset(len(dataset), source)[0])
+    settled.setdefault(
+        "preset",
+        default_preset(len(dataset), source, pick_device(options.get("device", "auto")))[0],
+    )
     settled = _with_lengths(settled, facts)
     configs = {name: _config(settled, own, facts) for name, own in chosen.items()}
     parameters = {name: _parameters(config.network) for name, config in configs.items()}
