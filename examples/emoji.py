@@ -1,9 +1,9 @@
-"""Draw the emoji of a colour font into a folder, a sub-folder a group.
+"""Draw the emoji of a colour font into a folder, a sub-folder a group (of 8) or a subgroup (of 89).
 
     apt install fonts-noto-color-emoji unicode-data
     python examples/emoji.py emoji
     sagan data check emoji --out sheet.png
-    sagan train runs/emoji --data emoji --preset small --resolution 32
+    sagan train runs/emoji --data emoji --time 2h
 
 The pictures are the bitmaps of Noto Color Emoji (https://github.com/googlefonts/noto-emoji), by
 Google Inc., under the SIL Open Font License 1.1. The list of emoji and their groups is Unicode's
@@ -28,16 +28,18 @@ LEFT_OUT = {"Component", "Flags"}  # parts that are no emoji by themselves; 258 
 NOWHERE = chr(0x10FFFF)  # no font draws it: what is drawn instead is the mark of a missing glyph
 
 
-def listed(path: Path) -> Iterator[tuple[str, str]]:
-    """The emoji of an emoji-test.txt with their groups."""
-    group = ""
+def listed(path: Path, by: str = "group") -> Iterator[tuple[str, str]]:
+    """The emoji of an emoji-test.txt with their groups, or subgroups."""
+    group = subgroup = ""
     for line in path.read_text(encoding="utf-8").splitlines():
         if line.startswith("# group:"):
             group = line.removeprefix("# group:").strip()
+        elif line.startswith("# subgroup:"):
+            subgroup = line.removeprefix("# subgroup:").strip()
         elif found := re.match(r"([0-9A-F ]+?) *; fully-qualified", line):
             code_points = [int(number, 16) for number in found[1].split()]
             if group not in LEFT_OUT and not any(point in SKIN_TONES for point in code_points):
-                yield "".join(map(chr, code_points)), group
+                yield "".join(map(chr, code_points)), subgroup if by == "subgroup" else group
 
 
 def draw(emoji: str, font: ImageFont.FreeTypeFont) -> Image.Image | None:
@@ -52,15 +54,15 @@ def draw(emoji: str, font: ImageFont.FreeTypeFont) -> Image.Image | None:
     return None if picture.tobytes() == missing.tobytes() else picture
 
 
-def main(out: Path, font_file: Path, groups: Path) -> None:
-    """Write a folder of PNG files, a sub-folder a group, named by code points."""
+def main(out: Path, font_file: Path, groups: Path, by: str = "group") -> None:
+    """Write a folder of PNG files named by code points, a sub-folder a group or subgroup."""
     for path, package in ((font_file, "fonts-noto-color-emoji"), (groups, "unicode-data")):
         if not path.is_file():
             raise SystemExit(f"{path} is not there: apt install {package}, or name the file")
     font = ImageFont.truetype(str(font_file), BITMAPS_PX)
     counts: Counter[str] = Counter()
     seen: set[bytes] = set()
-    for emoji, group in listed(groups):
+    for emoji, group in listed(groups, by):
         picture = draw(emoji, font)
         if picture is not None and picture.tobytes() in seen:  # one family has two names
             picture = None
@@ -78,5 +80,6 @@ if __name__ == "__main__":
     parser.add_argument("out", type=Path, help="folder to write")
     parser.add_argument("--font", type=Path, default=FONT)
     parser.add_argument("--groups", type=Path, default=GROUPS, help="Unicode's emoji-test.txt")
+    parser.add_argument("--by", choices=("group", "subgroup"), default="group")
     options = parser.parse_args()
-    main(options.out, options.font, options.groups)
+    main(options.out, options.font, options.groups, options.by)

@@ -20,6 +20,7 @@ LIST = """
 # group: Component
 2605       ; fully-qualified     # a part of others
 # group: Symbols
+# subgroup: hearts
 2665       ; fully-qualified     # ♥ a heart
 2665 2660  ; fully-qualified     # ♥♠ two beside each other
 # group: Flags
@@ -49,6 +50,11 @@ def test_one_square_a_emoji_in_a_folder_a_group(groups, tmp_path, capsys):
         assert len(dark) > 500
         assert np.abs(dark.min(0) + dark.max(0) - 135).max() <= 4  # in the middle
         assert (pixels[0] == 255).all()
+
+
+def test_a_folder_a_subgroup(groups, tmp_path):
+    emoji.main(tmp_path / "emoji", FONT, groups, "subgroup")
+    assert (tmp_path / "emoji/hearts/2665.png").is_file()
 
 
 def test_what_is_not_there_is_named_with_its_package(groups, tmp_path):
