@@ -33,6 +33,7 @@ FLOORS = {
     "explain": 4,
     "peers": 4,
     "exchange": 4,
+    "gallery": 4,
     "evaluation": 5,
     "structure": 5,
     "bench": 5,
@@ -53,6 +54,7 @@ ONLY_IN = {
     "onnxscript": {"exchange/onnx.py"},
     "safetensors": {
         "exchange/safetensors_file.py",
+        "gallery/contents.py",
         "metrics/features/inception_features.py",
         "runs/checkpoint.py",
         "sharing/mixin.py",

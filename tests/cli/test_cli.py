@@ -329,6 +329,7 @@ SURFACE = {  # others rely on it: add to it, never take away
     "explore": "port host token open device",
     "bench": "rounds threads quick out",
     "import": "out",
+    "gallery": "out",
     "export": "out format weights attention card push private",
 }
 

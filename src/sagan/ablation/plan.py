@@ -24,8 +24,8 @@ from sagan.metrics import parse_metrics
 from sagan.models import build_discriminator, build_generator
 from sagan.structure.checkers import CHECKERS, refuse_unreadable
 from sagan.training.options import TrainOptions
-from sagan.training.plan import DataFacts
-from sagan.training.plan import plan as plan_run
+from sagan.training.planning import DataFacts
+from sagan.training.planning import plan as plan_run
 from sagan.version import __version__
 
 FORMAT = 1

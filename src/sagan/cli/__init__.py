@@ -21,6 +21,7 @@ from sagan.cli.evaluate import evaluate
 from sagan.cli.explain import explain
 from sagan.cli.explore import explore
 from sagan.cli.export import export
+from sagan.cli.gallery import gallery
 from sagan.cli.import_ import import_
 from sagan.cli.sample import sample
 from sagan.cli.train import train
@@ -59,6 +60,7 @@ app.command(explain, validator=_require_run)
 app.command(explore, validator=_require_run)
 app.command(ablate)
 app.command(bench)
+app.command(gallery)
 app.command(import_, name="import")
 app.command(export, validator=_require_run)
 _data = App(name="data", help="Check, pack or make a data source.", help_format="plaintext")

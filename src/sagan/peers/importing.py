@@ -5,24 +5,22 @@ start afresh.
 """
 
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from sagan.config import DataConfig, NetworkConfig, RunConfig, TrainingConfig
 from sagan.config.channels import RESNET_D, RESNET_G
 from sagan.config.presets import preset
-from sagan.files import TEMPORARY, sha256_of_file, sync_folder
+from sagan.files import sha256_of_file
 from sagan.models import build_discriminator, build_generator
 from sagan.peers.recognise import PEERS, Found, Role, read_networks
 from sagan.peers.tensors import State
-from sagan.runs.log import append_records
 from sagan.runs.run import Run
+from sagan.runs.write_whole import write_whole
 
 __all__ = ["PEERS", "Imported", "import_run"]
 
@@ -66,7 +64,7 @@ def import_run(
         tensors["discriminator"] = _checked(discriminator, config.network)
         tensors |= {"g_optimizer": {}, "d_optimizer": {}}
     names = {Path(file).name: sha256_of_file(file) for file in files}
-    _write(out, config, tensors, {"peer": generator.peer, "files": names})
+    write_whole(out, config, tensors, {"peer": generator.peer, "files": names})
     return Imported(
         run=Run(out),
         peer=generator.peer,
@@ -180,26 +178,3 @@ def _checked(found: Found, config: NetworkConfig) -> State:
                 f"{tuple(tensor.shape)} belongs"
             )
     return state
-
-
-def _write(
-    out: Path,
-    config: RunConfig,
-    tensors: Mapping[str, Mapping[str, Tensor]],
-    facts: Mapping[str, Any],
-) -> None:
-    """Write the run under a temporary name, and rename it once it is whole."""
-    out = out.absolute()  # `.` has no name
-    out.parent.mkdir(parents=True, exist_ok=True)
-    run = Run(out.with_name(f"{TEMPORARY}{out.name}"))
-    shutil.rmtree(run.path, ignore_errors=True)
-    try:
-        run.write_config(config)
-        run.save(0, tensors, config=config, keep=1, facts={"images": 0, "imported": facts})
-        append_records(run.log_path, {"kind": "import", "step": 0, "images": 0, **facts})
-        sync_folder(run.path)
-        os.replace(run.path, out)
-    except BaseException:
-        shutil.rmtree(run.path, ignore_errors=True)
-        raise
-    sync_folder(out.parent)

@@ -19,7 +19,7 @@ from sagan.runs.run import Run, find_checkpoint
 from sagan.text import skipped
 from sagan.training.finetune import init_from
 from sagan.training.options import TrainOptions, runtime
-from sagan.training.plan import DEFAULT_DATA, DataFacts, data_options, plan
+from sagan.training.planning import DEFAULT_DATA, DataFacts, data_options, plan
 
 if TYPE_CHECKING:
     from sagan.training.loop import TrainResult

@@ -11,7 +11,7 @@ from sagan.config.channels import generator_blocks
 from sagan.config.growth import stages_of
 from sagan.config.presets import preset
 from sagan.runs.run import Run
-from sagan.training.plan import DataFacts, plan
+from sagan.training.planning import DataFacts, plan
 
 TEN = tuple("0123456789")
 DIGITS = DataFacts(channels=1, class_names=TEN, fingerprint="f" * 64)
