@@ -152,7 +152,7 @@ INVALID: list[tuple[type, dict[str, Any], str]] = [
     (NetworkConfig, {"family": "dcgan", "resolution": 16}, "32, 64 and 128"),
     (NetworkConfig, {"family": "dcgan", "resolution": 256}, "32, 64 and 128"),
     (TrainingConfig, {"loss": "lsgan"}, "hinge, wgan-gp, non-saturating"),
-    (TrainingConfig, {"precision": "fp16"}, "float32, tf32, bf16"),
+    (TrainingConfig, {"precision": "fp16"}, "float32, tf32, bf16, auto"),
     (TrainingConfig, {"fake_labels": "real"}, "uniform, data"),
     *(
         (TrainingConfig, {name: value}, "at least 1")

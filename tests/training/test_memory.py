@@ -209,10 +209,19 @@ def test_a_gpu_is_asked_what_it_can_do(monkeypatch):
         monkeypatch.setattr(
             torch.cuda, "is_bf16_supported", lambda including_emulation, there=there: there
         )
-        usable = {p: usable_precision(p, "cuda") for p in ("float32", "tf32", "bf16")}
+        usable = {p: usable_precision(p, "cuda") for p in ("float32", "tf32", "bf16", "auto")}
         expected = ("tf32", "bf16") if there else ("float32", "float32")
         assert (usable["tf32"], usable["bf16"]) == expected
         assert usable["float32"] == "float32"
+        assert usable["auto"] == usable["bf16"]
+
+
+@pytest.mark.parametrize(("units", "precision"), [(True, "bf16"), (False, "float32")])
+def test_auto_is_bf16_on_a_cpu_with_matrix_units_for_it(monkeypatch, units, precision):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": units})
+    assert usable_precision("auto", "cpu") == precision
+    assert usable_precision("auto", "mps") == "float32"
+    assert usable_precision("bf16", "cpu") == "bf16"  # asked for
 
 
 def test_every_sign_of_memory_running_out_is_known_and_nothing_else():

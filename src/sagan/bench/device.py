@@ -47,6 +47,7 @@ def device_case(scale: Scale) -> list[Comparison]:
         _comparison(side, batch, precision, device, deadline, scale == "tiny")
         for side, batch in sizes
         for precision in get_args(Precision)
+        if precision != "auto"
     ]
 
 

@@ -98,6 +98,7 @@ PRESETS: Mapping[str, tuple[NetworkConfig, TrainingConfig]] = {
             d_lr=1e-3,
             beta2=0.99,
             diversity=0.03,
+            precision="auto",
             ema_decay=0.995,
             ema_start=6_400,
             standing_batches=50,

@@ -13,7 +13,7 @@ from sagan.config.checks import require, require_at_least, require_choice
 from sagan.config.network import RESOLUTIONS_PX, NetworkConfig
 
 Loss = Literal["hinge", "wgan-gp", "non-saturating"]
-Precision = Literal["float32", "tf32", "bf16"]
+Precision = Literal["float32", "tf32", "bf16", "auto"]
 AugmentKind = Literal["color", "translation", "cutout"]
 Crop = Literal["center", "top", "fit", "stretch"]
 READING_RULES = 2  # docs/data.md tells the versions; another number packs again
@@ -36,7 +36,8 @@ class TrainingConfig:
         accumulate: micro-batches per optimiser step (batch norm sees one at a time).
         ema_decay, ema_start: decay of the averaged generator per generator step, and the images
             after which averaging begins; decay 0 keeps a plain copy.
-        precision: `float32`, `tf32` or `bf16`.
+        precision: `float32`, `tf32`, `bf16`, or `auto`: bf16 where the device has matrix units for
+            it, else float32.
         standing_batches: batches from which the saved generator's batch-norm statistics are
             recomputed; 0 keeps the running statistics.
         fake_labels: `uniform`, or `data` for the data's class frequencies.

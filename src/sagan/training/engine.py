@@ -51,7 +51,7 @@ class Engine:
         asked, precision = precision, usable_precision(precision, device)
         self.precision: Precision = precision
         self.fallback = ""  # a one-line note if the precision is not the one asked for
-        if precision != asked:
+        if precision != asked != "auto":
             self.fallback = f"This {device} cannot compute in {asked}: using {precision}."
         self.processes, self.processes_here = devices * machines, devices  # known before `launch`
         allow_tf32 = precision != "float32"  # PyTorch lets convolutions use it unless told
@@ -145,10 +145,15 @@ class Engine:
 
 
 def usable_precision(precision: Precision, device_type: str) -> Precision:
-    """The precision, or float32 if the device cannot do it.
+    """The precision, or float32 if the device cannot do it; what `auto` is.
 
-    tf32 needs CUDA with compute capability 8.0; bf16 on CUDA must not be emulated.
+    tf32 needs CUDA with compute capability 8.0; bf16 on CUDA must not be emulated. A CPU can do
+    bf16 anyway, but only with matrix units for it (AMX) is that faster.
     """
+    if precision == "auto":
+        units: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # since 2.12
+        fast = device_type == "cuda" or (device_type == "cpu" and units.get("amx_bf16", False))
+        return usable_precision("bf16", device_type) if fast else "float32"
     if precision == "tf32":
         there = device_type == "cuda" and torch.cuda.is_tf32_supported()
     elif precision == "bf16" and device_type == "cuda":

@@ -129,7 +129,7 @@ class Optimisation(TypedDict, total=False):
     freeze_d: int
     """With --init: freeze the first N discriminator blocks, counted from the image."""
     precision: Precision
-    """Numeric precision of the forward pass."""
+    """Numeric precision of the forward pass; auto is bf16 where that is faster, else float32."""
 
 
 class Following(TypedDict, total=False):
