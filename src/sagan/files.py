@@ -76,6 +76,14 @@ def sha256_of_file(path: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def parse_json(content: bytes | str) -> Any:
+    """Parse JSON of unknown origin; ValueError for anything wrong, however deep it is nested."""
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
 def hashed_json(values: Mapping[str, Any]) -> bytes:
     """JSON that holds its own SHA-256: of the values, sorted, without the key `sha256`.
 

@@ -1,8 +1,10 @@
 """Wording that many messages share: errors on one line, names cut short. No torch here."""
 
+import logging
 from collections.abc import Sequence
 
 _SKIPPED_NAMED = 10
+_SAID: set[str] = set()
 
 
 def one_line(error: object, most: int | None = None) -> str:
@@ -13,6 +15,13 @@ def one_line(error: object, most: int | None = None) -> str:
         ('cannot be', 'KeyError')
     """
     return " ".join(str(error).split())[:most] or type(error).__name__
+
+
+def warn_once(line: str) -> None:
+    """Say something that a user must know, on stderr unless logging is set up; once a process."""
+    if line not in _SAID:
+        _SAID.add(line)
+        logging.getLogger("sagan").warning(line)
 
 
 def shown(name: str) -> str:

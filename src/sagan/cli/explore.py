@@ -1,7 +1,6 @@
 """`sagan explore`."""
 
 import importlib.util
-import json
 import secrets
 import signal
 import sys
@@ -15,6 +14,7 @@ from cyclopts import Parameter
 
 from sagan.config import run_config_from_dict
 from sagan.config.network import why_no_maps
+from sagan.files import parse_json
 from sagan.runs.place import RUN_OR_CHECKPOINT, locate
 
 PORT = 8377
@@ -113,7 +113,7 @@ def _check_run(run: Path) -> None:
     if not file.is_file():
         raise ValueError(f"{run} is not a run folder: it has no config.json")
     try:
-        network = run_config_from_dict(json.loads(file.read_bytes())).network
+        network = run_config_from_dict(parse_json(file.read_bytes())).network
     except ValueError as error:
         raise ValueError(f"{file} cannot be read: {error}") from None
     if not network.g_maps and not network.d_maps:

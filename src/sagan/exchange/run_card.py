@@ -1,11 +1,10 @@
 """What a run adds to its generator's model card: samples, training facts and scores."""
 
 import io
-import json
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from sagan.files import write_atomically
+from sagan.files import parse_json, write_atomically
 from sagan.images import image_grid
 from sagan.models import Generator, fold
 from sagan.runs.checkpoint import Checkpoint
@@ -84,7 +83,7 @@ def _scores(evaluations: Path, facts: Facts) -> str:
     last: dict[str, dict[str, Any]] = {}
     if evaluations.is_file():
         for line in evaluations.read_text(encoding="utf-8").splitlines():
-            record = json.loads(line)
+            record = parse_json(line)
             if (record.get("step"), record.get("weights")) == (facts.step, facts.weights):
                 last[record["title"]] = record
     rows = [

@@ -6,10 +6,10 @@ once it is on the disk, so it is there whole or not at all. Nothing is ever unpi
 """
 
 import hashlib
-import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,20 @@ from torch import Tensor
 from sagan.config import RunConfig, run_config_from_dict
 from sagan.config.growth import stage_config
 from sagan.errors import CheckpointError
-from sagan.files import TEMPORARY, hashed_json, sync_folder, write_atomically, write_durably
+from sagan.files import (
+    TEMPORARY,
+    hashed_json,
+    parse_json,
+    sha256_of_file,
+    sync_folder,
+    write_atomically,
+    write_durably,
+)
+from sagan.runs.manifest import why_not_sound
 from sagan.version import __version__
 
 FORMAT = 1
+_MOST_MANIFEST_BYTES = 2**26
 _MISSING = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 
@@ -67,38 +77,71 @@ class Checkpoint:
         expected = self.manifest["files"].get(file)
         if expected is None:
             raise CheckpointError(f"{self.path} has no {file}")
-        try:
+        with self._damage_named(file):
+            if (self.path / file).stat().st_size != expected["bytes"]:  # before it is read
+                raise self._damaged(file)
             content = (self.path / file).read_bytes()
+        if hashlib.sha256(content).hexdigest() != expected["sha256"]:
+            raise self._damaged(file)
+        try:
+            return safetensors.torch.load(content)
+        except safetensors.SafetensorError as error:
+            raise CheckpointError(f"{self.path / file} is not safetensors: {error}") from None
+
+    def verify(self, names: Collection[str] | None = None) -> None:
+        """Check files against the manifest, all or these; CheckpointError for the first bad one."""
+        for file, expected in self.manifest["files"].items():
+            if names is not None and file.removesuffix(".safetensors") not in names:
+                continue
+            with self._damage_named(file):
+                size = (self.path / file).stat().st_size
+                if size != expected["bytes"] or (
+                    sha256_of_file(self.path / file) != expected["sha256"]
+                ):
+                    raise self._damaged(file)
+
+    def _damaged(self, file: str) -> CheckpointError:
+        return CheckpointError(f"{self.path / file} is damaged: it is not what was written")
+
+    @contextmanager
+    def _damage_named(self, file: str) -> Iterator[None]:
+        try:
+            yield
         except _MISSING as error:
             raise CheckpointError(f"{self.path / file} is missing: {error.strerror}") from error
-        if hashlib.sha256(content).hexdigest() != expected["sha256"]:
-            raise CheckpointError(f"{self.path / file} is damaged: it is not what was written")
-        return safetensors.torch.load(content)
-
-    def verify(self) -> None:
-        """Check every file against the manifest; raise CheckpointError for the first bad one."""
-        for file in self.manifest["files"]:
-            self.tensors(file.removesuffix(".safetensors"))
 
 
 def open_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint folder's manifest."""
-    # CheckpointError: missing, damaged or of another format. OSError: unreadable now, which says
-    # nothing of its content.
+    # CheckpointError: missing, damaged or of an unknown format. ValueError: of a newer version,
+    # sound as it may be. OSError: unreadable now, which says nothing of its content.
     file = path / "manifest.json"
     try:
+        if file.stat().st_size > _MOST_MANIFEST_BYTES:
+            raise CheckpointError(f"{file} is damaged: it has {file.stat().st_size:,} bytes")
         content = file.read_bytes()
-        manifest = json.loads(content)
+        manifest = parse_json(content)
     except _MISSING as error:
         raise CheckpointError(
             f"{path} is not a checkpoint: manifest.json: {error.strerror}"
         ) from error
     except ValueError as error:
         raise CheckpointError(f"{file} is damaged: it is not JSON") from error
+    sound = isinstance(manifest, dict) and hashed_json(manifest) == content
+    if sound and type(manifest.get("format")) is int and manifest["format"] > FORMAT:
+        raise ValueError(
+            f"{file} is of format {manifest['format']}, newer than {FORMAT}: update sagan to read it"
+        )
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise CheckpointError(f"{file} is not of format {FORMAT}, the only one this version reads")
-    if hashed_json(manifest) != content:
+    if not sound:
         raise CheckpointError(f"{file} is damaged: it is not what was written")
+    try:
+        reason = why_not_sound(manifest)
+    except ValueError as error:
+        raise ValueError(f"{file} cannot be read by sagan {__version__}: {error}") from None
+    if reason:
+        raise CheckpointError(f"{file} is damaged: {reason}")
     return Checkpoint(path, manifest)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sagan.files import write_atomically
+from sagan.files import parse_json, write_atomically
 
 
 def append_records(path: Path, *records: Mapping[str, Any]) -> None:
@@ -35,7 +35,7 @@ def read_lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any] | None]]:
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
     try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):  # not UTF-8, not JSON
+        record = parse_json(line)
+    except ValueError:  # not UTF-8, not JSON
         return None
     return record if isinstance(record, dict) else None

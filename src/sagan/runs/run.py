@@ -4,7 +4,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,10 +14,12 @@ from torch import Tensor
 
 from sagan.config import RunConfig, differences, run_config_from_dict, to_dict
 from sagan.errors import CheckpointError
-from sagan.files import DOOMED, TEMPORARY, remove_folder, write_atomically
+from sagan.files import DOOMED, TEMPORARY, parse_json, remove_folder, write_atomically
 from sagan.runs.checkpoint import Checkpoint, open_checkpoint, write_checkpoint
 from sagan.runs.extent import elapsed_sec, trained_with, why_not_shorter, with_extent_of
+from sagan.runs.identity import check_belongs, keep_identity, read_identity
 from sagan.runs.place import RUN_OR_CHECKPOINT, locate
+from sagan.text import one_line, warn_once
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Run:
         """Read the run's configuration; raise ValueError if it is missing or unreadable."""
         file = self.path / "config.json"
         try:
-            return run_config_from_dict(json.loads(file.read_bytes()))
+            return run_config_from_dict(parse_json(file.read_bytes()))
         except FileNotFoundError:
             raise ValueError(f"{self.path} is not a run folder: it has no config.json") from None
         except ValueError as error:  # not JSON, not UTF-8, or not a configuration
@@ -53,6 +55,7 @@ class Run:
     def write_config(self, config: RunConfig) -> None:
         """Write the run's configuration, making its folder if need be."""
         self.path.mkdir(parents=True, exist_ok=True)
+        keep_identity(self.path, self.checkpoint_paths())
         content = json.dumps(to_dict(config), indent=2) + "\n"
         write_atomically(self.path / "config.json", content.encode())
 
@@ -121,13 +124,31 @@ class Run:
             return None
         return self.path / "checkpoints" / Path(file.read_text().strip()).name
 
-    def checkpoint(self) -> Checkpoint:
+    def open(self, path: Path) -> Checkpoint:
+        """Open one of its checkpoints; CheckpointError for another run's."""
+        return check_belongs(open_checkpoint(path), read_identity(self.path))
+
+    def checkpoint(self, needs: Collection[str] | None = ()) -> Checkpoint:
         """Open the checkpoint to use: `best`, else `latest`; ValueError if there is none yet."""
-        path = self.pointed_to("best") or self.pointed_to("latest")
-        if path is None:
+        # `needs` are the files that must be sound, None for all. Where they are not, the newest
+        # checkpoint in which they are is used instead, and it is said.
+        pointed = (self.pointed_to("best"), self.pointed_to("latest"))
+        found = [*filter(None, pointed), *reversed(self.checkpoint_paths())]
+        if not found:
             self.config()  # says so if this is not a run at all
             raise ValueError(f"{self.path} has no checkpoint yet")
-        return open_checkpoint(path)
+        faults = []
+        for path in dict.fromkeys(found):
+            try:
+                checkpoint = self.open(path)
+                checkpoint.verify(needs)
+            except CheckpointError as error:
+                faults.append(error)
+                continue
+            if faults:
+                warn_once(f"{one_line(faults[0])}; {path.name} is used instead")
+            return checkpoint
+        raise faults[0]
 
     def newest_sound_checkpoint(
         self, *, without_alarms: bool = False
@@ -137,7 +158,7 @@ class Run:
         faults = []
         for path in reversed(self.checkpoint_paths()):
             try:
-                checkpoint = open_checkpoint(path)
+                checkpoint = self.open(path)
                 if without_alarms and checkpoint.manifest.get("alarms"):
                     continue
                 checkpoint.verify()
@@ -207,7 +228,7 @@ class Run:
         scored = []
         for path in self.checkpoint_paths():
             try:
-                manifest = open_checkpoint(path).manifest
+                manifest = self.open(path).manifest
             except CheckpointError:
                 continue
             score = manifest.get("score") or {"metric": "", "value": None}
@@ -240,6 +261,8 @@ class Run:
         if final.exists():  # skipped on resuming, as unsound
             remove_folder(final)
         content = {**(facts or {}), "step": step, "config": to_dict(config)}
+        if identity := read_identity(self.path):
+            content["run"] = identity
         write_checkpoint(final, tensors, content)
         write_atomically(self.path / "latest", f"{final.name}\n".encode())
         self._drop_old(final, keep)
@@ -284,9 +307,12 @@ def _with_first_training(old: RunConfig, new: RunConfig) -> RunConfig:
     return old if old.data.source else replace(old, data=new.data, training=new.training)
 
 
-def find_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+def find_checkpoint(
+    path: str | os.PathLike[str], needs: Collection[str] | None = None
+) -> Checkpoint:
     """Open a run's checkpoint (`best`, else `latest`), or a checkpoint folder itself."""
+    # see `Run.checkpoint`; nothing stands in for a checkpoint that was named
     place = locate(path).require(*RUN_OR_CHECKPOINT)
     if place.kind == "checkpoint":
         return open_checkpoint(place.path)
-    return Run(place.path).checkpoint()
+    return Run(place.path).checkpoint(needs)

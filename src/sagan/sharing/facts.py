@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sagan.config import RunConfig, run_config_from_dict, to_dict
+from sagan.files import parse_json
 from sagan.version import __version__
 
 CONFIG_FILE = "config.json"
@@ -68,7 +69,7 @@ class Facts:
         if "sagan.config" not in strings:
             raise ValueError(f"{where} was not written by sagan export: it has no sagan.config")
         try:
-            config = run_config_from_dict(json.loads(strings["sagan.config"]))
+            config = run_config_from_dict(parse_json(strings["sagan.config"]))
             return cls(config, int(strings["sagan.step"]), strings["sagan.weights"])
         except (KeyError, ValueError) as error:
             raise ValueError(f"{where} has a configuration that cannot be read: {error}") from None
@@ -127,8 +128,8 @@ def last_name(source: str) -> str:
 def parse_config(content: bytes, where: object) -> dict[str, Any]:
     """Parse any program's `config.json`, which must be an object."""
     try:
-        values = json.loads(content)
-    except (ValueError, RecursionError):
+        values = parse_json(content)
+    except ValueError:
         raise ValueError(f"{where} is not JSON") from None
     if not isinstance(values, dict):
         raise ValueError(f"{where} must be an object, not a {type(values).__name__}")

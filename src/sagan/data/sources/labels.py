@@ -1,6 +1,5 @@
 """Which files of a folder or archive are pictures, and of which class."""
 
-import json
 import posixpath
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,6 +13,7 @@ import numpy as np
 from sagan.data.dataset import LeftOut
 from sagan.data.decode import ENDINGS, is_picture
 from sagan.data.sources.source import Item, Source
+from sagan.files import parse_json
 from sagan.text import listed, shown
 
 _LABELS_FILE = "dataset.json"
@@ -243,9 +243,9 @@ def number_names(names: Iterable[str | None]) -> tuple[str, ...]:
 def _labels_of_json(content: bytes, files: Sequence[str]) -> dict[str, str | None] | None:
     """Read StyleGAN's `{"labels": [[file, label], ...]}`; labels may be null."""
     try:
-        pairs = json.loads(content)["labels"]
+        pairs = parse_json(content)["labels"]
         labels = None if pairs is None else {str(name): label for name, label in pairs}
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         raise ValueError(
             f'{_LABELS_FILE} is not StyleGAN\'s: {{"labels": [[file, label], ...]}} or null'
         ) from None

@@ -4,7 +4,6 @@ Libraries are imported when needed. No code of a data set is run.
 """
 
 import importlib
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -18,6 +17,7 @@ from sagan.data.decode import Unreadable
 from sagan.data.sources.folder import file_stamp
 from sagan.data.sources.labels import label_name
 from sagan.data.sources.source import Item, Source, stamp_of
+from sagan.files import parse_json
 from sagan.sharing import hub
 from sagan.text import listed, one_line
 
@@ -140,7 +140,7 @@ def _ask(name: str, question: Callable[[], Any]) -> Any:
 def _features_of(metadata: Mapping[bytes, bytes]) -> dict[str, tuple[str, ...]]:
     """Read class names by column, as the hub's library stores them in a Parquet file."""
     try:
-        features = json.loads(metadata[b"huggingface"])["info"]["features"]
+        features = parse_json(metadata[b"huggingface"])["info"]["features"]
         return {
             column: tuple(str(name) for name in feature["names"])
             for column, feature in features.items()
