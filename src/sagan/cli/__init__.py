@@ -103,6 +103,12 @@ def run_safely(command: Callable[[], int | None]) -> int:
         return fail(f"{name}{error.strerror or error}", 1)
     except (CheckpointError, ExportError, TrainingFailure) as error:
         return fail(one_line(error), 1)
+    except MemoryError as error:
+        return fail(f"out of memory: {one_line(error)}", 1)
+    except RuntimeError as error:
+        if "can't allocate memory" in str(error) or "out of memory" in str(error):  # PyTorch's
+            return fail(f"out of memory: {one_line(error, 200)}", 1)
+        raise
 
 
 def fail(reason: str, code: int) -> int:

@@ -22,6 +22,17 @@ def require_at_least(name: str, value: float, least: int) -> None:
     require(least <= value < math.inf, f"{name} must be {bound}, not {value}")
 
 
+def require_at_most(name: str, value: float, most: int) -> None:
+    """Raise ValueError if the value is larger than anything that could be meant.
+
+    Example:
+        >>> require_at_most("g_width", 10**19, 2**14)
+        Traceback (most recent call last):
+        ValueError: g_width must be at most 16,384, not 10000000000000000000
+    """
+    require(value <= most, f"{name} must be at most {most:,}, not {value}")
+
+
 def require_choice(name: str, value: object, choices: tuple[Any, ...]) -> None:
     """Raise ValueError unless the value is one of the choices, which the message lists."""
     listed = ", ".join(str(choice) for choice in choices)

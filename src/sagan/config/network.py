@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from sagan.config.checks import require, require_at_least, require_choice
+from sagan.config.checks import require, require_at_least, require_at_most, require_choice
 
 Family = Literal["resnet", "dcgan"]
 AttentionForm = Literal["article", "paper", "residual", "global-context"]
@@ -15,6 +15,8 @@ Init = Literal["xavier", "orthogonal", "default"]
 
 WITH_MAPS = ("article", "paper")  # the forms that are attention
 RESOLUTIONS_PX = (8, 16, 32, 64, 128, 256)
+_MOST = {"classes": 2**20, "latent_dim": 2**16, "g_width": 2**14, "d_width": 2**14}
+_MOST_CHANNELS = 2**18
 _RESNET_ONLY = (
     "g_channels",
     "d_channels",
@@ -122,6 +124,8 @@ class NetworkConfig:
         )
         for name in ("g_width", "d_width"):
             require_at_least(name, getattr(self, name), 1)
+        for name, most in _MOST.items():
+            require_at_most(name, getattr(self, name), most)
         for name in ("spectral_eps", "norm_eps"):
             value = getattr(self, name)
             require(0 < value < 1, f"{name} must be in (0, 1), not {value}")
@@ -134,6 +138,7 @@ class NetworkConfig:
             object.__setattr__(self, name, tuple(getattr(self, name)))  # JSON has lists
             for width in getattr(self, name):
                 require_at_least(name, width, 1)
+                require_at_most(name, width, _MOST_CHANNELS)
         for name in ("g_attention", "d_attention", "d_attention_blocks"):
             object.__setattr__(self, name, tuple(sorted(set(getattr(self, name)))))
         if self.family == "dcgan":

@@ -9,13 +9,20 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal, get_args
 
-from sagan.config.checks import require, require_at_least, require_choice
+from sagan.config.checks import require, require_at_least, require_at_most, require_choice
 from sagan.config.network import RESOLUTIONS_PX, NetworkConfig
 
 Loss = Literal["hinge", "wgan-gp", "non-saturating"]
 Precision = Literal["float32", "tf32", "bf16", "auto"]
 AugmentKind = Literal["color", "translation", "cutout"]
 Crop = Literal["center", "top", "fit", "stretch"]
+_MOST = {  # what more could only be a slip
+    "images": 10**15,
+    "batch_size": 2**20,
+    "d_steps": 1_000,
+    "standing_batches": 1_000_000,
+    "evaluate_num": 10_000_000,
+}
 READING_RULES = 2  # docs/data.md tells the versions; another number packs again
 
 
@@ -111,6 +118,8 @@ class TrainingConfig:
             require_at_least(name, getattr(self, name), 0)
         for name in ("evaluate_every", "freeze_d"):
             require_at_least(name, getattr(self, name), 0)
+        for name, most in _MOST.items():
+            require_at_most(name, getattr(self, name), most)
         require(0 <= self.time_sec < math.inf, f"time_sec must be 0 or more, not {self.time_sec}")
         for name in ("g_lr", "d_lr", "gamma_lr"):
             value = getattr(self, name)

@@ -7,9 +7,11 @@ stamp, the options, and the SHA-256 of each file and of itself.
 
 import hashlib
 import io
+import math
 import os
 import sys
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from numpy.typing import NDArray
 from sagan.config import READING_RULES, Crop
 from sagan.data.dataset import ImageDataset, LeftOut, fingerprint_of
 from sagan.files import hashed_json, parse_json, sha256_of_file, write_durably
+from sagan.text import one_line
 
 FORMAT = 1
 _VERIFY_UP_TO_BYTES = 2**28  # larger ones are verified by the doctor, not at each opening
@@ -85,7 +88,27 @@ def read_facts(path: Path) -> dict[str, Any]:
         raise ValueError("packed.json is damaged (its checksum differs); pack again")
     if facts.get("format") != FORMAT:
         raise ValueError(f"packed.json is not of format {FORMAT}; pack again with this version")
+    if not _is_whole(facts):
+        raise ValueError("packed.json is damaged (a field is missing or wrong); pack again")
     return dict(facts)
+
+
+def _is_whole(facts: dict[str, Any]) -> bool:
+    try:
+        shape, files = facts["shape"], facts["files"]
+        names = [*facts["class_names"], facts["fingerprint"], *chain(*facts["excluded"])]
+        return (
+            len(shape) == 4
+            and all(type(size) is int and size > 0 for size in shape)
+            and {"images.u8"} <= files.keys() <= {"images.u8", "labels.npy"}
+            and files["images.u8"]["bytes"] == math.prod(shape)
+            and all(isinstance(name, str) for name in names)
+            and all(len(pair) == 2 for pair in facts["excluded"])
+            and all(type(file["bytes"]) is int for file in files.values())
+            and all(type(file["sha256"]) is str for file in files.values())
+        )
+    except (KeyError, TypeError, AttributeError):
+        return False
 
 
 def open_packed(path: Path, *, verify: bool | None = None) -> ImageDataset:
@@ -102,8 +125,11 @@ def open_packed(path: Path, *, verify: bool | None = None) -> ImageDataset:
             raise ValueError(f"{name} is damaged (its checksum differs); pack again")
     labels = None
     if "labels.npy" in facts["files"]:
-        labels = np.load(path / "labels.npy", allow_pickle=False)
-        if labels.shape != shape[:1] or not 0 <= labels.min() <= labels.max() < len(class_names):
+        try:
+            labels = np.load(path / "labels.npy", allow_pickle=False)
+        except (ValueError, OSError, EOFError, SyntaxError, OverflowError, MemoryError) as error:
+            raise ValueError(f"labels.npy is damaged: {one_line(error)}; pack again") from None
+        if labels.dtype.kind != "i" or labels.shape != shape[:1] or not 0 <= labels.min() <= labels.max() < len(class_names):
             raise ValueError("labels.npy does not fit packed.json; pack again")
     images = np.asarray(np.memmap(path / "images.u8", np.uint8, "r", shape=shape))
     excluded = tuple((str(name), str(reason)) for name, reason in facts["excluded"])

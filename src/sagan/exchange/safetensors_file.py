@@ -9,10 +9,9 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from sagan.config import NetworkConfig
-from sagan.config.channels import generator_blocks
 from sagan.files import write_atomically
-from sagan.models import Generator, build_generator
+from sagan.models import Generator
+from sagan.models.weights import generator_of
 from sagan.runs.open_run import load_run_generator
 from sagan.runs.run import find_checkpoint
 from sagan.sharing.facts import CONFIG_FILE, Facts, is_shared_folder
@@ -65,29 +64,6 @@ def read_tensors(
 
 def build_from_tensors(facts: Facts, tensors: Mapping[str, Tensor], where: object) -> Generator:
     """Build a generator, in eval mode on the CPU, of a file's configuration and tensors."""
-    other = ValueError(f"{where} has other weights than its configuration says")
-    # A few bytes of configuration may ask for any amount of memory: compare before building.
-    if min_parameter_count(facts.config.network) > sum(t.numel() for t in tensors.values()):
-        raise other
-    network = build_generator(facts.config.network)
-    try:
-        network.load_state_dict(tensors)
-    except RuntimeError:
-        raise other from None
+    network = generator_of(facts.config.network, tensors, where)
     network.facts = facts
     return network.eval().requires_grad_(False)
-
-
-def min_parameter_count(network: NetworkConfig) -> int:
-    """Count a generator's convolution and class weights, a lower bound, without building it.
-
-    Example:
-        >>> config = NetworkConfig(resolution=8, g_width=4)
-        >>> built = build_generator(config).state_dict()
-        >>> min_parameter_count(config) < sum(tensor.numel() for tensor in built.values())
-        True
-    """
-    taps = 16 if network.family == "dcgan" else 9
-    stages = generator_blocks(network)
-    widths = sum(2 * network.classes * stage.c_in for stage in stages)
-    return widths + sum(taps * stage.c_in * stage.c_out for stage in stages)

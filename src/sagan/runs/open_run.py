@@ -5,9 +5,10 @@ from typing import Literal
 
 import torch
 
-from sagan.models import Discriminator, Generator, build_discriminator, build_generator
+from sagan.models import Discriminator, Generator
 from sagan.models import fold as folded
 from sagan.models.standing import average_statistics
+from sagan.models.weights import discriminator_of, generator_of
 from sagan.runs.run import find_checkpoint
 from sagan.sharing.facts import Facts
 
@@ -22,9 +23,9 @@ def load_run_generator(
     """Open the generator of a run or checkpoint, in eval mode; see `sagan.load`."""
     if weights not in ("ema", "raw"):
         raise ValueError(f"unknown weights {weights!r}: ema or raw")
-    checkpoint = find_checkpoint(path)
-    network = build_generator(checkpoint.config.network)
-    network.load_state_dict(checkpoint.tensors("ema" if weights == "ema" else "generator"))
+    name = "ema" if weights == "ema" else "generator"
+    checkpoint = find_checkpoint(path, [name])
+    network = generator_of(checkpoint.config.network, checkpoint.tensors(name), checkpoint.path)
     network.facts = Facts(checkpoint.config, checkpoint.step, weights)
     network.to(device).eval().requires_grad_(False)
     if weights == "raw":  # saved with the running statistics, with which training continues
@@ -53,6 +54,7 @@ def load_discriminator(
         >>> import tempfile
         >>> from pathlib import Path
         >>> from sagan.config import NetworkConfig, RunConfig
+        >>> from sagan.models import build_discriminator
         >>> from sagan.runs.run import Run
         >>> config = RunConfig(network=NetworkConfig(resolution=8, d_width=4))
         >>> weights = build_discriminator(config.network).state_dict()
@@ -61,7 +63,7 @@ def load_discriminator(
         >>> load_discriminator(run.path)(torch.randn(2, 3, 8, 8)).shape
         torch.Size([2])
     """
-    checkpoint = find_checkpoint(path)
-    network = build_discriminator(checkpoint.config.network)
-    network.load_state_dict(checkpoint.tensors("discriminator"))
+    checkpoint = find_checkpoint(path, ["discriminator"])
+    tensors = checkpoint.tensors("discriminator")
+    network = discriminator_of(checkpoint.config.network, tensors, checkpoint.path)
     return network.to(device).eval().requires_grad_(False)

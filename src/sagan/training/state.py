@@ -14,8 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from sagan.config import RunConfig, Runtime
+from sagan.errors import CheckpointError
 from sagan.models import Discriminator, Generator, build_discriminator, build_generator
 from sagan.runs.checkpoint import Checkpoint
+from sagan.text import one_line
 from sagan.training.augment import Augmentation
 from sagan.training.ema import EMA
 from sagan.training.engine import Engine
@@ -136,11 +138,17 @@ def restore(
     After a CheckpointError (a damaged file) the state must not be used.
     """
     files = files or {name: checkpoint.tensors(name) for name in state_tensors(state)}
-    state.generator.load_state_dict(files["generator"])
-    state.discriminator.load_state_dict(files["discriminator"])
-    state.ema.network.load_state_dict(files["ema"])
-    _load_adam(state.networks.g_optimizer, state.generator, files["g_optimizer"])
-    _load_adam(state.networks.d_optimizer, state.discriminator, files["d_optimizer"])
+    try:
+        state.generator.load_state_dict(files["generator"])
+        state.discriminator.load_state_dict(files["discriminator"])
+        state.ema.network.load_state_dict(files["ema"])
+        _load_adam(state.networks.g_optimizer, state.generator, files["g_optimizer"])
+        _load_adam(state.networks.d_optimizer, state.discriminator, files["d_optimizer"])
+    except (RuntimeError, KeyError) as error:  # a name or a shape
+        raise CheckpointError(
+            f"{checkpoint.path} has other weights than its configuration says: "
+            f"{one_line(error, 200)}"
+        ) from None
     state.step = checkpoint.step
     state.retry = checkpoint.manifest.get("retry", 0)
     device = next(state.generator.parameters()).device

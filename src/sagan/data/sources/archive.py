@@ -19,6 +19,7 @@ from sagan.data.sources.folder import file_stamp
 from sagan.data.sources.labels import Arrangement, File, arrange, is_ignored
 from sagan.data.sources.source import Item, Source, stamp_of
 
+_MOST_AHEAD_BYTES = 2**26  # of a file that is read before its turn, or that has holes
 _TAR_ERRORS = (tarfile.TarError, EOFError, zlib.error, OSError, ValueError)
 
 
@@ -64,8 +65,11 @@ def open_tar(path: Path, rules: int) -> Source:
             for info in archive:
                 name = tidied.get(info.name)
                 if name in waiting and info.isreg():
-                    content = _tar_content(archive, info)
-                    yield Item(name, waiting.pop(name), partial(bytes, content))
+                    if info.size > _MOST_AHEAD_BYTES:  # many would not fit: read again in turn
+                        read = partial(_read_from_tar, path, info.name)
+                    else:
+                        read = partial(bytes, _tar_content(archive, info))
+                    yield Item(name, waiting.pop(name), read)
 
     return arranged.arrangement.source("tar", _stamp(path), items)
 
@@ -113,6 +117,8 @@ def _tar_entry(info: tarfile.TarInfo) -> _Entry:
         reason = reason or "not a regular file"
     if info.size > MOST_BYTES:
         reason = reason or f"larger than {MOST_BYTES:,} bytes"
+    if info.issparse() and info.size > _MOST_AHEAD_BYTES:
+        reason = reason or f"{info.size:,} bytes, most of them a hole"
     return _Entry(info.name, info.isdir(), reason)
 
 

@@ -4,6 +4,7 @@ Dimensions: i images, c channels, h w the image's sides.
 """
 
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from sagan.text import listed
 _IMAGE_KEYS = ("images", "x", "x_train", "data", "arr_0")
 _LABEL_KEYS = ("labels", "y", "y_train", "label")
 _NAME_KEYS = ("class_names", "classes")
+_ERRORS = (ValueError, OSError, EOFError, MemoryError, SyntaxError, OverflowError, TypeError)
 _AT_ONCE = 1024  # images, in the search for the smallest and largest value
 
 
@@ -28,7 +30,7 @@ def open_npy(path: Path) -> Source:
     """Open one array of images."""
     try:
         images = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError, MemoryError, SyntaxError) as error:
+    except _ERRORS as error:
         raise ValueError(_damaged(error)) from None
     return array_source(images, None, (), "npy", stamp_of([(path.name, *file_stamp(path))]))
 
@@ -39,7 +41,7 @@ def open_npz(path: Path) -> Source:
         with np.load(path, allow_pickle=False) as arrays:
             _check_sizes(path)
             found = {key: arrays[key] for key in arrays.files}
-    except (ValueError, OSError, EOFError, KeyError, MemoryError, zipfile.BadZipFile) as error:
+    except (*_ERRORS, KeyError, zipfile.BadZipFile, NotImplementedError, zlib.error) as error:
         raise ValueError(_damaged(error)) from None
     lower = {key.lower(): array for key, array in found.items()}
     images = next((lower[key] for key in _IMAGE_KEYS if key in lower), None)

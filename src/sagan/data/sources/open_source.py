@@ -36,6 +36,8 @@ def open_source(source: str, rules: int = READING_RULES, *, resolution: int = DE
         raise ValueError(f"{shown(source)}: {error}") from None
     except OSError as error:
         raise ValueError(f"{shown(source)} cannot be read: {error.strerror or error}") from None
+    except MemoryError:
+        raise ValueError(f"{shown(source)}: there is not enough memory to read it") from None
 
 
 def _open(source: str, rules: int, resolution: int) -> Source:

@@ -1,0 +1,69 @@
+"""Networks for weights that are there: compared with the configuration before memory is taken.
+
+A few bytes of configuration may ask for any amount of memory, whatever the weights beside it hold.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from sagan.config import NetworkConfig
+from sagan.config.channels import discriminator_blocks, generator_blocks
+from sagan.models import Discriminator, Generator, build_discriminator, build_generator
+
+_Network = TypeVar("_Network", Generator, Discriminator)
+
+
+def generator_of(config: NetworkConfig, tensors: Mapping[str, Tensor], where: object) -> Generator:
+    """Build a generator of these weights; ValueError, naming `where`, if they are others."""
+    return _with(build_generator, min_parameter_count(config), config, tensors, where)
+
+
+def discriminator_of(
+    config: NetworkConfig, tensors: Mapping[str, Tensor], where: object
+) -> Discriminator:
+    """Build a discriminator of these weights; ValueError, naming `where`, if they are others."""
+    taps = 16 if config.family == "dcgan" else 9
+    blocks = discriminator_blocks(config)
+    count = taps * sum(block.c_in * block.c_out for block in blocks)
+    count += config.classes * blocks[-1].c_out
+    return _with(build_discriminator, count, config, tensors, where)
+
+
+def _with(
+    build: Callable[[NetworkConfig], _Network],
+    min_count: int,
+    config: NetworkConfig,
+    tensors: Mapping[str, Tensor],
+    where: object,
+) -> _Network:
+    other = ValueError(f"{where} has other weights than its configuration says")
+    if min_count > sum(tensor.numel() for tensor in tensors.values()):
+        raise other
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise ValueError(f"{where}: its weights are not finite (NaN or infinity in {name})")
+    network = build(config)
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError:
+        raise other from None
+    return network
+
+
+def min_parameter_count(network: NetworkConfig) -> int:
+    """Count a generator's largest weights, a lower bound, without building it.
+
+    Example:
+        >>> config = NetworkConfig(resolution=8, g_width=4)
+        >>> built = build_generator(config).state_dict()
+        >>> min_parameter_count(config) < sum(tensor.numel() for tensor in built.values())
+        True
+    """
+    taps = 16 if network.family == "dcgan" else 9
+    stages = generator_blocks(network)
+    widths = sum(2 * network.classes * stage.c_in for stage in stages)
+    seed = 16 * network.latent_dim * stages[0].c_in
+    return seed + widths + sum(taps * stage.c_in * stage.c_out for stage in stages)
