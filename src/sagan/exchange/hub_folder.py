@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Literal
 
 from sagan.exchange.run_card import make_run_card
-from sagan.exchange.safetensors_file import build_from_tensors, read_tensors
+from sagan.exchange.safetensors_file import build_from_content, read_file
 from sagan.files import write_together
 from sagan.models import Generator
-from sagan.runs.open_run import load_run_generator
+from sagan.runs.open_run import CHECKPOINT_FILES, load_run_generator
 from sagan.runs.run import find_checkpoint
 from sagan.sharing import hub
 from sagan.sharing.facts import (
@@ -35,7 +35,7 @@ def export_folder(
     """Write a run's generator as `save_pretrained` does, with the full card and samples."""
     # Returns the names of the files written. An existing card is kept, because its owner may have
     # added to it. `address` is what the card tells people to open, by default the folder's name.
-    checkpoint, folder = find_checkpoint(run), Path(out)
+    checkpoint, folder = find_checkpoint(run, [CHECKPOINT_FILES[weights]]), Path(out)
     check_folder(folder)
     generator = load_run_generator(checkpoint.path, weights=weights)
     card = make_run_card(
@@ -79,7 +79,7 @@ def open_generator_folder(path: Path) -> Generator:
         if not file.is_file():
             raise ValueError(_not_one(path, file.name, [p.name for p in path.iterdir()]))
     facts = _read_config(config, config)
-    return build_from_tensors(facts, read_tensors(weights, weights)[1], weights)
+    return build_from_content(facts, read_file(weights, weights), weights)
 
 
 def open_generator_repository(address: hub.Address) -> Generator:
@@ -91,7 +91,7 @@ def open_generator_repository(address: hub.Address) -> Generator:
     except hub.NotInRepositoryError as error:
         raise ValueError(_not_one(address, error.file, hub.list_files(address))) from None
     where = f"{address}/{WEIGHTS_FILE}"
-    return build_from_tensors(facts, read_tensors(weights, where)[1], where)
+    return build_from_content(facts, read_file(weights, where), where)
 
 
 def _read_config(path: Path, where: object) -> Facts:

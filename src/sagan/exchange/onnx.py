@@ -26,8 +26,9 @@ from sagan.nn import SelfAttention
 from sagan.nn.attention import AttentionMap, record_attention
 from sagan.randomness import sample_latents
 from sagan.runs.open_run import load_run_generator
-from sagan.runs.run import find_checkpoint
 from sagan.sharing.facts import Facts
+from sagan.sharing.seal import UNSEALED, check_seal, seal
+from sagan.text import warn_once
 
 MAX_DIFFERENCE = 1e-4  # from PyTorch's images in [-1, 1]; measured ones are below 1e-6
 _PARITY_BATCHES = (1, 2, 7)
@@ -117,7 +118,10 @@ class OnnxGenerator:
             self._session.run(names, scalars | {k: v[i : i + at_once] for k, v in feed.items()})
             for i in range(0, max(1, len(latents)), at_once)
         ]
-        return [torch.cat(list(map(torch.from_numpy, part))) for part in zip(*parts, strict=True)]
+        made = [torch.cat(list(map(torch.from_numpy, part))) for part in zip(*parts, strict=True)]
+        if not all(torch.isfinite(values).all() for values in made):
+            raise ValueError("the file makes images that are not finite: its weights are damaged")
+        return made
 
     def _truncation(self, truncation: float) -> dict[str, Any]:
         if not 0 < truncation < float("inf"):
@@ -136,7 +140,14 @@ def _images_at_once(config: NetworkConfig) -> int:
 
 def open_onnx(path: str | os.PathLike[str]) -> OnnxGenerator:
     """Open an ONNX file that `export_onnx` wrote."""
-    return OnnxGenerator(Path(path).read_bytes(), path)
+    size = Path(path).stat().st_size
+    if size >= 2**31:
+        raise ValueError(f"{path} has {size:,} bytes, more than an ONNX file can")
+    unsealed = check_seal(path, path)
+    generator = OnnxGenerator(Path(path).read_bytes(), path)
+    if unsealed:
+        warn_once(unsealed)
+    return generator
 
 
 def export_onnx(
@@ -157,15 +168,11 @@ def export_onnx(
         ValueError: maps are asked for, and the generator has none.
         ExportError: images differ from PyTorch's by more than 1e-4; nothing is written.
     """
-    checkpoint = find_checkpoint(run)
-    if attention and not checkpoint.config.network.g_maps:
+    network = load_run_generator(run, weights=weights)
+    if attention and not network.config.g_maps:
         raise ValueError(f"{run} has no attention maps in its generator: leave --attention out")
-    network = load_run_generator(checkpoint.path, weights=weights)
-    content = onnx_bytes(
-        network,
-        Facts(checkpoint.config, checkpoint.step, weights).published(),
-        attention=attention,
-    )
+    assert network.facts is not None
+    content = onnx_bytes(network, network.facts.published(), attention=attention)
     exported = OnnxGenerator(content, out)
     differences = {b: _difference(network, exported, b) for b in _PARITY_BATCHES}
     worst = max(differences.values(), key=lambda d: d if d == d else float("inf"))
@@ -216,9 +223,10 @@ def onnx_bytes(generator: Generator, facts: Facts, *, attention: bool = False) -
     del model.graph.metadata_props[:]
     default = onnx.helper.make_tensor(_TRUNCATION, onnx.TensorProto.FLOAT, [], [0.0])
     model.graph.initializer.append(default)  # an initialiser makes the input optional
-    onnx.helper.set_model_props(model, {**facts.to_strings(), **_map_strings(maps)})
+    strings = {**facts.to_strings(), **_map_strings(maps), **UNSEALED}
+    onnx.helper.set_model_props(model, strings)
     onnx.checker.check_model(model)
-    return model.SerializeToString()
+    return seal(model.SerializeToString())
 
 
 class _Graph(nn.Module):

@@ -8,7 +8,7 @@ from sagan.files import parse_json, write_atomically
 from sagan.images import image_grid
 from sagan.models import Generator, fold
 from sagan.runs.checkpoint import Checkpoint
-from sagan.runs.open_run import load_run_generator
+from sagan.runs.open_run import CHECKPOINT_FILES, load_run_generator
 from sagan.runs.run import find_checkpoint
 from sagan.sampling import sample
 from sagan.sharing.card import make_card, table_cell
@@ -29,7 +29,8 @@ def write_card(
     run: str | Path, file: str | Path, card: str | Path, *, weights: Literal["ema", "raw"] = "ema"
 ) -> Path:
     """Write the card of a model file exported from a run; return the grid of samples beside it."""
-    checkpoint, file, card = find_checkpoint(run), Path(file), Path(card)
+    checkpoint = find_checkpoint(run, [CHECKPOINT_FILES[weights]])
+    file, card = Path(file), Path(card)
     grid = card.with_name(f"{file.stem}-samples.png")
     card.parent.mkdir(parents=True, exist_ok=True)
     generator = load_run_generator(checkpoint.path, weights=weights)

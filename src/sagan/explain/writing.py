@@ -122,7 +122,7 @@ def explain_run(
         raise ValueError(f"seed must be 0 or more, not {seed}")
     if out.is_file():
         raise ValueError(f"{out} is a file, not a folder to write to")
-    checkpoint, device = find_checkpoint(run), pick_device(device)
+    checkpoint, device = find_checkpoint(run, ["ema", "discriminator"]), pick_device(device)
     config, network = checkpoint.config, checkpoint.config.network
     has_discriminator = checkpoint.has("discriminator")
     d_looks = has_discriminator and bool(network.d_maps)

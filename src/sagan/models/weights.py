@@ -18,18 +18,14 @@ _Network = TypeVar("_Network", Generator, Discriminator)
 
 def generator_of(config: NetworkConfig, tensors: Mapping[str, Tensor], where: object) -> Generator:
     """Build a generator of these weights; ValueError, naming `where`, if they are others."""
-    return _with(build_generator, min_parameter_count(config), config, tensors, where)
+    return _with(build_generator, least_of_generator(config), config, tensors, where)
 
 
 def discriminator_of(
     config: NetworkConfig, tensors: Mapping[str, Tensor], where: object
 ) -> Discriminator:
     """Build a discriminator of these weights; ValueError, naming `where`, if they are others."""
-    taps = 16 if config.family == "dcgan" else 9
-    blocks = discriminator_blocks(config)
-    count = taps * sum(block.c_in * block.c_out for block in blocks)
-    count += config.classes * blocks[-1].c_out
-    return _with(build_discriminator, count, config, tensors, where)
+    return _with(build_discriminator, least_of_discriminator(config), config, tensors, where)
 
 
 def _with(
@@ -53,17 +49,27 @@ def _with(
     return network
 
 
-def min_parameter_count(network: NetworkConfig) -> int:
+def least_of_generator(config: NetworkConfig) -> int:
     """Count a generator's largest weights, a lower bound, without building it.
 
     Example:
         >>> config = NetworkConfig(resolution=8, g_width=4)
         >>> built = build_generator(config).state_dict()
-        >>> min_parameter_count(config) < sum(tensor.numel() for tensor in built.values())
+        >>> least_of_generator(config) < sum(tensor.numel() for tensor in built.values())
         True
     """
-    taps = 16 if network.family == "dcgan" else 9
-    stages = generator_blocks(network)
-    widths = sum(2 * network.classes * stage.c_in for stage in stages)
-    seed = 16 * network.latent_dim * stages[0].c_in
-    return seed + widths + sum(taps * stage.c_in * stage.c_out for stage in stages)
+    blocks = generator_blocks(config)
+    if config.family == "dcgan":  # the first block starts from the latent
+        return sum(16 * block.c_in * block.c_out for block in blocks)
+    seed = 16 * config.latent_dim * blocks[0].c_in
+    tables = sum(2 * config.classes * block.c_in for block in blocks)
+    return seed + tables + sum(9 * block.c_out * (block.c_in + block.c_hidden) for block in blocks)
+
+
+def least_of_discriminator(config: NetworkConfig) -> int:
+    """The same of a discriminator."""
+    blocks = discriminator_blocks(config)
+    if config.family == "dcgan":
+        return sum(16 * block.c_in * block.c_out for block in blocks)
+    convolutions = sum(9 * block.c_hidden * (block.c_in + block.c_out) for block in blocks)
+    return convolutions + config.classes * blocks[-1].c_out

@@ -13,6 +13,9 @@ from sagan.runs.run import find_checkpoint
 from sagan.sharing.facts import Facts
 
 
+CHECKPOINT_FILES = {"ema": "ema", "raw": "generator"}  # of the kinds of weights
+
+
 def load_run_generator(
     path: str | os.PathLike[str],
     *,
@@ -23,7 +26,7 @@ def load_run_generator(
     """Open the generator of a run or checkpoint, in eval mode; see `sagan.load`."""
     if weights not in ("ema", "raw"):
         raise ValueError(f"unknown weights {weights!r}: ema or raw")
-    name = "ema" if weights == "ema" else "generator"
+    name = CHECKPOINT_FILES[weights]
     checkpoint = find_checkpoint(path, [name])
     network = generator_of(checkpoint.config.network, checkpoint.tensors(name), checkpoint.path)
     network.facts = Facts(checkpoint.config, checkpoint.step, weights)

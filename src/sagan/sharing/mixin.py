@@ -16,6 +16,7 @@ from sagan.files import write_together
 from sagan.sharing import hub
 from sagan.sharing.card import make_card
 from sagan.sharing.facts import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE, Facts, is_shared_folder
+from sagan.sharing.seal import UNSEALED, seal
 
 
 class Pretrained(nn.Module):
@@ -102,7 +103,8 @@ class Pretrained(nn.Module):
         tensors = {name: value.cpu().contiguous() for name, value in self.state_dict().items()}
         return {
             CONFIG_FILE: self._published().to_config(),
-            WEIGHTS_FILE: safetensors.torch.save(tensors, {"format": "pt"}),  # as the hub's are
+            # the format is as the hub's library has it
+            WEIGHTS_FILE: seal(safetensors.torch.save(tensors, {"format": "pt", **UNSEALED})),
         }
 
     def _card(self, *, title: str, address: str) -> bytes:
