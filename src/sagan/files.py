@@ -5,8 +5,8 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,13 @@ MODEL_ENDINGS = (".onnx", ".safetensors")  # of the files that `sagan export` wr
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace a file so that a reader, or a crash, sees either content whole."""
     temporary = path.with_name(f"{TEMPORARY}{path.name}")
-    write_durably(temporary, content)
-    os.replace(temporary, path)
+    try:
+        write_durably(temporary, content)
+        os.replace(temporary, path)
+    except BaseException:  # on a full disk it would be in the way
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
     sync_folder(path.parent)
 
 
@@ -46,10 +51,45 @@ def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
 
 def write_durably(path: Path, content: bytes) -> None:
     """Write a file and wait until it is on the disk."""
-    with open(path, "wb") as file:
+    with naming(path), open(path, "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def append_durably(path: Path, content: bytes) -> None:
+    """Append whole lines and wait until they are on the disk; if that fails, none is there."""
+    with naming(path), open(path, "ab") as file:
+        before = file.tell()
+        if before and not _ends_in_line_break(path):  # torn by a crash: it stays on its own line
+            content = b"\n" + content
+        try:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        except OSError:
+            with suppress(OSError):
+                os.truncate(path, before)
+            raise
+    if not before:
+        sync_folder(path.parent)
+
+
+def _ends_in_line_break(path: Path) -> bool:
+    with open(path, "rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read() == b"\n"
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Put the path into an OSError that names none, as those of writing do."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def sync_folder(path: Path) -> None:

@@ -325,6 +325,7 @@ SURFACE = {  # others rely on it: add to it, never take away
     "evaluate": """data metrics features num seed weights standing-batches resolution batch-size
         save-stats device selftest""",
     "compare": "out seed weights device",
+    "runs": "verify repair",
     "explain": "out seed classes num points image region device",
     "explore": "port host token open device",
     "bench": "rounds threads quick out",

@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 failed for the reason printed, 2 bad usage or input, 130 a
 Ctrl-C and SIGTERM. An expected error is one line on stderr.
 """
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ from sagan.cli.explore import explore
 from sagan.cli.export import export
 from sagan.cli.gallery import gallery
 from sagan.cli.import_ import import_
+from sagan.cli.runs import runs
 from sagan.cli.sample import sample
 from sagan.cli.train import train
 from sagan.errors import CheckpointError, ExportError, TrainingFailure
@@ -56,6 +58,7 @@ app.command(train)
 app.command(sample)
 app.command(evaluate)
 app.command(compare)
+app.command(runs)
 app.command(explain, validator=_require_run)
 app.command(explore, validator=_require_run)
 app.command(ablate)
@@ -100,7 +103,9 @@ def run_safely(command: Callable[[], int | None]) -> int:
         return 1
     except OSError as error:
         name = f"{error.filename}: " if error.filename else ""
-        return fail(f"{name}{error.strerror or error}", 1)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        advice = "; what was there before stands: free some space and run it again" if full else ""
+        return fail(f"{name}{error.strerror or error}{advice}", 1)
     except (CheckpointError, ExportError, TrainingFailure) as error:
         return fail(one_line(error), 1)
     except MemoryError as error:

@@ -1,21 +1,28 @@
 """`sagan sample`."""
 
+import io
 import math
+import os
 import re
 import shutil
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from sagan.cli.common import parse_classes, parse_pair, parse_seed
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from torch import Tensor
 
     from sagan.config import RunConfig
 
 _MAX_COLUMNS = 24
+_MOST_IMAGES = 1_000_000  # of a command
+_MOST_HELD_BYTES = 2**31  # of images in one file
+_LONG_SEC = 60
 _ANIMATIONS = (".gif", ".mp4")
 
 
@@ -70,6 +77,10 @@ def sample(
         raise ValueError(f"--seed must be 0 or more, not {seed}")
     if num < 1:
         raise ValueError(f"--num must be at least 1, not {num}")
+    if num > _MOST_IMAGES:
+        raise ValueError(
+            f"--num {num:,} is over {_MOST_IMAGES:,}: make them in parts, each with its --seed"
+        )
     _check_out(out, walk=bool(interpolate or interpolate_classes))
     import torch
 
@@ -81,12 +92,16 @@ def sample(
         device = "cpu"  # where ONNX Runtime runs
     opened = open_generator(run, weights=weights, device=pick_device(device))
     config = opened.config
+    _check_room(out, num, config)
     plan = (
         _interpolation(config, num, seed, classes, interpolate, interpolate_classes, truncation)
         if interpolate or interpolate_classes
         else _independent(config, num, seed, classes, truncation)
     )
-    images = generate(opened.generator, plan.latents, plan.labels, batch_size=batch_size)
+    images = _timed(
+        generate(opened.generator, plan.latents, plan.labels, batch_size=batch_size),
+        len(plan.names),
+    )
     if out.suffix.lower() == ".png":
         _write_grid(out, torch.cat(list(images)), plan)
     elif out.suffix.lower() in _ANIMATIONS:
@@ -105,6 +120,39 @@ def _check_out(out: Path, *, walk: bool) -> None:
         raise ValueError(f"--out {out} needs the program ffmpeg, which is not here; write a .gif")
     if ending and ending not in (".png", *_ANIMATIONS):
         raise ValueError(f"--out {out} is neither a .png, .gif or .mp4 file nor a folder")
+
+
+def _check_room(out: Path, num: int, config: "RunConfig") -> None:
+    """Refuse more images than memory or disk can hold, before the first is made."""
+    network = config.network
+    n_bytes = num * network.channels * network.resolution**2
+    if out.suffix:
+        if n_bytes > _MOST_HELD_BYTES:
+            raise ValueError(
+                f"{num:,} images of {network.resolution} px are too many for one file "
+                f"({n_bytes / 1e9:.1f} GB in memory): name a folder with --out"
+            )
+        return
+    there = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    if n_bytes // 2 > free:  # PNG halves them at best
+        raise ValueError(
+            f"{num:,} images of {network.resolution} px take about {n_bytes / 2e9:.1f} GB, and "
+            f"{out} has {free / 1e9:.1f} GB free"
+        )
+
+
+def _timed(batches: "Iterable[Tensor]", num: int) -> "Iterator[Tensor]":
+    """Pass batches on; after the first, say how long the rest takes if that is long."""
+    from sagan.config.duration import in_words
+
+    start = time.monotonic()
+    for i, batch in enumerate(batches):
+        if i == 0:
+            left_sec = (time.monotonic() - start) * (num / len(batch) - 1)
+            if left_sec > _LONG_SEC:
+                print(f"{num:,} images take about {in_words(left_sec)}", file=sys.stderr)
+        yield batch
 
 
 class Plan(NamedTuple):
@@ -187,7 +235,7 @@ def _write_folder(out: Path, batches: "Iterable[Tensor]", plan: Plan) -> None:
     for batch in batches:
         out.mkdir(parents=True, exist_ok=True)  # only once there is something to write
         for image in batch.permute(0, 2, 3, 1).numpy():
-            array_to_image(image).save(out / f"{next(names)}.png")
+            _save_png(array_to_image(image), out / f"{next(names)}.png")
 
 
 def _write_grid(out: Path, images: "Tensor", plan: Plan) -> None:
@@ -207,7 +255,23 @@ def _write_grid(out: Path, images: "Tensor", plan: Plan) -> None:
         for group in by_row
     ]
     out.parent.mkdir(parents=True, exist_ok=True)
-    image_grid(torch.cat(padded), columns).save(out)
+    _save_png(image_grid(torch.cat(padded), columns), out)
+
+
+def _save_png(image: "Image", path: Path) -> None:
+    """Write a picture whole or, as on a full disk, not at all."""
+    from sagan.files import TEMPORARY, naming
+
+    content = io.BytesIO()
+    image.save(content, "PNG")
+    temporary = path.with_name(f"{TEMPORARY}{path.name}")
+    try:
+        with naming(path):
+            temporary.write_bytes(content.getvalue())
+            os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _write_walk(out: Path, images: "Tensor") -> None:

@@ -129,7 +129,8 @@ def open_packed(path: Path, *, verify: bool | None = None) -> ImageDataset:
             labels = np.load(path / "labels.npy", allow_pickle=False)
         except (ValueError, OSError, EOFError, SyntaxError, OverflowError, MemoryError) as error:
             raise ValueError(f"labels.npy is damaged: {one_line(error)}; pack again") from None
-        if labels.dtype.kind != "i" or labels.shape != shape[:1] or not 0 <= labels.min() <= labels.max() < len(class_names):
+        fits = labels.dtype.kind == "i" and labels.shape == shape[:1]
+        if not fits or not 0 <= labels.min() <= labels.max() < len(class_names):
             raise ValueError("labels.npy does not fit packed.json; pack again")
     images = np.asarray(np.memmap(path / "images.u8", np.uint8, "r", shape=shape))
     excluded = tuple((str(name), str(reason)) for name, reason in facts["excluded"])

@@ -18,7 +18,7 @@ from sagan.data.packed import Options, is_packed, open_packed, write_packed
 from sagan.data.sources.labels import check_class_names, number_names
 from sagan.data.sources.source import Source
 from sagan.data.threads import read_all
-from sagan.files import DOOMED, TEMPORARY, remove_folder, sync_folder
+from sagan.files import DOOMED, TEMPORARY, naming, remove_folder, sync_folder
 from sagan.progress import Bar
 from sagan.text import listed, shown
 
@@ -35,7 +35,8 @@ def pack(
     temporary = folder.with_name(f"{TEMPORARY}{folder.name}-{uuid.uuid4().hex[:8]}")
     temporary.mkdir()
     try:
-        _Packer(source, temporary, options, strict).pack(progress)
+        with naming(folder):
+            _Packer(source, temporary, options, strict).pack(progress)
         sync_folder(temporary)
         _move(temporary, folder)
     finally:

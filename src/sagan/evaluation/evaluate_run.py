@@ -34,6 +34,7 @@ from sagan.sampling import evenly_by_class
 
 _CAS_IMAGES_PER_CLASS = 120
 _MOST_BY_DEFAULT = 10_000
+_MOST_IMAGES = 1_000_000
 _KINDS = ("own", "pixel", "inception", "inception-clean")
 
 
@@ -129,6 +130,9 @@ def evaluate_run(
     _check_least("seed", seed, 0)
     _check_least("standing-batches", standing_batches, 0)
     _check_least("batch-size", batch_size, 1)
+    for name, value in (("num", num), ("standing-batches", standing_batches)):
+        if value is not None and value > _MOST_IMAGES:
+            raise ValueError(f"{name} must be at most {_MOST_IMAGES:,}, not {value:,}")
     kind, weights_file = _parse_features(features)
     if metrics is not None:
         parse_metrics(metrics, kind)  # refused before anything is read

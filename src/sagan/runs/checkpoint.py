@@ -88,6 +88,13 @@ class Checkpoint:
         except safetensors.SafetensorError as error:
             raise CheckpointError(f"{self.path / file} is not safetensors: {error}") from None
 
+    def check_sizes(self) -> None:
+        """Check that every file is there in its size, which reads none of them."""
+        for file, expected in self.manifest["files"].items():
+            with self._damage_named(file):
+                if (self.path / file).stat().st_size != expected["bytes"]:
+                    raise self._damaged(file)
+
     def verify(self, names: Collection[str] | None = None) -> None:
         """Check files against the manifest, all or these; CheckpointError for the first bad one."""
         for file, expected in self.manifest["files"].items():
@@ -130,7 +137,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
     sound = isinstance(manifest, dict) and hashed_json(manifest) == content
     if sound and type(manifest.get("format")) is int and manifest["format"] > FORMAT:
         raise ValueError(
-            f"{file} is of format {manifest['format']}, newer than {FORMAT}: update sagan to read it"
+            f"{file} is of format {manifest['format']}, newer than {FORMAT}: update sagan"
         )
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise CheckpointError(f"{file} is not of format {FORMAT}, the only one this version reads")
@@ -163,16 +170,20 @@ def write_checkpoint(
     temporary = path.with_name(f"{TEMPORARY}{path.name}")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
-    files = {}
-    for name, group in tensors.items():
-        data = safetensors.torch.save(
-            {key: value.detach().cpu().contiguous() for key, value in group.items()}
-        )
-        write_durably(temporary / f"{name}.safetensors", data)
-        digest = hashlib.sha256(data).hexdigest()
-        files[f"{name}.safetensors"] = {"bytes": len(data), "sha256": digest}
-    manifest = {**content, "format": FORMAT, "sagan": __version__, "files": files}
-    write_durably(temporary / "manifest.json", hashed_json(manifest))
-    sync_folder(temporary)
-    os.rename(temporary, path)
+    try:
+        files = {}
+        for name, group in tensors.items():
+            data = safetensors.torch.save(
+                {key: value.detach().cpu().contiguous() for key, value in group.items()}
+            )
+            write_durably(temporary / f"{name}.safetensors", data)
+            digest = hashlib.sha256(data).hexdigest()
+            files[f"{name}.safetensors"] = {"bytes": len(data), "sha256": digest}
+        manifest = {**content, "format": FORMAT, "sagan": __version__, "files": files}
+        write_durably(temporary / "manifest.json", hashed_json(manifest))
+        sync_folder(temporary)
+        os.rename(temporary, path)
+    except BaseException:  # on a full disk it would be in the way
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
     sync_folder(path.parent)

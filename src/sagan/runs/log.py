@@ -5,18 +5,21 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sagan.files import parse_json, write_atomically
+from sagan.files import append_durably, parse_json, write_atomically
 
 
 def append_records(path: Path, *records: Mapping[str, Any]) -> None:
-    """Append records to a JSONL file in one write of whole lines."""
-    with open(path, "a", encoding="utf-8") as file:
-        file.write("".join(json.dumps(record) + "\n" for record in records))
+    """Append records to a JSONL file, and wait until they are on the disk."""
+    append_durably(path, _lines(records))
 
 
 def rewrite_records(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
     """Atomically replace a JSONL file by these records."""
-    write_atomically(path, "".join(json.dumps(record) + "\n" for record in records).encode())
+    write_atomically(path, _lines(records))
+
+
+def _lines(records: Iterable[Mapping[str, Any]]) -> bytes:
+    return "".join(json.dumps(record) + "\n" for record in records).encode()
 
 
 def read_records(path: Path) -> Iterator[dict[str, Any]]:

@@ -12,7 +12,6 @@ from sagan.models.weights import discriminator_of, generator_of
 from sagan.runs.run import find_checkpoint
 from sagan.sharing.facts import Facts
 
-
 CHECKPOINT_FILES = {"ema": "ema", "raw": "generator"}  # of the kinds of weights
 
 

@@ -221,7 +221,13 @@ class Run:
             if newer and path != self.pointed_to("best"):
                 remove_folder(path)
 
-    def update_best(self, metric: str, better: Literal["lower", "higher"]) -> None:
+    def update_best(
+        self,
+        metric: str,
+        better: Literal["lower", "higher"],
+        *,
+        without: Collection[Path] = (),  # checkpoints that are known to be damaged
+    ) -> None:
         """Point `best` at the best score by a metric; ties go to the earliest checkpoint."""
         # not finite, or made during a serious alarm: does not count
         # `best` itself is never dropped, so the best of those still there is the best of all.
@@ -234,7 +240,7 @@ class Run:
             score = manifest.get("score") or {"metric": "", "value": None}
             value = score["value"]
             counts = value is not None and math.isfinite(value) and not manifest.get("alarms")
-            if counts and score["metric"] == metric:
+            if counts and path not in without and score["metric"] == metric:
                 scored.append((value if better == "lower" else -value, path))
         if not scored:
             return

@@ -52,9 +52,7 @@ def check_seal(path: str | os.PathLike[str], where: object) -> str:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             sound = is_sound(content)
     if sound is False:
-        raise ValueError(
-            f"{where} is damaged: its checksum differs from its content; export or download it again"
-        )
+        raise ValueError(f"{where} is damaged: its content is not what was exported")
     return "" if sound else f"{where} carries no checksum: damage to it would not be noticed"
 
 

@@ -66,7 +66,19 @@ def open_clock(
     clock.begin(checkpoint)
     notes = notes or [_ending(clock, run, engine, checkpoint, chosen=chosen)]
     clock.said_when = any(notes)
-    return clock, notes
+    return clock, [*notes, *_asides(config)]
+
+
+def _asides(config: RunConfig) -> list[str]:
+    """What takes longer than training between two snapshots."""
+    training = config.training
+    images = training.standing_batches * training.batch_size
+    if images <= max(_LONG_IMAGES, 10 * training.snapshot_every):
+        return []
+    return [
+        f"Each snapshot makes {images:,} images first (--standing-batches "
+        f"{training.standing_batches:,}), for {training.snapshot_every:,} trained on between two"
+    ]
 
 
 def _endless(config: RunConfig) -> RunConfig:
