@@ -50,6 +50,7 @@ def mixed(tmp_path):
     return root
 
 
+@pytest.mark.fault(26)
 def test_a_mixed_folder_trains_after_one_command_and_samples_by_class_name(mixed, tmp_path, capfd):
     run = tmp_path / "run"
     options = ["--data", mixed, "--resolution", "8", "--images", "32"]
@@ -72,6 +73,7 @@ def test_a_mixed_folder_trains_after_one_command_and_samples_by_class_name(mixed
     assert "it has drawings, photos, scans" in capfd.readouterr().err
 
 
+@pytest.mark.fault(28)
 def test_data_that_changed_are_refused_by_their_fingerprint(mixed, tmp_path, capfd):
     run = tmp_path / "run"
     options = ["--data", mixed, "--resolution", "8", "--images", "16"]

@@ -168,6 +168,7 @@ def test_stylegan_without_labels_is_unconditional_whatever_its_folders(tmp_path:
         ({"labels": [1]}, "is not StyleGAN's"),
     ],
 )
+@pytest.mark.fault(27)
 def test_partial_or_odd_stylegan_labels_are_refused(tmp_path: Path, labels: Any, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         stylegan(tmp_path, labels)

@@ -121,11 +121,13 @@ def test_class_names_name_the_numbers(tmp_path: Path) -> None:
         ({"x": np.array([{"a": 1}], object)}, "Python objects, which could run code"),
     ],
 )
+@pytest.mark.fault(27)
 def test_labels_that_do_not_fit_are_refused(tmp_path: Path, arrays: Any, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         open_source(npz(tmp_path, **arrays))
 
 
+@pytest.mark.fault(29)
 def test_pickles_are_refused_unopened(tmp_path: Path) -> None:
     class Canary:
         def __reduce__(self) -> Any:
@@ -137,6 +139,7 @@ def test_pickles_are_refused_unopened(tmp_path: Path) -> None:
     assert not (tmp_path / "executed").exists()
 
 
+@pytest.mark.fault(29)
 def test_headers_that_lie_are_refused_before_memory_is_taken(tmp_path: Path) -> None:
     import zipfile
 

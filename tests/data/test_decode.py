@@ -52,6 +52,7 @@ def red_of(content: bytes) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", READABLE)
+@pytest.mark.fault(26)
 def test_every_readable_kind_keeps_its_brightness(name: str) -> None:
     content, what = READABLE[name]
     expected, tolerance = RED[what]
@@ -60,6 +61,7 @@ def test_every_readable_kind_keeps_its_brightness(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", UNREADABLE)
+@pytest.mark.fault(26)
 def test_every_unreadable_kind_has_a_reason_of_one_line(name: str) -> None:
     content, said = UNREADABLE[name]
     with pytest.raises(Unreadable) as error:
@@ -105,6 +107,7 @@ def test_an_orientation_that_does_not_exist_is_ignored_and_told(orientation: int
         ("half-end.jpg", ("no end marker",)),
     ],
 )
+@pytest.mark.fault(26)
 def test_odd_kinds_are_told(name: str, odd: tuple[str, ...]) -> None:
     assert read_picture(READABLE[name][0]).odd == odd
     assert set(odd) <= set(ODD_KINDS)
@@ -327,6 +330,7 @@ SEEDS = [READABLE[name][0] for name in READABLE if not name.startswith("exif")]
     st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 255)), min_size=1, max_size=8),
     st.integers(0, 4000),
 )
+@pytest.mark.fault(26)
 def test_damaged_files_are_read_or_unreadable_and_nothing_worse(
     content: bytes, changes: list[tuple[int, int]], cut: int
 ) -> None:

@@ -49,6 +49,7 @@ def test_pictures_beside_sub_folders_are_refused_by_content(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("empty", ["dog", "cat/kitten", "dog/puppy"])
+@pytest.mark.fault(27)
 def test_an_empty_class_folder_is_named(tmp_path: Path, empty: str) -> None:
     fill(tmp_path, "cat/1.png")
     (tmp_path / empty).mkdir(parents=True)
@@ -79,6 +80,7 @@ def test_folders_of_links_and_empty_ones_named_like_pictures_are_left_out(tmp_pa
     assert "no picture in the class folder odd/x.jpg/empty" in refused(root)
 
 
+@pytest.mark.fault(27)
 def test_a_folder_of_empty_folders_or_of_nothing_is_refused(tmp_path: Path) -> None:
     assert "it holds no pictures" in refused(tmp_path)
     (tmp_path / "cat").mkdir()
@@ -103,6 +105,7 @@ def test_what_systems_leave_behind_is_ignored(tmp_path: Path) -> None:
     assert source.left_out == ()
 
 
+@pytest.mark.fault(26)
 def test_links_pipes_and_sockets_are_left_out_and_listed(tmp_path: Path) -> None:
     root = fill(tmp_path / "data", "cat/1.png", "dog/1.png")
     outside = fill(tmp_path / "outside", "secret.png")
@@ -143,6 +146,7 @@ def test_a_folder_may_itself_be_a_link(tmp_path: Path) -> None:
     assert open_source(str(tmp_path / "link")).class_names == ("cat", "dog")
 
 
+@pytest.mark.fault(26)
 def test_names_that_are_no_text_are_kept_apart_and_shown(tmp_path: Path) -> None:
     try:
         (tmp_path / os.fsdecode(b"\xff.png")).write_bytes(PICTURE)

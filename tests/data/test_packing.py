@@ -49,6 +49,7 @@ def test_the_readable_are_kept_and_the_rest_is_listed(folder: Path, tmp_path: Pa
     assert np.array_equal(data.images[1].transpose(1, 2, 0), one)
 
 
+@pytest.mark.fault(26)
 def test_strict_refuses_the_first_unreadable_file(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"dog/bomb.png is left out: .*without --strict"):
         load(folder, tmp_path, strict=True)
@@ -109,6 +110,7 @@ def test_other_options_are_another_cache(folder: Path, tmp_path: Path, option: A
     assert len(folders(tmp_path)) == 2
 
 
+@pytest.mark.fault(28)
 def test_one_edited_pixel_is_other_data(folder: Path, tmp_path: Path) -> None:
     before = load(folder, tmp_path)
     file = folder / "cat/1.png"

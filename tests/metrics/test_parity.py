@@ -17,6 +17,7 @@ X = draw(0).normal(size=(400, 12)) * np.linspace(0.5, 2, 12) + 0.1
 Y = draw(1).normal(size=(300, 12)) * np.linspace(0.6, 1.8, 12)
 
 
+@pytest.mark.fault(34)
 def test_frechet_distance_of_torch_fidelity_and_clean_fid():
     assert frechet_distance_of(X, Y) == pytest.approx(0.592446377193454, rel=1e-9)
 
@@ -27,11 +28,13 @@ def test_frechet_distance_of_torch_fidelity_with_fewer_samples_than_features():
     assert frechet_distance_of(x, y) == pytest.approx(149.82888189315776, rel=1e-7)
 
 
+@pytest.mark.fault(34)
 def test_kernel_distance_of_torch_fidelity_and_clean_fid():
     value = kernel_distance(X[:300], Y).value  # their subsets set to all 300
     assert value == pytest.approx(0.057014819901337166, rel=1e-10)
 
 
+@pytest.mark.fault(34)
 def test_inception_score_of_torch_fidelity():
     logits = draw(2).normal(size=(500, 20)) * 3
     score = InceptionScore(20)
@@ -48,6 +51,7 @@ def test_inception_score_of_torch_fidelity():
         (Y * 0.3 + 0.2, (1.0, 0.0025, 4.561333333333334, 0.5575)),
     ],
 )
+@pytest.mark.fault(34)
 def test_precision_recall_density_and_coverage_of_prdc(made, expected):
     found = prdc(X, made, 5)
     values = (found.precision, found.recall, found.density, found.coverage)

@@ -97,6 +97,7 @@ def test_latest_points_to_the_last_saved_and_best_goes_first(run: Run) -> None:
     assert find_checkpoint(str(second)).step == 2
 
 
+@pytest.mark.fault(3)
 def test_retention_keeps_the_newest_and_best(run: Run) -> None:
     for step in (1, 2):
         save(run, step, keep=3)
@@ -109,6 +110,7 @@ def test_retention_keeps_the_newest_and_best(run: Run) -> None:
     assert_holds(run.path / "checkpoints/step-00000002", 2)
 
 
+@pytest.mark.fault(7)
 def test_every_flipped_bit_is_noticed_and_the_file_named(run: Run) -> None:
     path = save(run, 1)
     draw = random.Random(0)
@@ -147,6 +149,7 @@ def make_folder(file: Path) -> None:
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("harm", [cut, cut_last_byte, empty, append, Path.unlink, make_folder])
+@pytest.mark.fault(8)
 def test_a_damaged_or_missing_file_is_refused_by_its_name(
     run: Run, name: str, harm: Callable[[Path], None]
 ) -> None:
@@ -159,6 +162,7 @@ def test_a_damaged_or_missing_file_is_refused_by_its_name(
 
 
 @pytest.mark.parametrize("name", FILES)
+@pytest.mark.fault(9)
 def test_a_file_of_another_step_is_refused(run: Run, name: str) -> None:
     first, second = save(run, 1), save(run, 2)
     shutil.copy(first / name, second / name)
@@ -176,6 +180,7 @@ def test_a_manifest_edited_by_hand_is_refused(run: Run) -> None:
 
 
 @pytest.mark.parametrize("manifest", [[], {}, {"format": 2}, 3, None])
+@pytest.mark.fault(11)
 def test_another_format_is_refused(run: Run, manifest: Any) -> None:
     path = save(run, 1)
     (path / "manifest.json").write_text(json.dumps(manifest))
@@ -188,6 +193,7 @@ def test_a_file_that_was_never_saved_is_refused_by_its_name(run: Run) -> None:
         open_checkpoint(save(run, 1)).tensors("ema")
 
 
+@pytest.mark.fault(7, 8)
 def test_the_newest_sound_checkpoint_is_found_and_the_faults_told(run: Run) -> None:
     assert run.newest_sound_checkpoint() == (None, [])
     paths = [save(run, step) for step in (1, 2, 3)]
@@ -265,6 +271,7 @@ def calls_of_a_save(call: str, run: Run) -> int:
 @pytest.mark.parametrize(
     ("call", "expected"), [("write", 4), ("fsync", 7), ("rename", 2), ("replace", 1)]
 )
+@pytest.mark.fault(2, 5)
 def test_a_save_that_fails_anywhere_leaves_a_sound_checkpoint(
     tmp_path: Path, call: str, expected: int
 ) -> None:

@@ -36,6 +36,7 @@ def steps(run):
     return [path.name for path in run.checkpoint_paths()]
 
 
+@pytest.mark.fault(6)
 def test_trouble_in_reading_is_not_taken_for_damage(run, monkeypatch, capsys):
     read = Path.read_bytes
 
@@ -61,6 +62,7 @@ def damage_all(run):
         (path / "generator.safetensors").write_bytes(b"")
 
 
+@pytest.mark.fault(8)
 def test_training_does_not_begin_again_over_unsound_checkpoints(run, capsys):
     damage_all(run)
     before = steps(run)
@@ -90,6 +92,7 @@ def test_from_scratch_begins_again_and_removes_nothing(run):
     [("training", "g_lr", 0.5), ("training", "seed", 7), ("training", "batch_size", 16),
      ("training", "loss", "non-saturating"), ("network", "latent_dim", 32)],
 )  # fmt: skip
+@pytest.mark.fault(10)
 def test_an_edited_configuration_is_refused_with_the_difference(run, capsys, section, name, value):
     file = run.path / "config.json"
     config = json.loads(file.read_text())
@@ -131,6 +134,7 @@ def test_sums_that_are_no_numbers_keep_no_run_from_resuming(run):
     assert run.checkpoint().step == 4
 
 
+@pytest.mark.fault(20)
 def test_sums_that_are_no_numbers_are_not_saved(tmp_path, monkeypatch, capsys):
     import torch
 

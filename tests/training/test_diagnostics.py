@@ -98,6 +98,7 @@ def drawn(digits, labels, seed):
     return torch.from_numpy(digits.images[rows])
 
 
+@pytest.mark.fault(24)
 def test_no_false_alarm_on_20_healthy_sets_of_grey_digits(digits):
     labels = torch.arange(10).repeat_interleave(10)
     gauge = LikenessGauge(digits, labels, num=100)
@@ -108,6 +109,7 @@ def test_no_false_alarm_on_20_healthy_sets_of_grey_digits(digits):
 
 
 @pytest.mark.parametrize("modes", [1, 3, 5])
+@pytest.mark.fault(24)
 def test_a_collapsed_generator_is_seen_through_its_noise(digits, modes):
     """A few images a class, each with 2 % of noise."""
     labels = torch.arange(10).repeat_interleave(10)

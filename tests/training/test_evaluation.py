@@ -143,6 +143,7 @@ def test_the_same_weights_score_the_same_and_the_real_side_is_prepared_once(
         ([1.0, 1.0, 1.0], 1),
     ],
 )
+@pytest.mark.fault(22)
 def test_best_is_the_lowest_number_whatever_fails(tmp_path, digits, monkeypatch, values, best):
     score_as(monkeypatch, values)
     steps = {"images": 48, "snapshot_every": 16, "evaluate_every": 16}
@@ -162,6 +163,7 @@ def test_of_a_metric_to_be_high_the_highest_is_best(tmp_path, digits, monkeypatc
     assert best_of(tmp_path) == 8
 
 
+@pytest.mark.fault(22)
 def test_a_failing_metric_is_said_in_one_line(tmp_path, digits, monkeypatch, capsys):
     score_as(monkeypatch, [FAILS, 1.0, 2.0])
     run_to(tmp_path, digits, progress=True)
@@ -169,6 +171,7 @@ def test_a_failing_metric_is_said_in_one_line(tmp_path, digits, monkeypatch, cap
     assert "could not be scored by fd:pixel (RuntimeError: no memory at all)" in err
 
 
+@pytest.mark.fault(23)
 def test_best_outlives_retention_and_what_comes_after_byte_for_byte(tmp_path, digits, monkeypatch):
     score_as(monkeypatch, [2.0, 1.0, *[3.0] * 6])
     kept = []
@@ -197,6 +200,7 @@ def test_a_resumed_run_keeps_the_best_so_far(tmp_path, digits, monkeypatch, late
     assert best_of(tmp_path) == {0.5: 16, 1.5: 24}.get(later[0], 8)
 
 
+@pytest.mark.fault(3)
 def test_killed_between_saving_and_pointing_the_score_is_not_lost(tmp_path, digits, monkeypatch):
     score_as(monkeypatch, [2.0, 1.0, 3.0])
     settle = Run.update_best
@@ -216,6 +220,7 @@ def test_killed_between_saving_and_pointing_the_score_is_not_lost(tmp_path, digi
     assert best_of(tmp_path) == 8
 
 
+@pytest.mark.fault(24)
 def test_a_collapsed_generator_is_never_best(tmp_path, digits, monkeypatch):
     score_as(monkeypatch, [2.0, 1.0, 1.5])
     likeness = iter([0.0, 1.0, 0.0])

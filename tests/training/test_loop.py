@@ -121,12 +121,14 @@ def test_a_finished_run_is_left_as_it_is(tmp_path, digits):
     assert before == {p: p.stat().st_mtime_ns for p in (tmp_path / "checkpoints").rglob("*")}
 
 
+@pytest.mark.fault(10)
 def test_other_settings_are_refused_with_a_diff(tmp_path, digits):
     run_to(tmp_path, digits)
     with pytest.raises(ValueError, match=r"training\.seed: 0 -> 1"):
         run_to(tmp_path, digits, seed=1)
 
 
+@pytest.mark.fault(7)
 def test_a_damaged_newest_checkpoint_is_left_out_and_made_again(tmp_path, digits, capsys):
     run_to(tmp_path / "sound", digits)
     run_to(tmp_path / "hurt", digits)
@@ -171,6 +173,7 @@ def test_not_a_number_stops_the_run_and_is_never_saved(tmp_path, digits, monkeyp
         assert values.isfinite().all()
 
 
+@pytest.mark.fault(27)
 def test_batch_larger_than_the_data_writes_nothing(tmp_path, digits):
     with pytest.raises(ValueError, match="batch size 1200 is larger than the data"):
         run_to(tmp_path / "run", digits, batch_size=1200)

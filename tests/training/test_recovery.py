@@ -109,6 +109,7 @@ def all_finite(path):
         (batch_norm, 7, 8, r"generator \("),
     ],
 )
+@pytest.mark.fault(20)
 def test_what_is_no_number_is_seen_within_the_window_and_never_saved(
     tmp_path, digits, monkeypatch, fault, at, seen, said
 ):
@@ -122,6 +123,7 @@ def test_what_is_no_number_is_seen_within_the_window_and_never_saved(
 @pytest.mark.parametrize(
     ("fault", "at"), [(weight_of_g, 2), (weight_of_g, 7), (collapse, 7), (blow_up, 7)]
 )
+@pytest.mark.fault(20, 24, 25)
 def test_after_a_failure_the_run_goes_on_from_its_last_good_checkpoint(
     tmp_path, digits, monkeypatch, fault, at
 ):
@@ -145,6 +147,7 @@ def test_after_a_failure_the_run_goes_on_from_its_last_good_checkpoint(
 
 
 @pytest.mark.parametrize(("at", "rollback"), [(7, 0), (7, 1), (2, 2)])
+@pytest.mark.fault(21)
 def test_a_failure_that_comes_back_ends_the_run_after_so_many_retries(
     tmp_path, digits, monkeypatch, at, rollback
 ):
@@ -169,6 +172,7 @@ def test_a_failure_that_comes_back_ends_the_run_after_so_many_retries(
 
 
 @pytest.mark.parametrize("stop", ["asked", "killed"])
+@pytest.mark.fault(21)
 def test_a_run_that_was_taken_back_resumes_exactly(tmp_path, digits, monkeypatch, stop):
     """Stopped before the first checkpoint since, when only the log knows of the retry."""
     plant(monkeypatch, weight_of_g, at=7)
@@ -201,6 +205,7 @@ def test_a_run_that_was_taken_back_resumes_exactly(tmp_path, digits, monkeypatch
 
 
 @pytest.mark.parametrize(("fault", "name"), [(collapse, "collapse"), (blow_up, "blow-up")])
+@pytest.mark.fault(24, 25)
 def test_without_rollback_an_alarm_is_said_once_and_training_goes_on(
     tmp_path, digits, monkeypatch, capsys, fault, name
 ):
@@ -231,6 +236,7 @@ def test_asked_for_later_roll_back_goes_behind_all_that_were_alarmed(tmp_path, d
 @pytest.mark.parametrize(
     "seeds", [range(2), pytest.param(range(20), marks=pytest.mark.slow)], ids=["2", "20"]
 )
+@pytest.mark.fault(24)
 def test_healthy_small_runs_raise_no_alarm(tmp_path, digits, seeds):
     for seed in seeds:
         run_to(tmp_path / f"{seed}", digits, seed=seed, images=128, d_lr=2e-3)
