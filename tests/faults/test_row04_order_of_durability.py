@@ -1,4 +1,4 @@
-"""Row 4: a file is on the disk before it takes its name, and its name before anything relies on it."""
+"""Row 4: a file is on the disk before it has its name, and its name before it is relied on."""
 
 import os
 from pathlib import Path

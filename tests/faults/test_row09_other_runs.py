@@ -109,6 +109,6 @@ def test_a_newer_format_is_refused_and_nothing_is_skipped_or_changed(runs, capfd
         assert "is of format 2, newer than 1: update sagan" in capfd.readouterr().err
     after = {path: path.read_bytes() for path in own.path.rglob("*") if path.is_file()}
     assert after == before
+    file.write_bytes(json.dumps(manifest).encode())  # without its checksum it is only damaged
     with pytest.raises(CheckpointError, match="not of format 1"):
-        file.write_bytes(json.dumps(manifest).encode())  # without its checksum it is only damaged
         own.open(file.parent)
