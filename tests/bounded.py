@@ -10,6 +10,7 @@ hostile files can be tried, each in a process of its own that may be killed.
 import json
 import os
 import resource
+import select
 import signal
 import subprocess
 import sys
@@ -48,13 +49,15 @@ class ForkServer:
         self.process.wait(timeout=60)
         self.process.stdout.close()
 
-    def sagan(self, *arguments, room_mb=600, seconds=30, **limits):
+    def sagan(self, *arguments, room_mb=600, seconds=30, kill_after=None, **limits):
         """Run a command; `limits` are those of `resource` by name, as FSIZE=1000."""
+        # `kill_after` seconds it is killed with SIGKILL, if it has not ended
         with tempfile.TemporaryDirectory() as folder:
             order = {
                 "arguments": [str(a) for a in arguments],
                 "room_mb": room_mb,
                 "seconds": seconds,
+                "kill_after": kill_after,
                 "limits": limits,
                 "stderr": str(Path(folder) / "stderr"),
                 "cwd": os.getcwd(),
@@ -127,6 +130,9 @@ def _serve():
             sys.stderr.flush()
             os._exit(code)
         os.close(writing)
+        if order["kill_after"] is not None:
+            select.select([reading], [], [], order["kill_after"])  # readable once it ends
+            os.kill(pid, signal.SIGKILL)  # it has not been waited for
         with os.fdopen(reading) as pipe:
             grown = pipe.read()
         _, status = os.waitpid(pid, 0)

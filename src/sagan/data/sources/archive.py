@@ -20,6 +20,7 @@ from sagan.data.sources.labels import Arrangement, File, arrange, is_ignored
 from sagan.data.sources.source import Item, Source, stamp_of
 
 _MOST_AHEAD_BYTES = 2**26  # of a file that is read before its turn, or that has holes
+_MOST_RATIO = 200  # of a large file to what is stored of it
 _TAR_ERRORS = (tarfile.TarError, EOFError, zlib.error, OSError, ValueError)
 
 
@@ -106,6 +107,8 @@ def _zip_entry(info: zipfile.ZipInfo) -> _Entry:
         reason = reason or "encrypted"
     if info.file_size > MOST_BYTES:
         reason = reason or f"larger than {MOST_BYTES:,} bytes"
+    if info.file_size > max(_MOST_AHEAD_BYTES, _MOST_RATIO * info.compress_size):
+        reason = reason or f"{info.file_size:,} bytes out of {info.compress_size:,}: a bomb"
     return _Entry(info.filename, info.is_dir(), reason)
 
 

@@ -3,6 +3,7 @@
 Dimensions: i images, c channels, h w the image's sides.
 """
 
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -22,7 +23,8 @@ from sagan.text import listed
 _IMAGE_KEYS = ("images", "x", "x_train", "data", "arr_0")
 _LABEL_KEYS = ("labels", "y", "y_train", "label")
 _NAME_KEYS = ("class_names", "classes")
-_ERRORS = (ValueError, OSError, EOFError, MemoryError, SyntaxError, OverflowError, TypeError)
+_HEADER_ERRORS = (SyntaxError, TypeError, RecursionError, tokenize.TokenError)  # it is Python
+_ERRORS = (*_HEADER_ERRORS, ValueError, OSError, EOFError, MemoryError, OverflowError)
 _AT_ONCE = 1024  # images, in the search for the smallest and largest value
 
 

@@ -1,7 +1,9 @@
 """Recognise what kind of source a name, a folder or a file is."""
 
+import lzma
 import tarfile
 import zipfile
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from sagan.data.sources.folder import open_folder, read_file
 from sagan.data.sources.idx import image_files, is_idx, open_idx, open_idx_folder
 from sagan.data.sources.source import Source
 from sagan.data.sources.tables import open_hub, open_parquet
-from sagan.text import shown
+from sagan.text import one_line, shown
 
 HUB = "hub:"
 NAMED = (*BUNDLED, *PROCEDURAL)  # those have a test split
@@ -36,6 +38,8 @@ def open_source(source: str, rules: int = READING_RULES, *, resolution: int = DE
         raise ValueError(f"{shown(source)}: {error}") from None
     except OSError as error:
         raise ValueError(f"{shown(source)} cannot be read: {error.strerror or error}") from None
+    except (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{shown(source)} is damaged or cut short: {one_line(error)}") from None
     except MemoryError:
         raise ValueError(f"{shown(source)}: there is not enough memory to read it") from None
 

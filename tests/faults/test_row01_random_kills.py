@@ -1,0 +1,58 @@
+"""Row 1: killed at random again and again, a run ends as the unbroken one, bit for bit.
+
+Also one that grows, killed between its sizes and anywhere else.
+"""
+
+import random
+
+import pytest
+from bounded import ForkServer
+from command_line import SMALL, sagan
+from digits_run import fingerprint, stable_log
+
+from sagan.runs.run import Run
+
+OPTIONS = {
+    "plain": ["--images", 960],
+    "growing": ["--images", 960, "--grow", "8:320,16:320", "--resolution", 32],
+}
+LOGS = ["--log-every", 64, "--snapshot-every", 96, "--keep", 2]
+
+
+@pytest.fixture(scope="module")
+def server():
+    with ForkServer(preload=["sagan.training.loop", "sagan.training.curves"]) as server:
+        yield server
+
+
+def killed_until_done(server, path, kind, *, kills, seed):
+    """Train, killed after a random time, until it ends by itself; how often it was killed."""
+    draw, killed = random.Random(seed), 0
+    command = ["train", path, *SMALL, *LOGS, *OPTIONS[kind]]
+    while killed < kills:
+        ended = server.sagan(*command, room_mb=4_000, kill_after=draw.uniform(0.02, 3.0))
+        if ended.code == 0:
+            break
+        assert ended.code == -9, ended.said
+        found, faults = Run(path).newest_sound_checkpoint()
+        assert faults == []
+        assert found is not None or not Run(path).checkpoint_paths()
+        killed += 1
+    assert server.sagan(*command, room_mb=4_000, seconds=300).code == 0
+    return killed
+
+
+@pytest.mark.fault(1)
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "kills"), [("plain", 50), ("growing", 15)])
+def test_a_run_killed_at_random_equals_the_unbroken_one(server, tmp_path, kind, kills):
+    whole = tmp_path / "whole"
+    assert sagan("train", whole, *SMALL, *LOGS, *OPTIONS[kind]) == 0
+    done = seed = 0
+    while done < kills:
+        path = tmp_path / f"{seed}"
+        done += killed_until_done(server, path, kind, kills=kills - done, seed=seed)
+        assert fingerprint(path) == fingerprint(whole)
+        assert stable_log(path) == stable_log(whole)
+        seed += 1
+    assert done == kills
