@@ -62,6 +62,7 @@ class ForkServer:
                 "stderr": str(Path(folder) / "stderr"),
                 "cwd": os.getcwd(),
             }
+            Path(order["stderr"]).touch()  # it may be killed before it says anything
             self.process.stdin.write(json.dumps(order) + "\n")
             self.process.stdin.flush()
             ended = json.loads(self.process.stdout.readline())

@@ -13,8 +13,8 @@ from digits_run import fingerprint, stable_log
 from sagan.runs.run import Run
 
 OPTIONS = {
-    "plain": ["--images", 960],
-    "growing": ["--images", 960, "--grow", "8:320,16:320", "--resolution", 32],
+    "plain": ["--images", 640],
+    "growing": ["--images", 640, "--grow", "8:320", "--resolution", 16],
 }
 LOGS = ["--log-every", 64, "--snapshot-every", 96, "--keep", 2]
 
