@@ -36,6 +36,7 @@ def leftovers(path):
     return [p.name for p in path.rglob("*") if p.name.startswith((".partial-", ".removed-"))]
 
 
+@pytest.mark.slow
 @pytest.mark.fault(5)
 def test_a_limit_on_files_stops_training_in_a_line_and_it_goes_on(server, run):
     """The kernel refuses to write beyond 30 kB of any file, as a full disk does."""
@@ -129,6 +130,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(run, kind, monkeypatch, cap
     assert leftovers(run.path) == []
 
 
+@pytest.mark.slow
 @pytest.mark.fault(6)
 def test_a_run_on_a_read_only_disk_is_read_and_not_written(server, run, tmp_path):
     bind = ["mount", "--bind", str(run.path), str(run.path)]

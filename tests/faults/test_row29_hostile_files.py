@@ -14,7 +14,7 @@ MOST_SEC = 60
 
 @pytest.fixture(scope="module")
 def server():
-    with ForkServer() as server:
+    with ForkServer(preload=["sagan.training.loop", "sagan.data.doctor"]) as server:
         yield server
 
 

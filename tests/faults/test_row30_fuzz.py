@@ -81,6 +81,7 @@ def configurations(draw):
     return values
 
 
+@pytest.mark.slow
 @pytest.mark.fault(30)
 @fuzz
 @given(configurations() | JSON)
@@ -96,6 +97,7 @@ def checkpoint(tmp_path_factory):
     return run.save(1, state(1), config=CONFIG, keep=1, facts={"images": 64})
 
 
+@pytest.mark.slow
 @pytest.mark.fault(30)
 def test_checkpoints(checkpoint):
     """Spoilt files are refused; a manifest whose own checksum is right is checked by its values."""
@@ -186,6 +188,7 @@ def archives():
     yield hostile.npy("(4, 4, 4)")
 
 
+@pytest.mark.slow
 @pytest.mark.fault(30)
 @pytest.mark.filterwarnings("ignore")
 def test_archives(tmp_path):
@@ -204,6 +207,7 @@ def test_archives(tmp_path):
     read()
 
 
+@pytest.mark.slow
 @pytest.mark.fault(30)
 def test_exported_files(tmp_path):
     """One flipped, cut or overwritten is refused, or is as it was."""
