@@ -15,7 +15,7 @@ Init = Literal["xavier", "orthogonal", "default"]
 
 WITH_MAPS = ("article", "paper")  # the forms that are attention
 RESOLUTIONS_PX = (8, 16, 32, 64, 128, 256)
-_MOST = {"classes": 2**20, "latent_dim": 2**16, "g_width": 2**14, "d_width": 2**14}
+_MOST = {"classes": 2**20, "latent_dim": 2**20, "g_width": 2**14, "d_width": 2**14}
 _MOST_CHANNELS = 2**18
 _RESNET_ONLY = (
     "g_channels",
