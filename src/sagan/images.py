@@ -4,6 +4,7 @@ Dimensions: b batch, r rows, f frames, c channels, h w the image's sides.
 """
 
 import math
+import os
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
+
+from sagan.files import TEMPORARY, naming
 
 _MIN_GRID_PX = 640  # narrower grids are enlarged for viewing
 _NAME_PX = 16  # height of a name above a picture
@@ -140,3 +143,17 @@ def _without_alpha(image: Image.Image) -> Image.Image:
     white = Image.new("RGBA", image.size, "white")
     white.alpha_composite(image)
     return white.convert("RGB")
+
+
+def write_png(image: Image.Image, path: Path) -> None:
+    """Write a picture whole or, as on a full disk, not at all."""
+    content = BytesIO()
+    image.save(content, "PNG")
+    temporary = path.with_name(f"{TEMPORARY}{path.name}")
+    try:
+        with naming(path):
+            temporary.write_bytes(content.getvalue())
+            os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -1,8 +1,6 @@
 """`sagan sample`."""
 
-import io
 import math
-import os
 import re
 import shutil
 import sys
@@ -14,7 +12,6 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from sagan.cli.common import parse_classes, parse_pair, parse_seed
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
     from torch import Tensor
 
     from sagan.config import RunConfig
@@ -229,20 +226,20 @@ def _class_part(config: "RunConfig", label: int) -> str:
 
 
 def _write_folder(out: Path, batches: "Iterable[Tensor]", plan: Plan) -> None:
-    from sagan.images import array_to_image
+    from sagan.images import array_to_image, write_png
 
     names = iter(plan.names)
     for batch in batches:
         out.mkdir(parents=True, exist_ok=True)  # only once there is something to write
         for image in batch.permute(0, 2, 3, 1).numpy():
-            _save_png(array_to_image(image), out / f"{next(names)}.png")
+            write_png(array_to_image(image), out / f"{next(names)}.png")
 
 
 def _write_grid(out: Path, images: "Tensor", plan: Plan) -> None:
     """Write the grid: each row of the plan, a class say, starts on a new line."""
     import torch
 
-    from sagan.images import image_grid
+    from sagan.images import image_grid, write_png
 
     by_row = [
         images[[i for i, r in enumerate(plan.rows) if r == row]] for row in dict.fromkeys(plan.rows)
@@ -255,23 +252,7 @@ def _write_grid(out: Path, images: "Tensor", plan: Plan) -> None:
         for group in by_row
     ]
     out.parent.mkdir(parents=True, exist_ok=True)
-    _save_png(image_grid(torch.cat(padded), columns), out)
-
-
-def _save_png(image: "Image", path: Path) -> None:
-    """Write a picture whole or, as on a full disk, not at all."""
-    from sagan.files import TEMPORARY, naming
-
-    content = io.BytesIO()
-    image.save(content, "PNG")
-    temporary = path.with_name(f"{TEMPORARY}{path.name}")
-    try:
-        with naming(path):
-            temporary.write_bytes(content.getvalue())
-            os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_png(image_grid(torch.cat(padded), columns), out)
 
 
 def _write_walk(out: Path, images: "Tensor") -> None:

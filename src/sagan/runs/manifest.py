@@ -52,7 +52,8 @@ def _is_score(value: Any) -> bool:
     return value is None or (
         isinstance(value, dict)
         and isinstance(value.get("metric"), str)
-        and (value.get("value") is None or _is_number(value["value"]))
+        and "value" in value
+        and (value["value"] is None or _is_number(value["value"]))
     )
 
 
