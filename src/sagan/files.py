@@ -28,6 +28,18 @@ def write_atomically(path: Path, content: bytes) -> None:
     sync_folder(path.parent)
 
 
+def write_whole(path: Path, content: bytes) -> None:
+    """Replace a file, whole or, as on a full disk, not at all; it may not be on the disk yet."""
+    temporary = path.with_name(f"{TEMPORARY}{path.name}")
+    try:
+        with naming(path):
+            temporary.write_bytes(content)
+            os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
 def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
     """Replace several files of a folder, all or none if writing fails; its other files stay."""
     made = not folder.exists()

@@ -4,7 +4,6 @@ Dimensions: b batch, r rows, f frames, c channels, h w the image's sides.
 """
 
 import math
-import os
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -16,8 +15,6 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
-
-from sagan.files import TEMPORARY, naming
 
 _MIN_GRID_PX = 640  # narrower grids are enlarged for viewing
 _NAME_PX = 16  # height of a name above a picture
@@ -145,15 +142,8 @@ def _without_alpha(image: Image.Image) -> Image.Image:
     return white.convert("RGB")
 
 
-def write_png(image: Image.Image, path: Path) -> None:
-    """Write a picture whole or, as on a full disk, not at all."""
+def png(image: Image.Image) -> bytes:
+    """Encode a picture as the content of a PNG file."""
     content = BytesIO()
     image.save(content, "PNG")
-    temporary = path.with_name(f"{TEMPORARY}{path.name}")
-    try:
-        with naming(path):
-            temporary.write_bytes(content.getvalue())
-            os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    return content.getvalue()

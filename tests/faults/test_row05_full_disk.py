@@ -146,3 +146,20 @@ def test_a_run_on_a_read_only_disk_is_read_and_not_written(server, run, tmp_path
         assert "Read-only file system" in one_line(ended.said)
     finally:
         subprocess.run(["umount", str(run.path)], check=True)
+
+
+@pytest.mark.fault(5)
+def test_more_samples_than_disk_or_memory_hold_are_refused_before_the_first(
+    run, tmp_path, monkeypatch, capfd
+):
+    from sagan.cli import sample
+
+    usage = shutil.disk_usage(tmp_path)._replace(free=1_000)
+    monkeypatch.setattr(sample.shutil, "disk_usage", lambda _: usage)
+    many = ["sample", run.path, "--num", 1_000, "--out"]
+    assert sagan(*many, tmp_path / "folder") == 2
+    assert "take about 0.0 GB" in one_line(capfd.readouterr().err)
+    assert not (tmp_path / "folder").exists()
+    monkeypatch.setattr(sample, "_MOST_HELD_BYTES", 1_000)
+    assert sagan(*many, tmp_path / "a.png") == 2
+    assert "too many for one file" in one_line(capfd.readouterr().err)

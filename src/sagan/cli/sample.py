@@ -226,20 +226,22 @@ def _class_part(config: "RunConfig", label: int) -> str:
 
 
 def _write_folder(out: Path, batches: "Iterable[Tensor]", plan: Plan) -> None:
-    from sagan.images import array_to_image, write_png
+    from sagan.files import write_whole
+    from sagan.images import array_to_image, png
 
     names = iter(plan.names)
     for batch in batches:
         out.mkdir(parents=True, exist_ok=True)  # only once there is something to write
         for image in batch.permute(0, 2, 3, 1).numpy():
-            write_png(array_to_image(image), out / f"{next(names)}.png")
+            write_whole(out / f"{next(names)}.png", png(array_to_image(image)))
 
 
 def _write_grid(out: Path, images: "Tensor", plan: Plan) -> None:
     """Write the grid: each row of the plan, a class say, starts on a new line."""
     import torch
 
-    from sagan.images import image_grid, write_png
+    from sagan.files import write_whole
+    from sagan.images import image_grid, png
 
     by_row = [
         images[[i for i, r in enumerate(plan.rows) if r == row]] for row in dict.fromkeys(plan.rows)
@@ -252,7 +254,7 @@ def _write_grid(out: Path, images: "Tensor", plan: Plan) -> None:
         for group in by_row
     ]
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_png(image_grid(torch.cat(padded), columns), out)
+    write_whole(out, png(image_grid(torch.cat(padded), columns)))
 
 
 def _write_walk(out: Path, images: "Tensor") -> None:
