@@ -28,7 +28,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     sync_folder(path.parent)
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes) -> None:
     """Replace a file, whole or, as on a full disk, not at all; it may not be on the disk yet."""
     temporary = path.with_name(f"{TEMPORARY}{path.name}")
     try:

@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -152,7 +153,7 @@ def test_a_run_on_a_read_only_disk_is_read_and_not_written(server, run, tmp_path
 def test_more_samples_than_disk_or_memory_hold_are_refused_before_the_first(
     run, tmp_path, monkeypatch, capfd
 ):
-    from sagan.cli import sample
+    sample = sys.modules["sagan.cli.sample"]
 
     usage = shutil.disk_usage(tmp_path)._replace(free=1_000)
     monkeypatch.setattr(sample.shutil, "disk_usage", lambda _: usage)

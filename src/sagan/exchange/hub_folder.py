@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from sagan.exchange.run_card import make_run_card
-from sagan.exchange.safetensors_file import build_from_content, read_file
+from sagan.exchange.safetensors_file import build_from_content, read_content
 from sagan.files import write_together
 from sagan.models import Generator
 from sagan.runs.open_run import CHECKPOINT_FILES, load_run_generator
@@ -79,7 +79,7 @@ def open_generator_folder(path: Path) -> Generator:
         if not file.is_file():
             raise ValueError(_not_one(path, file.name, [p.name for p in path.iterdir()]))
     facts = _read_config(config, config)
-    return build_from_content(facts, read_file(weights, weights), weights)
+    return build_from_content(facts, read_content(weights, weights), weights)
 
 
 def open_generator_repository(address: hub.Address) -> Generator:
@@ -91,7 +91,7 @@ def open_generator_repository(address: hub.Address) -> Generator:
     except hub.NotInRepositoryError as error:
         raise ValueError(_not_one(address, error.file, hub.list_files(address))) from None
     where = f"{address}/{WEIGHTS_FILE}"
-    return build_from_content(facts, read_file(weights, where), where)
+    return build_from_content(facts, read_content(weights, where), where)
 
 
 def _read_config(path: Path, where: object) -> Facts:

@@ -43,7 +43,7 @@ class Content(NamedTuple):
 
 def open_weights(path: str | os.PathLike[str]) -> Generator:
     """Open such a file's generator, in eval mode on the CPU."""
-    content = read_file(path, path)
+    content = read_content(path, path)
     folder = Path(path).parent
     beside = (folder / CONFIG_FILE).is_file() and is_shared_folder(folder)
     if "sagan.config" not in content.strings and beside:
@@ -51,7 +51,7 @@ def open_weights(path: str | os.PathLike[str]) -> Generator:
     return build_from_content(Facts.from_strings(content.strings, path), content, path)
 
 
-def read_file(path: str | os.PathLike[str], where: object) -> Content:
+def read_content(path: str | os.PathLike[str], where: object) -> Content:
     """Read a safetensors file's strings and tensors; `where` names it in errors."""
     tensors: dict[str, Tensor] = {}
     unsealed = check_seal(path, where)
