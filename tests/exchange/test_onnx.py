@@ -324,7 +324,7 @@ def test_weights_files_that_are_none_of_ours_are_told(tmp_path):
     whole = file.read_bytes()
     for content in (b"", whole[:-1]):
         file.write_bytes(content)
-        with pytest.raises(ValueError, match="is damaged|is not a safetensors file"):
+        with pytest.raises(ValueError, match=r"is damaged|is not a safetensors file"):
             sagan.load(file)
     safetensors.torch.save_file({"weight": torch.zeros(2)}, file)
     with pytest.raises(ValueError, match="was not written by sagan export"):
