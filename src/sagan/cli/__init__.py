@@ -1,7 +1,7 @@
 """The command line: one command per file, which imports what it needs when it is called.
 
-Exit codes: 0 done, 1 failed for the reason printed, 2 bad usage or input, 130 and 143 stopped by
-Ctrl-C and SIGTERM. An expected error is one line on stderr.
+Exit codes: 0 done, 1 failed for the reason printed, 2 bad usage or input, 128 and its number when
+stopped by a signal: 130 Ctrl-C, 143 SIGTERM. An expected error is one line on stderr.
 """
 
 import os

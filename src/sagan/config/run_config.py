@@ -244,8 +244,10 @@ class Runtime:
     # to its last good checkpoint; 0 only reports it.
     rollback: int = 0
     tensorboard: bool = False  # write the log for TensorBoard too
+    stop_signal: Literal["USR1", "USR2"] = "USR2"  # saves and stops; the other saves and goes on
 
     def __post_init__(self) -> None:
         require_choice("device", self.device, ("auto", "cpu", "cuda", "mps"))
+        require_choice("stop_signal", self.stop_signal, ("USR1", "USR2"))
         require_at_least("devices", self.devices, 1)
         require_at_least("rollback", self.rollback, 0)

@@ -7,7 +7,7 @@ one device it does nothing but place and cast.
 import logging
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Any
@@ -115,12 +115,14 @@ class Engine:
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in any process."""
+        return self.any_of([flag])[0]
+
+    def any_of(self, flags: Sequence[bool]) -> list[bool]:
+        """Whether each flag is set in any process; in one message."""
         if self.world_size == 1:
-            return flag
-        tensor = torch.tensor(float(flag), device=self.device)
-        total = self._fabric.all_reduce(tensor, reduce_op="sum")
-        assert isinstance(total, Tensor)
-        return total.item() > 0
+            return list(flags)
+        total = self.sum(torch.tensor(flags, dtype=torch.float32, device=self.device))
+        return [value > 0 for value in total.tolist()]
 
     def sum(self, tensor: Tensor) -> Tensor:
         """Add a tensor up over all processes."""

@@ -31,7 +31,7 @@ class TrainResult:
 
     path: Path  # the run's folder
     images: int  # shown to the discriminator since the run began
-    exit_code: int  # 0 when done, 130 after Ctrl-C, 143 after SIGTERM
+    exit_code: int  # 0 when done; stopped by a signal, 128 and its number, as 143 after SIGTERM
     rank: int  # of this process; only rank 0 has written
 
 
@@ -85,7 +85,7 @@ def train(
             config, old, checkpoint, run, runtime, engine, dataset, chosen=chosen
         )
         trainer = trainer_from(checkpoint, runtime)
-        with run.lock() if main else nullcontext(), StopSignals() as stop:
+        with run.lock() if main else nullcontext(), StopSignals(runtime.stop_signal) as stop:
             notes = _prepare_folder(run, clock.config, dataset) if main else []
             notes = [warning, engine.fallback, *notes, *plan]
             engine.barrier()

@@ -160,6 +160,8 @@ class Machine(TypedDict, total=False):
     """Number of devices, or of processes on the CPU; 1 by default."""
     compile: bool
     """Run the networks through torch.compile."""
+    stop_signal: Literal["USR1", "USR2"]
+    """Signal of a scheduler that saves and stops, as SIGTERM does; USR2 by default. The other saves only."""  # noqa: E501
 
 
 class MemoryLayout(TypedDict, total=False):
