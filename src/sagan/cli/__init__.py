@@ -28,6 +28,7 @@ from sagan.cli.train import train
 from sagan.errors import CheckpointError, ExportError, TrainingFailure
 from sagan.runs.place import RUN_OR_CHECKPOINT, locate
 from sagan.text import one_line
+from sagan.training import ranks
 from sagan.version import __version__
 
 
@@ -80,6 +81,7 @@ app.command(_structure)
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the program and exit with its code."""
+    ranks.follow_parent()
     sys.exit(run_safely(lambda: app(arguments, exit_on_error=False, print_error=False)))
 
 

@@ -88,16 +88,17 @@ def train(
         with run.lock() if main else nullcontext(), StopSignals(runtime.stop_signal) as stop:
             notes = _prepare_folder(run, clock.config, dataset) if main else []
             notes = [warning, engine.fallback, *notes, *plan]
-            engine.barrier()
-            while True:
-                with trainer.resume(*notes, progress=progress):
-                    exit_code = trainer.train(stop)
-                    images, runtime = trainer.images, trainer.runtime
-                if exit_code is not None:
-                    return TrainResult(run.path, images, exit_code, engine.rank)
-                del trainer  # so that the device never holds two stages' networks
-                trainer = trainer_from(run.newest_sound_checkpoint()[0], runtime)
-                notes = []
+            with engine.watching(run.path):
+                engine.barrier()
+                while True:
+                    with trainer.resume(*notes, progress=progress):
+                        exit_code = trainer.train(stop)
+                        images, runtime = trainer.images, trainer.runtime
+                    if exit_code is not None:
+                        return TrainResult(run.path, images, exit_code, engine.rank)
+                    del trainer  # so that the device never holds two stages' networks
+                    trainer = trainer_from(run.newest_sound_checkpoint()[0], runtime)
+                    notes = []
 
 
 def _prepare_folder(run: Run, config: RunConfig, dataset: ImageDataset) -> list[str]:

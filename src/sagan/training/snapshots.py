@@ -62,19 +62,23 @@ class Snapshots:
         """Make pictures and numbers, score unless `hurried`, and save; unless all is not well."""
         main = self._engine.rank == 0
         self.last_step = state.step
+        saved = {**state_tensors(state), "the log": state.log_sums} if main else {}
+        require_finite(saved, self._engine)
         if main:
-            saved = {**state_tensors(state), "the log": state.log_sums}
-            require_finite(saved, self._engine)
-        else:
-            require_finite({}, self._engine)
-        if main:
-            average_statistics(state.ema.network, self._config.training)
-            if with_pictures:
-                self._look(state, schedule)
+            with self._engine.alone():
+                average_statistics(state.ema.network, self._config.training)
+                if with_pictures:
+                    self._look(state, schedule)
         serious = self.journal.serious
         fail_if(serious[0].said if serious and self._runtime.rollback else "", self._engine)
-        if not main:
-            return
+        if main:
+            with self._engine.alone():
+                self._score_and_save(state, schedule, rehearsal=rehearsal, hurried=hurried)
+
+    def _score_and_save(
+        self, state: TrainState, schedule: Schedule, *, rehearsal: bool, hurried: bool
+    ) -> None:
+        serious = self.journal.serious
         facts: dict[str, Any] = {"alarms": [alarm.name for alarm in serious]}
         due = schedule.evaluation_due(state.step)
         if due or (rehearsal and schedule.evaluates):
@@ -88,7 +92,8 @@ class Snapshots:
             return
         self.last_step = state.step
         if self._engine.rank == 0:
-            facts = self._score(state, checkpoint.manifest["alarms"])
+            with self._engine.alone():
+                facts = self._score(state, checkpoint.manifest["alarms"])
             self._run.add_facts(checkpoint, facts)
             self._run.update_best(self.scorer.metric, self.scorer.better)
 

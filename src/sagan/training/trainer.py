@@ -184,6 +184,8 @@ class Trainer:
                 if self.clock.by_time:
                     self._record("end")
                 break
+        if exit_code or self.is_last:
+            self.engine.release()
         self.engine.barrier()
         return exit_code if exit_code or self.is_last else None
 
@@ -221,6 +223,7 @@ class Trainer:
 
     def _update(self) -> None:
         update(self.state, self.batches, self.config.training, self.engine, self.images)
+        self.engine.reached(self.state.step)
 
     def _log(self) -> None:
         """Log means since the last record; only here does the host wait for the device."""
