@@ -1,6 +1,5 @@
 """Training one stage of a run: steps, log, snapshots, stopping and rolling back."""
 
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,8 +24,8 @@ from sagan.training.outlook import guessed_rates, images_left
 from sagan.training.schedule import Schedule, stage_after
 from sagan.training.signals import StopSignals
 from sagan.training.snapshots import Snapshots
-from sagan.training.soundness import require_finite
-from sagan.training.state import new_state, restore, weights_and_gradients
+from sagan.training.soundness import NumberCheck, require_finite_state
+from sagan.training.state import new_state, restore
 from sagan.training.update import update
 from sagan.version import __version__
 
@@ -58,7 +57,7 @@ class Trainer:
         self.batches = BatchSource(dataset, config, share, engine.device, stage)
         self.snapshots = Snapshots(stage, runtime, run, engine, dataset, clock)
         self.saver = self.snapshots.saver
-        self.state = new_state(config, runtime, engine)
+        self.state, self.numbers = new_state(config, runtime, engine), NumberCheck(engine)
 
     @contextmanager
     def resume(self, *notes: str, progress: bool) -> Iterator[None]:
@@ -154,6 +153,8 @@ class Trainer:
         while self.state.step < self.schedule.last_step and not exit_code:
             try:
                 self._step()
+                if not self.numbers.ok(self.state):
+                    require_finite_state(self.state, self.engine)
                 if self.schedule.log_due(self.state.step):
                     self._log()
                 self._follow_clock()
@@ -229,9 +230,8 @@ class Trainer:
         """Log means since the last record; only here does the host wait for the device."""
         steps = self.schedule.log_steps
         means = {name: v.item() / steps for name, v in self.state.log_sums.items()}
+        require_finite_state(self.state, self.engine)
         self.state.log_sums = {}
-        bad = next((name for name, value in means.items() if not math.isfinite(value)), "")
-        require_finite(weights_and_gradients(self.state), self.engine, known=bad)
         self.journal.meter.advance(
             self.images, f"D {means['d_loss']:.2f} · G {means['g_loss']:.2f}"
         )
@@ -284,7 +284,10 @@ class Trainer:
     def _rebuild(self, retry: int, checkpoint: Checkpoint | None) -> None:
         """Rebuild the state and restore a checkpoint, if there is one."""
         del self.state  # so that the device never holds two
-        self.state = new_state(self.config, self.runtime, self.engine)
+        self.state, self.numbers = (
+            new_state(self.config, self.runtime, self.engine),
+            NumberCheck(self.engine),
+        )
         if checkpoint is not None:
             self._restore(checkpoint)
         self._set_retry(retry)
