@@ -23,6 +23,7 @@ from sagan.cli.explore import explore
 from sagan.cli.export import export
 from sagan.cli.gallery import gallery
 from sagan.cli.import_ import import_
+from sagan.cli.least_memory import too_little_memory
 from sagan.cli.sample import sample
 from sagan.cli.train import train
 from sagan.errors import CheckpointError, ExportError, TrainingFailure
@@ -82,6 +83,9 @@ app.command(_structure)
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the program and exit with its code."""
     ranks.follow_parent()
+    given = sys.argv[1:] if arguments is None else arguments
+    if not {"--help", "-h", "--version"} & {*given} and (why := too_little_memory()):
+        sys.exit(fail(why, 1))
     sys.exit(run_safely(lambda: app(arguments, exit_on_error=False, print_error=False)))
 
 
@@ -100,6 +104,8 @@ def run_safely(command: Callable[[], int | None]) -> int:
     except BrokenPipeError:  # the reader of stdout is gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except MemoryError:
+        return fail("memory ran out; smaller batches or images need less", 1)
     except OSError as error:
         name = f"{error.filename}: " if error.filename else ""
         return fail(f"{name}{error.strerror or error}", 1)
