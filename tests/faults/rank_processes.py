@@ -29,6 +29,8 @@ def two(path, *options, images=10_000_000):
         for pid in found:
             if alive(pid):
                 os.kill(pid, signal.SIGKILL)
+        main.wait()
+        main.stderr.close()
 
 
 def child_of(process):

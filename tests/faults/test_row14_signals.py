@@ -161,9 +161,11 @@ def test_the_limit_of_processor_time_saves_and_stops(tmp_path):
             assert time.monotonic() < until
             time.sleep(0.1)
         resource.prlimit(process.pid, resource.RLIMIT_CPU, (1, resource.RLIM_INFINITY))
-        _, said = process.communicate(timeout=120)
+        _, said = process.communicate(timeout=240)
     finally:
         process.kill()
+        process.wait()
+        process.stderr.close()
     assert process.returncode == 152
     assert said.splitlines()[-1].startswith("Stopped at ")
     steps = [r["step"] for r in read_records(log)]

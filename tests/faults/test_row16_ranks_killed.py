@@ -80,7 +80,8 @@ def test_kill_9_of_the_parent_ends_the_others_in_seconds(tmp_path, phase):
         main.wait()
         began = time.monotonic()
         until(lambda: not alive(found[0]))
-        assert time.monotonic() - began < 10
+        # one that is starting looks once Python itself has started
+        assert time.monotonic() - began < (20 if phase == "starting" else 5)
 
 
 @pytest.mark.slow
@@ -94,9 +95,28 @@ def test_killed_while_starting_it_is_named(tmp_path):
     assert "Traceback" not in said
 
 
+def test_what_a_killed_process_had_started_to_train_beside_it_ends(tmp_path):
+    child = "import sagan, time; print('on', flush=True); time.sleep(120)"
+    parent = (
+        "import os, subprocess, sys, time\n"
+        "os.environ['SAGAN_PARENT'] = str(os.getpid())\n"
+        f"started = subprocess.Popen([sys.executable, '-c', {child!r}], stdout=subprocess.PIPE)\n"
+        "started.stdout.readline()\n"
+        "print(started.pid, flush=True)\n"
+        "time.sleep(120)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True)
+    pid = int(process.stdout.readline())
+    process.kill()
+    process.communicate()
+    began = time.monotonic()
+    until(lambda: not alive(pid))
+    assert time.monotonic() - began < 5
+
+
 def test_a_process_whose_parent_has_ended_before_ends(tmp_path):
     """Not even the first moments are left out: the parent may end before the child looks."""
-    program = "from sagan.training.ranks import follow_parent; follow_parent(); print('on')"
+    program = "import sagan; print('on')"
     env = {**os.environ, "SAGAN_PARENT": "1"}
     done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, timeout=60)
     assert (done.returncode, done.stdout) == (1, b"")

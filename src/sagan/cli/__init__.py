@@ -29,7 +29,6 @@ from sagan.cli.train import train
 from sagan.errors import CheckpointError, ExportError, TrainingFailure
 from sagan.runs.place import RUN_OR_CHECKPOINT, locate
 from sagan.text import one_line
-from sagan.training import ranks
 from sagan.version import __version__
 
 
@@ -82,7 +81,6 @@ app.command(_structure)
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the program and exit with its code."""
-    ranks.follow_parent()
     given = sys.argv[1:] if arguments is None else arguments
     if not {"--help", "-h", "--version"} & {*given} and (why := too_little_memory()):
         sys.exit(fail(why, 1))

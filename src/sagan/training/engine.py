@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from sagan.config import Precision, Runtime
 from sagan.devices import pick_device, usable_cores
 from sagan.errors import TrainingFailure
-from sagan.training.ranks import PARENT, Children, Pulse, follow_parent
+from sagan.training.ranks import PARENT, Children, Pulse
 
 # How long the others wait at most while the first process scores and saves (PyTorch's default of 30
 # minutes is too short on a CPU). A process that hangs is noticed by its `Pulse`.
@@ -42,7 +42,6 @@ class Engine:
     """
 
     def __init__(self, runtime: Runtime, precision: Precision) -> None:
-        follow_parent()
         device = pick_device(runtime.device)
         devices, machines = launched(os.environ) or (runtime.devices, 1)
         if device == "cuda" and torch.cuda.device_count() < devices:
