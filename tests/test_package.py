@@ -38,6 +38,7 @@ TOP = [
     "LICENSE",
     "README.md",
     "constraints.txt",
+    "lock.txt",
     "dev",
     "pyproject.toml",
 ]
