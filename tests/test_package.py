@@ -38,8 +38,8 @@ TOP = [
     "LICENSE",
     "README.md",
     "constraints.txt",
-    "lock.txt",
     "dev",
+    "lock.txt",
     "pyproject.toml",
 ]
 

@@ -169,7 +169,9 @@ class Pulse:
             silent = [r for r in seen if now - heard_sec[r] > self._timeout_sec]
             if silent and not self._children.busy:
                 self._end(silent, steps.get(silent[0], "0"))
-            if not busy and now - moved_sec > self._timeout_sec:
+            if busy:  # its time does not count
+                moved_sec = now
+            elif now - moved_sec > self._timeout_sec:
                 self._end([], str(self.step))
 
     def _write(self, beat: int) -> None:

@@ -261,6 +261,7 @@ class Trainer:
         self.saver.wait()
         failed, retry = self.images, self.state.retry + 1
         if retry > self.runtime.rollback:
+            self.engine.release()  # all end, for the reason that is said
             self.journal.draw(now=True)
             raise gave_up(failure, images=self.images, retries=self.state.retry)
         checkpoint, _ = self.run.newest_sound_checkpoint(without_alarms=True)
