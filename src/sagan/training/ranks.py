@@ -168,11 +168,11 @@ class Pulse:
                         steps[rank], moved_sec = step, now
             silent = [r for r in seen if now - heard_sec[r] > self._timeout_sec]
             if silent and not self._children.busy:
-                self._end(silent, steps.get(silent[0], "0"))
+                return self._end(silent, steps.get(silent[0], "0"))
             if busy:  # its time does not count
                 moved_sec = now
             elif now - moved_sec > self._timeout_sec:
-                self._end([], str(self.step))
+                return self._end([], str(self.step))
 
     def _write(self, beat: int) -> None:
         said = f"{beat:012} {self.step:012} {int(self._children.busy)}"
