@@ -62,7 +62,7 @@ ONLY_IN = {
     "fastapi": {"explain/live/server.py"},
     "pydantic": {"explain/live/server.py"},
     "starlette": {"explain/live/server.py"},
-    "uvicorn": {"explain/live/server.py"},
+    "uvicorn": {"explain/live/door.py", "explain/live/server.py"},
     "PIL": {"data", "images.py", "bench"},
 }
 FILES = sorted(SOURCE.rglob("*.py"))

@@ -39,6 +39,7 @@ TOP = [
     "README.md",
     "constraints.txt",
     "dev",
+    "lock.txt",
     "pyproject.toml",
 ]
 

@@ -9,9 +9,18 @@ docs/reference.md lists them all.
 """
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 from sagan.version import __version__ as __version__
+
+# The hub's libraries would send statistics; they read this when they are first imported.
+for _name in ("HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
+    os.environ.setdefault(_name, "1")
+if "SAGAN_PARENT" in os.environ:  # started to train beside another process: from the first moment
+    from sagan.training.ranks import follow_parent
+
+    follow_parent()
 
 if TYPE_CHECKING:
     from sagan.config import NetworkConfig as NetworkConfig

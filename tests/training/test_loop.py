@@ -267,3 +267,36 @@ def test_records_tell_the_time_and_the_time_trained(tmp_path, digits):
     for before, after in itertools.pairwise(rated):
         apart = after["elapsed"] - before["elapsed"]
         assert after["images_per_sec"] == pytest.approx(16 / apart, rel=0.2)
+
+
+def test_a_jump_of_the_clock_changes_neither_the_time_trained_nor_the_time_left(
+    tmp_path, digits, monkeypatch, capsys
+):
+    now = itertools.accumulate(itertools.chain([1e9], itertools.cycle([5.0, -86_400.0, 86_400.0])))
+    monkeypatch.setattr(time, "time", lambda: next(now))
+    monkeypatch.setattr("sagan.progress._PLAIN_EVERY_SEC", -1.0)
+    train(configure(images=96, log_every=16), Run(tmp_path), digits, runtime=CPU)
+    elapsed = [r["elapsed"] for r in read_records(tmp_path / "log.jsonl")]
+    assert elapsed == sorted(elapsed)
+    assert elapsed[-1] < 300
+    left = [
+        float(line.partition(" s left")[0].rpartition("· ")[2])
+        for line in capsys.readouterr().err.splitlines()
+        if " s left" in line
+    ]
+    assert len(left) >= 5
+    assert all(0 <= seconds < 300 for seconds in left)
+
+
+def test_killed_after_its_last_save_a_run_has_its_curves_drawn(tmp_path, digits, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("sagan.training.journal.Journal.draw", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run_to(tmp_path, digits, snapshot_every=160)
+    assert find_checkpoint(tmp_path).step == 10
+    assert not (tmp_path / "curves.png").exists()
+    assert run_to(tmp_path, digits, snapshot_every=160).images == 160
+    assert (tmp_path / "curves.png").exists()
+    drawn = (tmp_path / "curves.png").stat().st_mtime_ns
+    run_to(tmp_path, digits, snapshot_every=160)
+    assert (tmp_path / "curves.png").stat().st_mtime_ns == drawn

@@ -100,10 +100,9 @@ def all_finite(path):
 @pytest.mark.parametrize(
     ("fault", "at", "seen", "said"),
     [
-        (weight_of_g, 5, 6, "d_loss"),  # by its consequences
-        (weight_of_g, 6, 6, r"a weight of G \("),
+        (weight_of_g, 5, 5, r"a weight of G \("),
         (gradient_of_d, 6, 6, r"a gradient of D \("),
-        (loss, 5, 6, "g_loss"),
+        (loss, 5, 5, "g_loss"),
         (average, 7, 8, r"ema \("),
         (moment, 7, 8, r"_optimizer \(|a weight|loss"),
         (batch_norm, 7, 8, r"generator \("),
@@ -133,7 +132,7 @@ def test_after_a_failure_the_run_goes_on_from_its_last_good_checkpoint(
     assert (result.images, result.exit_code) == (192, 0)
     (record,) = of_kind(tmp_path / "run", "rollback")
     assert (record["step"], record["retry"]) == (0 if at == 2 else 4, 1)
-    assert record["failed_at_images"] in (32, 64, 128)
+    assert record["failed_at_images"] in (32, 112, 128)
     assert steps_of(tmp_path / "run") == [4, 8, 12]
     assert all_finite(tmp_path / "run")
     assert Run(tmp_path / "run").checkpoint().manifest["retry"] == 1

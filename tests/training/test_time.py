@@ -21,6 +21,7 @@ from sagan.training import outlook, train
 from sagan.training import trainer as trainer_module
 from sagan.training.clock import Budget, Clock, replanned
 from sagan.training.measure import images_per_second
+from sagan.training.snapshots import Snapshots
 from sagan.training.stopwatch import Stopwatch
 
 STAGE = GrowthStage(resolution=8, images=1, batch_size=16, g_lr=1e-3, d_lr=2e-3)
@@ -55,14 +56,14 @@ class Machine:
 def machine(monkeypatch, undrawn):
     machine = Machine()
     began = {}
-    step, snapshot = trainer_module.Trainer._step, trainer_module.Trainer._snapshot
+    step, snapshot = trainer_module.Trainer._step, Snapshots.make
 
     def slow_step(self):
         step(self)
         machine.now_sec += machine.step_sec
 
-    def slow_snapshot(self, **how):
-        snapshot(self, **how)
+    def slow_snapshot(self, *what, **how):
+        snapshot(self, *what, **how)
         machine.now_sec += machine.snapshot_sec
 
     def elapsed(self):
@@ -70,8 +71,8 @@ def machine(monkeypatch, undrawn):
         return self._before_sec + machine.now_sec - began[id(self)][1]
 
     monkeypatch.setattr(trainer_module.Trainer, "_step", slow_step)
-    monkeypatch.setattr(trainer_module.Trainer, "_snapshot", slow_snapshot)
-    monkeypatch.setattr(trainer_module.Trainer, "_look", lambda self: None)
+    monkeypatch.setattr(Snapshots, "make", slow_snapshot)
+    monkeypatch.setattr(Snapshots, "_look", lambda *_: None)
     monkeypatch.setattr(Stopwatch, "elapsed_sec", property(elapsed))
     monkeypatch.setattr(outlook, "_LEAST_STEPS", 10)
     monkeypatch.setattr(outlook, "measured_rates", lambda stages, *_: RATES[-len(stages) :])
@@ -210,16 +211,16 @@ def test_stopped_it_goes_on_with_the_time_left(tmp_path, large_digits, machine, 
 
 
 def test_time_lost_in_a_crash_counts(tmp_path, large_digits, machine, monkeypatch):
-    def dies(self, facts):
-        if self.state.step > 30:
+    def dies(self, state, facts):
+        if state.step > 30:
             raise KeyboardInterrupt
-        save(self, facts)
+        save(self, state, facts)
 
-    save = trainer_module.Trainer._save
-    monkeypatch.setattr(trainer_module.Trainer, "_save", dies)
+    save = Snapshots._save
+    monkeypatch.setattr(Snapshots, "_save", dies)
     with pytest.raises(KeyboardInterrupt):
         go(tmp_path, large_digits)
-    monkeypatch.setattr(trainer_module.Trainer, "_save", save)
+    monkeypatch.setattr(Snapshots, "_save", save)
     go(tmp_path, large_digits)
     assert machine.now_sec == pytest.approx(TIME_SEC, abs=12)  # up to a log record's steps
 

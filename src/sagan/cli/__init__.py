@@ -1,7 +1,7 @@
 """The command line: one command per file, which imports what it needs when it is called.
 
-Exit codes: 0 done, 1 failed for the reason printed, 2 bad usage or input, 130 and 143 stopped by
-Ctrl-C and SIGTERM. An expected error is one line on stderr.
+Exit codes: 0 done, 1 failed for the reason printed, 2 bad usage or input, 128 and its number when
+stopped by a signal: 130 Ctrl-C, 143 SIGTERM. An expected error is one line on stderr.
 """
 
 import errno
@@ -24,6 +24,7 @@ from sagan.cli.explore import explore
 from sagan.cli.export import export
 from sagan.cli.gallery import gallery
 from sagan.cli.import_ import import_
+from sagan.cli.least_memory import too_little_memory
 from sagan.cli.runs import runs
 from sagan.cli.sample import sample
 from sagan.cli.train import train
@@ -83,6 +84,9 @@ app.command(_structure)
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the program and exit with its code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if not {"--help", "-h", "--version"} & {*given} and (why := too_little_memory()):
+        sys.exit(fail(why, 1))
     sys.exit(run_safely(lambda: app(arguments, exit_on_error=False, print_error=False)))
 
 
@@ -108,8 +112,8 @@ def run_safely(command: Callable[[], int | None]) -> int:
         return fail(f"{name}{error.strerror or error}{advice}", 1)
     except (CheckpointError, ExportError, TrainingFailure) as error:
         return fail(one_line(error), 1)
-    except MemoryError as error:
-        return fail(f"out of memory: {one_line(error)}", 1)
+    except MemoryError:
+        return fail("out of memory: smaller batches or images need less", 1)
     except RuntimeError as error:
         if "can't allocate memory" in str(error) or "out of memory" in str(error):  # PyTorch's
             return fail(f"out of memory: {one_line(error, 200)}", 1)

@@ -253,8 +253,13 @@ class Runtime:
     # to its last good checkpoint; 0 only reports it.
     rollback: int = 0
     tensorboard: bool = False  # write the log for TensorBoard too
+    timeout_sec: float = 600.0  # that processes wait for one that does not answer
+    stop_signal: Literal["USR1", "USR2"] = "USR2"  # saves and stops; the other saves and goes on
 
     def __post_init__(self) -> None:
         require_choice("device", self.device, ("auto", "cpu", "cuda", "mps"))
+        seconds = self.timeout_sec
+        require(1 <= seconds < math.inf, f"the time-out must be 1 s or more, not {seconds} s")
+        require_choice("stop_signal", self.stop_signal, ("USR1", "USR2"))
         require_at_least("devices", self.devices, 1)
         require_at_least("rollback", self.rollback, 0)

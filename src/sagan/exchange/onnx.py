@@ -58,6 +58,7 @@ class OnnxGenerator:
             import onnxruntime as runtime
         except ImportError:
             _refuse_without_extra()
+        runtime.disable_telemetry_events()  # which its builds for Windows send
         options = runtime.SessionOptions()
         options.log_severity_level = 3  # errors
         options.intra_op_num_threads = torch.get_num_threads()

@@ -14,7 +14,14 @@ from torch import Tensor
 
 from sagan.config import RunConfig, differences, run_config_from_dict, to_dict
 from sagan.errors import CheckpointError
-from sagan.files import DOOMED, TEMPORARY, parse_json, remove_folder, write_atomically
+from sagan.files import (
+    DOOMED,
+    TEMPORARY,
+    hashed_json,
+    parse_json,
+    remove_folder,
+    write_atomically,
+)
 from sagan.runs.checkpoint import Checkpoint, open_checkpoint, write_checkpoint
 from sagan.runs.extent import elapsed_sec, trained_with, why_not_shorter, with_extent_of
 from sagan.runs.identity import check_belongs, keep_identity, read_identity
@@ -273,6 +280,11 @@ class Run:
         write_atomically(self.path / "latest", f"{final.name}\n".encode())
         self._drop_old(final, keep)
         return final
+
+    def add_facts(self, checkpoint: Checkpoint, facts: Mapping[str, Any]) -> None:
+        """Add values to a checkpoint's manifest; whoever reads it meanwhile sees one or other."""
+        content = hashed_json({**checkpoint.manifest, **facts})
+        write_atomically(checkpoint.path / "manifest.json", content)
 
     def _drop_old(self, newest: Path, keep: int) -> None:
         checkpoint = open_checkpoint(newest)

@@ -33,7 +33,7 @@ _DRAW_SEC = 2.0  # for the last curves, until some have been drawn
 
 _REHEARSAL = 3  # the look at the last size after which a snapshot is rehearsed
 
-Aside = Literal["snapshot", "score", "preparing scores", "curves"]
+Aside = Literal["snapshot", "saving", "score", "preparing scores", "curves"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,14 +230,14 @@ class Clock:
         )
 
     def _reserve_sec(self) -> float:
-        """For the last snapshot, with its score if there are scores, and for the curves."""
+        """For the last snapshot, its saving, its score if there are scores, and the curves."""
         last = len(self.stages) - 1
         if "snapshot" not in self._took_sec:
             return first_reserve_sec(self.config)
         stage, took_sec = self._took_sec["snapshot"]
         took_sec *= max(1.0, self.rates[stage] / self.rates[last])
-        others: tuple[tuple[Aside, float], ...] = (("score", 0.0), ("curves", _DRAW_SEC))
-        for kind, guess_sec in others:
+        others: dict[Aside, float] = {"saving": 0.0, "score": 0.0, "curves": _DRAW_SEC}
+        for kind, guess_sec in others.items():
             took_sec += self._took_sec.get(kind, (last, guess_sec))[1]
         return took_sec
 

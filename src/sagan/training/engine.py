@@ -6,23 +6,31 @@ one device it does nothing but place and cast.
 
 import logging
 import os
+import time
 import warnings
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
+from lightning_fabric.strategies.launchers import subprocess_script
 from torch import Tensor, nn
 
 from sagan.config import Precision, Runtime
 from sagan.devices import pick_device, usable_cores
+from sagan.errors import TrainingFailure
+from sagan.training.ranks import PARENT, Children, Pulse
 
 # How long the others wait at most while the first process scores and saves (PyTorch's default of 30
-# minutes is too short on a CPU). It is also how long a hung process may go unnoticed.
+# minutes is too short on a CPU). A process that hangs is noticed by its `Pulse`.
 _PATIENCE = timedelta(hours=6)
+# Messages of errors without their own type, where another process has ended
+_SAID_WHEN_LOST = "closed by peer", "reset by peer", "broken pipe", "timed out waiting", "gloo/"
 
 
 class Engine:
@@ -54,6 +62,8 @@ class Engine:
         if precision != asked != "auto":
             self.fallback = f"This {device} cannot compute in {asked}: using {precision}."
         self.processes, self.processes_here = devices * machines, devices  # known before `launch`
+        self._children, self._timeout_sec, self._parent = Children(), runtime.timeout_sec, 0
+        self._pulse: Pulse | None = None
         allow_tf32 = precision != "float32"  # PyTorch lets convolutions use it unless told
         torch.set_float32_matmul_precision("high" if allow_tf32 else "highest")
         torch.backends.cudnn.allow_tf32 = allow_tf32
@@ -69,7 +79,73 @@ class Engine:
         """Start the other processes, or join those that an outer launcher started."""
         if self.processes > 1:  # it warns, in four lines, of a few kB: grey images' first weights
             warnings.filterwarnings("ignore", "Grad strides do not match bucket view", UserWarning)
-        self._fabric.launch()
+        # Fabric's own observer kills this process without a word when another ends, even after
+        # SIGTERM to all.
+        subprocess_script._launch_process_observer = self._children.watch  # type: ignore[assignment]
+        if "LOCAL_RANK" not in os.environ:
+            os.environ[PARENT] = str(os.getpid())
+        elif not launched(os.environ):
+            self._parent = os.getppid()
+        try:
+            with self.explaining_lost():
+                self._fabric.launch()
+        finally:
+            os.environ.pop(PARENT, None)
+
+    @contextmanager
+    def watching(self, folder: Path) -> Iterator[None]:
+        """Inside, end with the others if one of them ends or hangs; with one process do nothing."""
+        if self.world_size == 1:
+            yield
+            return
+        self._pulse = Pulse(
+            folder,
+            self.rank,
+            self.world_size,
+            timeout_sec=self._timeout_sec,
+            children=self._children,
+            parent=self._parent,
+        )
+        with self._pulse.beating(), self.explaining_lost():
+            yield
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Inside, the first process does something while the others wait, as long as it takes."""
+        self._children.busy = self.rank == 0
+        try:
+            yield
+        finally:
+            self._children.busy = False
+
+    @contextmanager
+    def explaining_lost(self) -> Iterator[None]:
+        """Turn the error that follows when another process has ended into a TrainingFailure."""
+        try:
+            yield
+        except (RuntimeError, ConnectionError) as error:
+            said = str(error).lower()
+            known = any(words in said for words in _SAID_WHEN_LOST)
+            if self.processes == 1 or not (known or isinstance(error, dist.DistError)):
+                raise
+            time.sleep(1)  # until it is known how it ended
+            if self._parent:  # the first process says it, and ends this one
+                time.sleep(10)
+            lost = self._children.lost() or "another process has ended or cannot be reached"
+            self._children.released = True
+            self._children.kill()
+            raise TrainingFailure(
+                f"{lost}; the last checkpoint stands, and the same command resumes"
+            ) from None
+
+    def reached(self, step: int) -> None:
+        """Show the other processes how far this one is."""
+        if self._pulse is not None:
+            self._pulse.step = step
+
+    def release(self) -> None:
+        """Let the other processes end from now on."""
+        self._children.released = True
 
     @property
     def device(self) -> torch.device:
@@ -115,12 +191,14 @@ class Engine:
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in any process."""
+        return self.any_of([flag])[0]
+
+    def any_of(self, flags: Sequence[bool]) -> list[bool]:
+        """Whether each flag is set in any process; in one message."""
         if self.world_size == 1:
-            return flag
-        tensor = torch.tensor(float(flag), device=self.device)
-        total = self._fabric.all_reduce(tensor, reduce_op="sum")
-        assert isinstance(total, Tensor)
-        return total.item() > 0
+            return list(flags)
+        total = self.sum(torch.tensor(flags, dtype=torch.float32, device=self.device))
+        return [value > 0 for value in total.tolist()]
 
     def sum(self, tensor: Tensor) -> Tensor:
         """Add a tensor up over all processes."""

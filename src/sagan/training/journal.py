@@ -136,6 +136,15 @@ class Journal:
         except Exception as error:  # a missing picture must not stop training
             self.meter.say(f"curves.png could not be drawn: {error}")
 
+    def draw_if_behind(self) -> None:
+        """Draw the curves if the newest checkpoint is newer: the run was killed before it did."""
+        newest = self._run.pointed_to("latest")
+        curves = self._run.path / "curves.png"
+        if newest is not None and not (
+            curves.exists() and curves.stat().st_mtime >= (newest / "manifest.json").stat().st_mtime
+        ):
+            self.draw(now=True)
+
     def close(self) -> None:
         """Restore the terminal and flush TensorBoard."""
         self.meter.close()

@@ -31,7 +31,7 @@ class TrainResult:
 
     path: Path  # the run's folder
     images: int  # shown to the discriminator since the run began
-    exit_code: int  # 0 when done, 130 after Ctrl-C, 143 after SIGTERM
+    exit_code: int  # 0 when done; stopped by a signal, 128 and its number, as 143 after SIGTERM
     rank: int  # of this process; only rank 0 has written
 
 
@@ -85,19 +85,20 @@ def train(
             config, old, checkpoint, run, runtime, engine, dataset, chosen=chosen
         )
         trainer = trainer_from(checkpoint, runtime)
-        with run.lock() if main else nullcontext(), StopSignals() as stop:
+        with run.lock() if main else nullcontext(), StopSignals(runtime.stop_signal) as stop:
             notes = _prepare_folder(run, clock.config, dataset) if main else []
             notes = [warning, engine.fallback, *notes, *plan]
-            engine.barrier()
-            while True:
-                with trainer.resume(*notes, progress=progress):
-                    exit_code = trainer.train(stop)
-                    images, runtime = trainer.images, trainer.runtime
-                if exit_code is not None:
-                    return TrainResult(run.path, images, exit_code, engine.rank)
-                del trainer  # so that the device never holds two stages' networks
-                trainer = trainer_from(run.newest_sound_checkpoint()[0], runtime)
-                notes = []
+            with engine.watching(run.path):
+                engine.barrier()
+                while True:
+                    with trainer.resume(*notes, progress=progress):
+                        exit_code = trainer.train(stop)
+                        images, runtime = trainer.images, trainer.runtime
+                    if exit_code is not None:
+                        return TrainResult(run.path, images, exit_code, engine.rank)
+                    del trainer  # so that the device never holds two stages' networks
+                    trainer = trainer_from(run.newest_sound_checkpoint()[0], runtime)
+                    notes = []
 
 
 def _prepare_folder(run: Run, config: RunConfig, dataset: ImageDataset) -> list[str]:

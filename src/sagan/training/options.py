@@ -160,6 +160,10 @@ class Machine(TypedDict, total=False):
     """Number of devices, or of processes on the CPU; 1 by default."""
     compile: bool
     """Run the networks through torch.compile."""
+    timeout: str
+    """How long processes wait for one that no longer answers, as 90s; 10m by default."""
+    stop_signal: Literal["USR1", "USR2"]
+    """Signal of a scheduler that saves and stops, as SIGTERM does; USR2 by default. The other saves only."""  # noqa: E501
 
 
 class MemoryLayout(TypedDict, total=False):
@@ -210,7 +214,10 @@ def training_options(options: TrainOptions) -> dict[str, Any]:
 
 def runtime(options: TrainOptions) -> Runtime:
     """Where and how to run."""
-    return Runtime(**_fields_of(Runtime, options))
+    found = _fields_of(Runtime, options)
+    if "timeout" in options:
+        found["timeout_sec"] = parse_duration(options["timeout"])
+    return Runtime(**found)
 
 
 def _fields_of(section: type, options: TrainOptions) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def train_run(
 
     Returns:
         The run's folder, how many images it has been trained on, and the exit code: 0 when done,
-        130 after Ctrl-C, 143 after SIGTERM.
+        130 after Ctrl-C, 143 after SIGTERM, 128 and its number after another signal.
 
     Raises:
         ValueError: the options contradict each other, the run, the data or the machine.

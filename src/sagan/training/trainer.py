@@ -1,10 +1,5 @@
-"""Training one stage of a run: steps, log, snapshots, stopping and rolling back.
+"""Training one stage of a run: steps, log, snapshots, stopping and rolling back."""
 
-A snapshot is a checkpoint, a sample grid on fixed latents, attention numbers on them, numbers for
-the health watch and, every so often, a score.
-"""
-
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,26 +11,24 @@ from sagan.config import Runtime
 from sagan.config.growth import Stage, ends_of
 from sagan.data import ImageDataset
 from sagan.errors import TrainingFailure, gave_up
-from sagan.models.standing import average_statistics
 from sagan.runs.checkpoint import Checkpoint
 from sagan.runs.run import Run
 from sagan.training.batches import BatchSource, Share
 from sagan.training.clock import Clock
 from sagan.training.compiling import is_compiler_error, reason, try_compiling
-from sagan.training.diagnostics import GRID_COLUMNS, Viewer, not_finite
 from sagan.training.engine import Engine
-from sagan.training.evaluation import Scorer
 from sagan.training.finetune import transferred
 from sagan.training.journal import Journal
 from sagan.training.memory import is_out_of_memory
 from sagan.training.outlook import guessed_rates, images_left
 from sagan.training.schedule import Schedule, stage_after
 from sagan.training.signals import StopSignals
-from sagan.training.state import new_state, restore, state_tensors, weights_and_gradients
+from sagan.training.snapshots import Snapshots
+from sagan.training.soundness import NumberCheck, require_finite_state
+from sagan.training.state import new_state, restore
 from sagan.training.update import update
 from sagan.version import __version__
 
-_NOT_FINITE = "{what} is no longer finite"
 _STOP_ASKED_EVERY_STEPS = 10  # with several processes, where asking costs a message
 
 
@@ -43,6 +36,7 @@ class Trainer:
     """Trains one stage of a run in one call of `train`. Nothing is written before `resume`."""
 
     journal: Journal
+    _resumed: Checkpoint | None = None
     _grown: Sequence[str] = ()  # how the networks became those of this stage, if they did just now
 
     def __init__(
@@ -61,11 +55,9 @@ class Trainer:
         dataset = dataset.at(config.network.resolution)
         share = Share(engine.rank, engine.world_size)
         self.batches = BatchSource(dataset, config, share, engine.device, stage)
-        batch_size = config.training.batch_size // config.training.accumulate // engine.world_size
-        self.viewer = Viewer(config.network, dataset, batch_size=batch_size)
-        evaluates = self.is_last and config.training.evaluate_every  # scores of a size are its own
-        self.scorer = Scorer(config, dataset) if evaluates else None
-        self.state = new_state(config, runtime, engine)
+        self.snapshots = Snapshots(stage, runtime, run, engine, dataset, clock)
+        self.saver = self.snapshots.saver
+        self.state, self.numbers = new_state(config, runtime, engine), NumberCheck(engine)
 
     @contextmanager
     def resume(self, *notes: str, progress: bool) -> Iterator[None]:
@@ -74,7 +66,8 @@ class Trainer:
         if checkpoint is not None:
             self.run.check_unedited(self.run_config, checkpoint)
             self._restore(checkpoint)
-        self.journal = Journal(
+            self._resumed = checkpoint
+        self.journal = self.snapshots.journal = Journal(
             self.run,
             self.config,
             images_at=lambda step: self.schedule.images(step),  # it may be another one later
@@ -94,11 +87,13 @@ class Trainer:
         # If killed between a rollback and the next checkpoint, only the first process's log knows.
         retries = torch.tensor(float(self.journal.retries), device=self.engine.device)
         self._set_retry(max(self.state.retry, int(self.engine.sum(retries).item())))
-        if self.main and self.scorer is not None:  # it may have been killed after saving
-            self.run.update_best(self.scorer.metric, self.scorer.better)
+        scorer = self.snapshots.scorer
+        if self.main and scorer is not None:  # it may have been killed after saving
+            self.run.update_best(scorer.metric, scorer.better)
         try:
             yield
         finally:
+            self.saver.close()
             self.journal.close()
 
     def _restore(self, checkpoint: Checkpoint) -> None:
@@ -143,34 +138,55 @@ class Trainer:
         Returns:
             The exit code of the run, or None if it continues in another stage.
         """
+        self.snapshots.stop = stop
+        exit_code = 0
+        if self._resumed is not None:
+            self.snapshots.score_late(self.state, self._resumed)
+            exit_code = self._asked_to_stop(stop)
         if self.state.step < self.schedule.last_step:
             self._record_start()
             self._try_compiling()
+        elif self.main and self.is_last:  # it may have been killed after saving
+            self.journal.draw_if_behind()
         self._follow_clock()
         self.journal.meter.restart(self.images)  # setting up is not training
-        exit_code = 0
-        while self.state.step < self.schedule.last_step:
+        while self.state.step < self.schedule.last_step and not exit_code:
             try:
                 self._step()
+                if not self.numbers.ok(self.state):
+                    require_finite_state(self.state, self.engine)
                 if self.schedule.log_due(self.state.step):
                     self._log()
                 self._follow_clock()
                 rehearsal = self.clock.rehearses(self.state.step)
                 due = rehearsal or self.schedule.snapshot_due(self.state.step)
                 exit_code = self._asked_to_stop(stop)
-                if due or exit_code:
+                if due or exit_code or stop.save_asked:
                     with self.clock.aside("snapshot"):
-                        self._snapshot(with_pictures=due, rehearsal=rehearsal)
+                        self.snapshots.make(
+                            self.state,
+                            self.schedule,
+                            with_pictures=due,
+                            rehearsal=rehearsal,
+                            hurried=bool(exit_code),
+                        )
+                    exit_code = exit_code or self._asked_to_stop(stop)
             except TrainingFailure as failure:
                 if self._go_back(failure):
                     continue
                 return None
-            if exit_code or self.state.step == self.schedule.last_step:
+            ended = exit_code or self.state.step == self.schedule.last_step
+            if ended or rehearsal:
+                with self.clock.aside("saving"):
+                    self.saver.wait()
+            if ended:
                 with self.clock.aside("curves"):
                     self.journal.draw(now=True)
                 if self.clock.by_time:
                     self._record("end")
                 break
+        if exit_code or self.is_last:
+            self.engine.release()
         self.engine.barrier()
         return exit_code if exit_code or self.is_last else None
 
@@ -184,11 +200,16 @@ class Trainer:
 
     def _asked_to_stop(self, stop: StopSignals) -> int:
         """The exit code that a signal to any process asks for; 0 without one, or when done."""
-        due = self.engine.world_size == 1 or self.state.step % _STOP_ASKED_EVERY_STEPS == 0
-        unfinished = self.state.step < self.stages[-1].last_step
-        return stop.exit_code(self.engine) if due and unfinished else 0
+        step = self.state.step
+        due = self.engine.world_size == 1 or step % _STOP_ASKED_EVERY_STEPS == 0
+        exit_code = stop.exit_code(self.engine) if due or step == self.snapshots.last_step else 0
+        unfinished = step < self.stages[-1].last_step
+        if not exit_code or unfinished:
+            return exit_code
+        return exit_code if self.engine.any(self.snapshots.cut_short) else 0
 
     def _step(self) -> None:
+        self.saver.check()
         try:
             self._update()
         except Exception as error:
@@ -203,14 +224,14 @@ class Trainer:
 
     def _update(self) -> None:
         update(self.state, self.batches, self.config.training, self.engine, self.images)
+        self.engine.reached(self.state.step)
 
     def _log(self) -> None:
         """Log means since the last record; only here does the host wait for the device."""
         steps = self.schedule.log_steps
         means = {name: v.item() / steps for name, v in self.state.log_sums.items()}
+        require_finite_state(self.state, self.engine)
         self.state.log_sums = {}
-        bad = next((name for name, value in means.items() if not math.isfinite(value)), "")
-        self._fail_if(bad or not_finite(weights_and_gradients(self.state)), _NOT_FINITE)
         self.journal.meter.advance(
             self.images, f"D {means['d_loss']:.2f} · G {means['g_loss']:.2f}"
         )
@@ -226,66 +247,10 @@ class Trainer:
     def _record(self, kind: str, **values: Any) -> None:
         self.journal.record(kind, step=self.state.step, **values)
 
-    def _fail_if(self, what: str, why: str) -> None:
-        """Fail in all processes if there is a reason in any."""
-        if self.engine.any(bool(what)):
-            raise TrainingFailure(why.format(what=what or "in another process, a number"))
-
     def _record_start(self) -> None:
         machine = {"device": str(self.engine.device), "processes": self.engine.world_size}
         versions = {"torch": torch.__version__, "sagan": __version__}
         self._record("start", **machine, precision=self.engine.precision, **versions)
-
-    def _snapshot(self, *, with_pictures: bool, rehearsal: bool = False) -> None:
-        """Make pictures and numbers, score, and save, unless something is wrong."""
-        saved = {**state_tensors(self.state), "the log": self.state.log_sums}
-        self._fail_if(not_finite(saved) if self.main else "", _NOT_FINITE)
-        if self.main:
-            average_statistics(self.state.ema.network, self.config.training)
-            if with_pictures:
-                self._look()
-        serious = self.journal.serious
-        self._fail_if(serious[0].said if serious and self.runtime.rollback else "", "{what}")
-        if not self.main:
-            return
-        facts: dict[str, Any] = {"alarms": [alarm.name for alarm in serious]}
-        due = self.schedule.evaluation_due(self.state.step)
-        if self.scorer is not None and (due or (rehearsal and self.schedule.evaluates)):
-            with self.clock.aside("preparing scores"):
-                self.scorer.prepare(self.engine)
-            with self.clock.aside("score"):
-                facts["score"] = self.scorer.score(self.state.ema.network, self.engine)
-            self._record("score", **facts["score"], alarms=facts["alarms"])
-        self._save(facts)
-        self.journal.draw()
-
-    def _look(self) -> None:
-        try:
-            view = self.viewer.look(self.state, self.engine)
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-            self.journal.meter.say(f"no pictures at {self.images:,} images: memory ran out")
-            return  # still save the checkpoint
-        self.journal.grid(view.samples, columns=GRID_COLUMNS, step=self.state.step)
-        if view.layers:
-            self._record("attention", layers=view.layers)
-        self._record("check", **view.check)
-
-    def _save(self, facts: dict[str, Any]) -> None:
-        state = self.state
-        sums = {name: value.item() for name, value in state.log_sums.items()}
-        facts |= {"images": self.images, "log_sums": sums, "retry": state.retry}
-        if state.augmentation is not None:
-            facts["augmentation"] = {"p": state.augmentation.p.item()}
-        if self.run_config.growth:
-            facts["stage"] = self.stage
-        if self.clock.plans:
-            facts["plan"] = self.clock.plans
-        tensors, keep = state_tensors(state), self.config.training.keep
-        self.run.save(state.step, tensors, config=self.run_config, keep=keep, facts=facts)
-        if self.scorer is not None:
-            self.run.update_best(self.scorer.metric, self.scorer.better)
 
     def _go_back(self, failure: TrainingFailure) -> bool:
         """Continue from the last good checkpoint with other random numbers, or give up.
@@ -293,8 +258,10 @@ class Trainer:
         Returns:
             False if that checkpoint is of an earlier stage, in which the run then continues.
         """
+        self.saver.wait()
         failed, retry = self.images, self.state.retry + 1
         if retry > self.runtime.rollback:
+            self.engine.release()  # all end, for the reason that is said
             self.journal.draw(now=True)
             raise gave_up(failure, images=self.images, retries=self.state.retry)
         checkpoint, _ = self.run.newest_sound_checkpoint(without_alarms=True)
@@ -318,7 +285,10 @@ class Trainer:
     def _rebuild(self, retry: int, checkpoint: Checkpoint | None) -> None:
         """Rebuild the state and restore a checkpoint, if there is one."""
         del self.state  # so that the device never holds two
-        self.state = new_state(self.config, self.runtime, self.engine)
+        self.state, self.numbers = (
+            new_state(self.config, self.runtime, self.engine),
+            NumberCheck(self.engine),
+        )
         if checkpoint is not None:
             self._restore(checkpoint)
         self._set_retry(retry)
@@ -335,6 +305,7 @@ class Trainer:
 
     def _stop_compiling(self, why: str) -> None:
         """Continue uncompiled from the newest checkpoint: the failed step may be half done."""
+        self.saver.wait()
         self.runtime = replace(self.runtime, compile=False)
         self._rebuild(self.state.retry, self.run.newest_sound_checkpoint()[0])
         self.engine.barrier()

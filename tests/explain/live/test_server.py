@@ -16,6 +16,7 @@ from sagan.explain.live.server import MAX_WAITING, Gate, RenderQueue, make_app
 from sagan.explain.live.studio import Studio
 from sagan.explain.page import assemble
 
+pytestmark = pytest.mark.fault(31)
 HERE = "http://127.0.0.1:8377"
 WANTED = {"step": STEPS[-1], "seed": 7, "label": 2}
 PAGE = assemble({"mode": "live"}, title="run")

@@ -8,6 +8,7 @@ import asyncio
 import errno
 import hmac
 import ipaddress
+import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -22,13 +23,13 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from sagan.errors import CheckpointError
+from sagan.explain.live.door import BACKLOG, ErrorRate, door
 from sagan.explain.live.request import ImageRequest
 from sagan.explain.page import Page
 
 MAX_BODY_BYTES = 4096
 MAX_BODY_SEC = 5.0
 MAX_WAITING = 8  # requests queued behind the image being rendered
-_MAX_CONNECTIONS = 64  # one browser opens six
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -279,16 +280,23 @@ def serve(
         server_header=False,
         ws="none",
         lifespan="off",
-        limit_concurrency=_MAX_CONNECTIONS,
+        http=door(),
+        backlog=BACKLOG,
         timeout_graceful_shutdown=2,
     )
     server = uvicorn.Server(config)
+    rate = ErrorRate()
+    logging.getLogger("uvicorn.error").addFilter(rate)
 
     async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(rate.handle)
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         while not server.started and not serving.done():
             await asyncio.sleep(0.005)
         started(lambda: setattr(server, "should_exit", True))
         await serving
 
-    asyncio.run(main())
+    try:
+        asyncio.run(main())
+    finally:
+        logging.getLogger("uvicorn.error").removeFilter(rate)

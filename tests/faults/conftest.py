@@ -1,0 +1,17 @@
+"""What the tests of the fault matrix share."""
+
+import pytest
+
+from sagan.data import load_dataset
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """The training digits at 8 px; do not change them."""
+    return load_dataset("digits", resolution=8)
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Leave out the curves, which have tests of their own."""
+    monkeypatch.setattr("sagan.training.curves.draw_curves", lambda *_: None)
