@@ -6,7 +6,7 @@ import pytest
 
 from sagan.ablation.arms import parse_arms
 from sagan.ablation.experiment import check_same, parse_only
-from sagan.ablation.plan import LIFT, Comparison, check_equal, make_plan, read_plan, smallest_p
+from sagan.ablation.plan import LIFT, Contrast, check_equal, make_plan, read_plan, smallest_p
 from sagan.config import NetworkConfig, RunConfig
 
 TINY = {
@@ -36,7 +36,7 @@ def test_a_plan_is_read_back_as_it_was_written(tmp_path):
     plan = planned(arms="none,attention,residual,attention+gamma-lr=10")
     plan.write(tmp_path)
     assert read_plan(tmp_path) == plan
-    assert plan.primary == Comparison("attention", "none", "cas", "end")
+    assert plan.primary == Contrast("attention", "none", "cas", "end")
     assert plan.images == 64
     assert plan.made_with["sagan"]
     assert read_plan(tmp_path / "nowhere") is None
@@ -108,8 +108,8 @@ def test_sets_with_a_checker_are_judged_by_lift(monkeypatch):
     options = {"data": "twins", "resolution": 16, "preset": "best"}
     plan = make_plan(TINY | options, arms="none,attention,residual", num=200, curve_num=100)
     assert plan.metrics == (LIFT,)
-    assert plan.primary == Comparison("attention", "none", LIFT, "end")
-    assert Comparison("attention", "residual", LIFT, "end") in plan.secondary
+    assert plan.primary == Contrast("attention", "none", LIFT, "end")
+    assert Contrast("attention", "residual", LIFT, "end") in plan.secondary
     assert smallest_p(8, plan.secondary) < 0.05
 
 

@@ -61,7 +61,7 @@ ANALYSIS = (
 )
 
 
-class Comparison(NamedTuple):
+class Contrast(NamedTuple):
     """One comparison: is `arm` better than `than`?"""
 
     arm: str
@@ -95,8 +95,8 @@ class Plan:
     num: int
     curve_num: int
     underpowered: bool
-    primary: Comparison
-    secondary: tuple[Comparison, ...]
+    primary: Contrast
+    secondary: tuple[Contrast, ...]
     configs: dict[str, dict[str, Any]]
     parameters: dict[str, tuple[int, int]]
     analysis: tuple[str, ...] = ANALYSIS
@@ -134,8 +134,8 @@ def read_plan(folder: Path) -> Plan | None:
         content = json.loads(file.read_bytes())
         if content.pop("format") != FORMAT:
             raise ValueError("it is of another version")
-        content["primary"] = Comparison(**content["primary"])
-        content["secondary"] = tuple(Comparison(**test) for test in content["secondary"])
+        content["primary"] = Contrast(**content["primary"])
+        content["secondary"] = tuple(Contrast(**test) for test in content["secondary"])
         for name in ("metrics", "analysis"):
             content[name] = tuple(content[name])
         content["parameters"] = {k: (g, d) for k, (g, d) in content["parameters"].items()}
@@ -309,22 +309,22 @@ def _metrics(
     return tuple(keys)
 
 
-def _tests(arms: list[str], metrics: tuple[str, ...]) -> list[Comparison]:
+def _tests(arms: list[str], metrics: tuple[str, ...]) -> list[Contrast]:
     """The primary test and the secondary ones."""
     reference = "none" if "none" in arms else arms[0]
     others = [arm for arm in arms if arm != reference]
     main = "attention" if "attention" in others else others[0]
     first = metrics[0]
-    tests = [Comparison(main, reference, first, "end"), Comparison(main, reference, first, "mean")]
+    tests = [Contrast(main, reference, first, "end"), Contrast(main, reference, first, "mean")]
     if first == LIFT:
-        tests.append(Comparison(main, reference, first, "time"))
+        tests.append(Contrast(main, reference, first, "time"))
     if main != "residual" and "residual" in others:
-        tests.append(Comparison(main, "residual", first, "end"))
-    tests += [Comparison(arm, reference, first, "end") for arm in others if arm != main]
-    return tests + [Comparison(main, reference, metric, "end") for metric in metrics[1:]]
+        tests.append(Contrast(main, "residual", first, "end"))
+    tests += [Contrast(arm, reference, first, "end") for arm in others if arm != main]
+    return tests + [Contrast(main, reference, metric, "end") for metric in metrics[1:]]
 
 
-def smallest_p(seeds: int, tests: Sequence[Comparison]) -> float:
+def smallest_p(seeds: int, tests: Sequence[Contrast]) -> float:
     """The least p that Holm can leave of the secondary tests."""
     return min(1.0, 2 / 2**seeds * len(tests))
 
