@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 def _signs(n: int) -> Floats:
     """All ways to give n numbers signs, `s n`."""
     ways = np.arange(2**n)[:, None] >> np.arange(n) & 1
-    return 1.0 - 2.0 * ways
+    return np.asarray(1.0 - 2.0 * ways, np.float64)
 
 
 def sign_flip_p(differences: Sequence[float] | Floats) -> float:
