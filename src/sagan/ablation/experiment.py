@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sagan.ablation.plan import (
+from sagan.ablation.protocol import (
     BUSY,
     Plan,
     check_seeds,
@@ -22,6 +22,7 @@ from sagan.ablation.plan import (
     smallest_p,
     source_commit,
 )
+from sagan.ablation.report import report_on
 from sagan.config.duration import in_words
 from sagan.devices import pick_device, usable_cores
 
@@ -38,6 +39,7 @@ class Experiment:
     done: list[tuple[str, int]] = field(default_factory=list)  # arm and seed
     left: list[tuple[str, int]] = field(default_factory=list)
     failed: dict[tuple[str, int], str] = field(default_factory=dict)  # the reason
+    verdict: str = ""
     exit_code: int = 0
 
 
@@ -75,7 +77,8 @@ def ablate(
         progress: on stderr.
 
     Returns:
-        Which runs are done, left and failed.
+        Which runs are done, left and failed, and the verdict, with which the report on the runs
+        that are done begins.
 
     Raises:
         ValueError: options contradict each other or the plan.
@@ -118,7 +121,12 @@ def ablate(
     if jobs < 1:
         raise ValueError(f"--jobs must be at least 1, not {jobs}")
     queue = [(arm, s) for s in parse_only(only, plan.seeds) for arm in plan.arms]
-    return _Scheduler(path, plan, queue, jobs, pick_device(device), say).run(until_sec)
+    device = pick_device(device)
+    experiment = _Scheduler(path, plan, queue, jobs, device, say).run(until_sec)
+    if experiment.done and not experiment.exit_code:
+        experiment.verdict = report_on(path, plan, failed=experiment.failed, device=device, say=say)
+        say(f"The report is in {path / 'report.md'} and report.html.")
+    return experiment
 
 
 def check_same(path: Path, plan: Plan, given: Mapping[str, Any]) -> None:

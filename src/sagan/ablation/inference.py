@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 LEVEL = 0.05
 POWER = 0.8
-_MOST_EXACT = 20  # pairs; a million ways to give them signs
+MOST_EXACT = 20  # pairs; a million ways to give them signs
 _MOST_SIMULATED = 12
 _DRAWS = 10_000  # of the bootstrap
 _REPETITIONS = 2_000  # of an experiment, to see how often it finds something
@@ -49,8 +49,8 @@ def sign_flip_p(differences: Sequence[float] | Floats) -> float:
         0.03125
     """
     values = np.asarray(differences, np.float64)
-    if not 1 <= len(values) <= _MOST_EXACT:
-        raise ValueError(f"1 to {_MOST_EXACT} pairs can be tested exactly, not {len(values)}")
+    if not 1 <= len(values) <= MOST_EXACT:
+        raise ValueError(f"1 to {MOST_EXACT} pairs can be tested exactly, not {len(values)}")
     return float(_ps(values[None])[0])
 
 

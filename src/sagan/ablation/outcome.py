@@ -15,7 +15,7 @@ from sagan.ablation.inference import (
     sign_flip_interval,
     sign_flip_p,
 )
-from sagan.ablation.plan import LIFT, REACHED, Contrast, Plan, is_done, run_folder
+from sagan.ablation.protocol import LIFT, REACHED, Contrast, Plan, is_done, run_folder
 from sagan.ablation.scoring import read_scores
 from sagan.metrics import parse_metrics
 from sagan.metrics.score import Better
@@ -98,8 +98,8 @@ def mean_over(curve: Sequence[Point]) -> float:
     """The mean of a curve over images, by trapezes; what was refused counts as 0.
 
     Example:
-        >>> mean_over([(0, None), (10, 0.5), (30, 0.5)])
-        0.41666666666666663
+        >>> mean_over([(0, None), (10, 0.5), (20, 0.5)])
+        0.375
     """
     points = [(images, 0.0 if value is None else value) for images, value in curve]
     if len(points) < 2:
@@ -161,14 +161,16 @@ class Finding:
         return f"{self.contrast.arm} − {self.contrast.than}: {what}"
 
 
-def find(scores: Scores, contrast: Contrast) -> Finding:
-    """Test one contrast on the seeds of which both arms have a value."""
+def find(scores: Scores, contrast: Contrast, *, refused_as: float | None = None) -> Finding:
+    """Test one contrast on the seeds of which both arms have a value, or are given one."""
     sign = 1.0
     if contrast.at == "time" or better(contrast.metric) == "lower":
         sign = -1.0
     seeds, values = [], []
     for seed in range(scores.plan.seeds):
         pair = [scores.measured(contrast, arm, seed) for arm in (contrast.arm, contrast.than)]
+        if {(contrast.arm, seed), (contrast.than, seed)} <= scores.records.keys():
+            pair = [refused_as if value is None else value for value in pair]
         if pair[0] is not None and pair[1] is not None:
             seeds.append(seed)
             values.append((pair[0], pair[1]))
@@ -198,7 +200,7 @@ class Outcome:
         return len(self.scores.records) == len(self.scores.plan.arms) * self.scores.plan.seeds
 
 
-def judge(scores: Scores) -> Outcome:
+def conclude(scores: Scores) -> Outcome:
     """Carry out the tests of the plan."""
     primary, *others = (find(scores, c) for c in (scores.plan.primary, *scores.plan.secondary))
     tested = [i for i, finding in enumerate(others) if finding.p is not None]
@@ -215,7 +217,8 @@ def verdict(outcome: Outcome) -> str:
     n = len(found.differences)
     where = f"{plan.data} at {plan.options['resolution']} px, {plan.images:,} images"
     if found.p is None:
-        return f"Nothing can be said yet ({where}): {n} pairs of runs are scored."
+        pairs = f"{n} pair{'' if n == 1 else 's'}"
+        return f"Nothing can be said ({where}): {pairs} of runs can be compared."
     low, high = found.interval
     amount = (
         f"{found.mean:+.3g} in {metric}, 95 % {low:+.3g} to {high:+.3g}, p = {found.p:.2g}, "

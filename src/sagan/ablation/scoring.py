@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from sagan.ablation.plan import LIFT, Plan
+from sagan.ablation.protocol import LIFT, Plan
 from sagan.config import RunConfig
 from sagan.evaluation.real_side import open_real
 from sagan.metrics import RealImages, Reference, parse_metrics, prepare
@@ -34,7 +34,7 @@ def score_run(plan: Plan, run: Run, *, device: str) -> None:
     """Score every snapshot by every metric of the plan, and the last one with more images."""
     paths = run.checkpoint_paths()
     done = read_scores(run.path)
-    scorer = Scorer(plan, device)
+    scorer = SnapshotScorer(plan, device)
     for path in paths:
         manifest = open_checkpoint(path).manifest
         for num in sorted({plan.curve_num, plan.num} if path == paths[-1] else {plan.curve_num}):
@@ -51,7 +51,7 @@ def score_run(plan: Plan, run: Run, *, device: str) -> None:
             )
 
 
-class Scorer:
+class SnapshotScorer:
     """Scores checkpoints; what real images are needed for is prepared once."""
 
     def __init__(self, plan: Plan, device: str) -> None:

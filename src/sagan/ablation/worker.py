@@ -16,7 +16,8 @@ from typing import Any
 
 import filelock
 
-from sagan.ablation.plan import BUSY, read_plan, run_folder
+from sagan.ablation.manipulations import check_run
+from sagan.ablation.protocol import BUSY, read_plan, run_folder
 from sagan.ablation.scoring import score_run
 from sagan.errors import CheckpointError, TrainingFailure
 from sagan.runs.checkpoint import keep_only, open_checkpoint
@@ -43,6 +44,7 @@ def work(out: Path, arm: str, seed: int, device: Any) -> int:
                 return result.exit_code
             run = Run(folder)
             score_run(plan, run, device=device)
+            check_run(plan, run, device=device)
             for path in run.checkpoint_paths()[:-1]:
                 keep_only(open_checkpoint(path), "ema")
             (folder / "done").touch()

@@ -89,6 +89,8 @@ def ablate(
         device=device,
     )
     print(_how_it_ended(experiment), file=sys.stderr)
+    if experiment.verdict:
+        print(experiment.verdict)
     return experiment.exit_code or (1 if experiment.failed else 0)
 
 

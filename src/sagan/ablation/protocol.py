@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 
 from sagan.ablation.arms import parse_arms
+from sagan.ablation.inference import MOST_EXACT
 from sagan.config import AttentionForm, NetworkConfig, RunConfig, to_dict
 from sagan.config.defaults import default_preset
 from sagan.config.network import WITH_MAPS
@@ -227,8 +228,10 @@ def make_plan(
 
 def check_seeds(seeds: int, underpowered: bool) -> None:
     """Raise ValueError for too few seeds to decide anything, unless they are asked for anyway."""
-    if seeds < 2:
-        raise ValueError(f"--seeds must be at least 2, not {seeds}")
+    if not 2 <= seeds <= MOST_EXACT:
+        raise ValueError(
+            f"--seeds must be 2 to {MOST_EXACT}, of which all signs can be tried, not {seeds}"
+        )
     if seeds < LEAST_SEEDS and not underpowered:
         raise ValueError(
             f"the exact two-sided test of {seeds} seeds cannot go below p = {2 / 2**seeds:.3g}: "

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from sagan.ablation.plan import Plan
-from sagan.ablation.scoring import EVALUATION_SEED, Scorer
+from sagan.ablation.protocol import Plan
+from sagan.ablation.scoring import EVALUATION_SEED, SnapshotScorer
 from sagan.explain.interventions import intervene
 from sagan.files import write_atomically
 from sagan.nn import attention_numbers, record_attention
@@ -50,7 +50,7 @@ def _measure(plan: Plan, run: Run, device: str) -> dict[str, Any]:
     if network.g_maps or network.d_maps:
         found["maps"] = _maps(generator, discriminator, device)
     if network.g_maps:
-        scorer, path = Scorer(plan, device), run.checkpoint_paths()[-1]
+        scorer, path = SnapshotScorer(plan, device), run.checkpoint_paths()[-1]
         changes: dict[str, AbstractContextManager[None]] = {
             "as trained": nullcontext(),
             "gamma 0": intervene(generator, gamma_scale=0.0),

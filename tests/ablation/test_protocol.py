@@ -6,7 +6,7 @@ import pytest
 
 from sagan.ablation.arms import parse_arms
 from sagan.ablation.experiment import check_same, parse_only
-from sagan.ablation.plan import LIFT, Contrast, check_equal, make_plan, read_plan, smallest_p
+from sagan.ablation.protocol import LIFT, Contrast, check_equal, make_plan, read_plan, smallest_p
 from sagan.config import NetworkConfig, RunConfig
 
 TINY = {
@@ -75,7 +75,10 @@ def test_every_snapshot_is_kept_and_there_are_twenty_by_default():
     ("changes", "said"),
     [
         ({"seeds": 5}, "of 5 seeds cannot go below p = 0.0625: give 6 seeds or more"),
-        ({"seeds": 1, "underpowered": True}, "--seeds must be at least 2, not 1"),
+        (
+            {"seeds": 1, "underpowered": True},
+            "--seeds must be 2 to 20, of which",
+        ),
         ({"arms": "none"}, "has nothing to be compared with"),
         ({"arms": "none,none"}, "named twice"),
         ({"arms": "none,some"}, "unknown arm 'some'; choose from none, attention"),
@@ -130,7 +133,7 @@ def test_unequal_arms_are_refused():
 
 
 def parameters(config):
-    from sagan.ablation.plan import _parameters
+    from sagan.ablation.protocol import _parameters
 
     return _parameters(config.network)
 
