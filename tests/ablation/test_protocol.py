@@ -3,11 +3,14 @@
 import json
 
 import pytest
+import torch
 
 from sagan.ablation.arms import parse_arms
 from sagan.ablation.experiment import check_same, parse_only
 from sagan.ablation.protocol import LIFT, Contrast, check_equal, make_plan, read_plan, smallest_p
-from sagan.config import NetworkConfig, RunConfig
+from sagan.config import NetworkConfig, RunConfig, run_config_from_dict
+from sagan.data import load_dataset
+from sagan.training.batches import BatchSource, Share
 
 TINY = {
     "data": "digits",
@@ -61,6 +64,20 @@ def test_arms_differ_in_their_block_alone():
     assert sides["d-only"] == ([], [8])
     a, b = plan.run_options("none", 3), plan.run_options("residual", 3)
     assert a["seed"] == b["seed"] == 3
+
+
+def test_arms_of_a_seed_see_the_same_images_and_latents():
+    plan = planned(arms="none,attention,residual")
+    digits = load_dataset("digits", resolution=8)
+    drawn = []
+    for config in plan.configs.values():
+        batches = BatchSource(
+            digits, run_config_from_dict(config), Share(0, 1), torch.device("cpu")
+        )
+        drawn.append([*batches.real(5)[0], *batches.fake(5)[0]])
+    for other in drawn[1:]:
+        for a, b in zip(drawn[0], other, strict=True):
+            assert torch.equal(a, b)
 
 
 def test_every_snapshot_is_kept_and_there_are_twenty_by_default():

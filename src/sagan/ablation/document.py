@@ -12,7 +12,7 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto
 table { border-collapse: collapse; margin: 1rem 0; display: block; overflow-x: auto; }
 th, td { border-bottom: 1px solid #ddd; padding: .3rem .7rem; text-align: left; }
 td { font-variant-numeric: tabular-nums; }
-img { max-width: 100%; image-rendering: pixelated; }
+img { max-width: 100%; }
 figcaption, .note { color: #555; font-size: .9rem; }
 .verdict { border-left: 4px solid #4363d8; padding: .5rem 1rem; background: #f4f6fd; }
 """

@@ -26,6 +26,7 @@ from sagan.ablation.report import report_on
 from sagan.config.duration import in_words
 from sagan.devices import pick_device, usable_cores
 
+_WORKER = (sys.executable, "-m", "sagan.ablation.worker")
 _POLL_SEC = 0.5
 _SAVE_SEC = 120  # how long a run may take to save when it is stopped
 
@@ -217,7 +218,7 @@ class _Scheduler:
         arm, seed = pair
         folder = run_folder(self._path, arm, seed)
         folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "sagan.ablation.worker", str(self._path), arm, str(seed)]
+        command = [*_WORKER, str(self._path), arm, str(seed)]
         threads = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
         with open(folder / "worker.log", "ab") as log:
             process = subprocess.Popen(
