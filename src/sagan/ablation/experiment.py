@@ -11,15 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sagan.ablation.fairness import check_seeds, smallest_p
 from sagan.ablation.protocol import (
     BUSY,
     Plan,
-    check_seeds,
     is_done,
     make_plan,
     read_plan,
     run_folder,
-    smallest_p,
     source_commit,
 )
 from sagan.ablation.report import report_on
@@ -108,7 +107,7 @@ def ablate(
         plan = make_plan(**given, underpowered=underpowered, progress=progress)
         plan.write(path)
         say(f"{path / 'plan.json'} is written and will not change.")
-        if (least := smallest_p(plan.seeds, plan.secondary)) > 0.05:
+        if (least := smallest_p(plan.seeds, len(plan.secondary))) > 0.05:
             say(
                 f"With {plan.seeds} seeds and {len(plan.secondary)} secondary tests Holm cannot go "
                 f"below p = {least:.2g}: they can only describe."

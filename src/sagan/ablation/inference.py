@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 LEVEL = 0.05
 POWER = 0.8
-MOST_EXACT = 20  # pairs; a million ways to give them signs
+MOST_EXACT = 16  # pairs; 65,536 ways to give them signs
 _MOST_SIMULATED = 12
 _DRAWS = 10_000  # of the bootstrap
 _REPETITIONS = 2_000  # of an experiment, to see how often it finds something
@@ -36,7 +36,7 @@ def sign_flip_p(differences: Sequence[float] | Floats) -> float:
     sign was as likely.
 
     Args:
-        differences: of n pairs, 1 to 20.
+        differences: of n pairs, 1 to 16.
 
     Raises:
         ValueError: there are none, or too many to try all ways.

@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, stdev
 
+from sagan.ablation.fairness import LEAST_SEEDS
 from sagan.ablation.inference import (
     LEVEL,
     bootstrap_interval,
@@ -219,7 +220,7 @@ def verdict(outcome: Outcome) -> str:
     if found.p is None:
         pairs = f"{n} pair{'' if n == 1 else 's'}"
         return f"Nothing can be said ({where}): {pairs} of runs can be compared."
-    low, high = found.interval
+    low, high = found.test_interval if math.isfinite(found.test_interval[0]) else found.interval
     amount = (
         f"{found.mean:+.3g} in {metric}, 95 % {low:+.3g} to {high:+.3g}, p = {found.p:.2g}, "
         f"{n} seeds"
@@ -275,14 +276,14 @@ def differences_over(scores: Scores, arm: str, than: str, metric: str) -> list[D
 def when(differences: Sequence[Difference]) -> str:
     """Where over training an arm is ahead of another and where behind, in words.
 
-    Only snapshots whose bootstrap interval leaves out 0 count; they are not adjusted.
+    Only snapshots count at which the exact test rejects; they are not adjusted.
     """
-    if not differences or len(differences[0].by_seed) < 2:
+    if not differences or len(differences[0].by_seed) < LEAST_SEEDS:
         return "There are too few seeds to say when."
     runs: list[tuple[str, int, int]] = []
     for point in differences:
-        low, high = bootstrap_interval(point.by_seed)
-        state = "ahead" if low > 0 else "behind" if high < 0 else "level"
+        told_apart = sign_flip_p(point.by_seed) <= LEVEL
+        state = "level" if not told_apart else "ahead" if point.mean > 0 else "behind"
         if runs and runs[-1][0] == state:
             runs[-1] = state, runs[-1][1], point.images
         else:

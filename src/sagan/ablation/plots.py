@@ -6,7 +6,7 @@ from io import BytesIO
 from statistics import fmean
 from typing import Any
 
-from sagan.ablation.inference import bootstrap_interval
+from sagan.ablation.inference import sign_flip_interval
 from sagan.ablation.outcome import Difference, Finding, Point, Scores
 
 _COLOURS = ("#808080", "#4363d8", "#e6194b", "#f58231", "#3cb44b", "#911eb4", "#008080", "#9a6324")
@@ -59,10 +59,11 @@ def draw_differences(over: Mapping[str, Sequence[Difference]], metric: str) -> b
                 images, [p.by_seed[k] for p in points], color="#4363d8", linewidth=0.7, alpha=0.45
             )
         axis.plot(images, [p.mean for p in points], color="#4363d8", linewidth=2.4)
-        bounds = [bootstrap_interval(p.by_seed) for p in points]
-        axis.fill_between(
-            images, [b[0] for b in bounds], [b[1] for b in bounds], color="#4363d8", alpha=0.15
-        )
+        bounds = [sign_flip_interval(p.by_seed) for p in points]
+        if all(math.isfinite(low) for low, _ in bounds):  # else there are too few seeds
+            axis.fill_between(
+                images, [b[0] for b in bounds], [b[1] for b in bounds], color="#4363d8", alpha=0.15
+            )
         axis.axhline(0, color="#222222", linewidth=0.8)
         axis.set_title(f"{title}: paired difference in {metric}", fontsize=10, loc="left")
         _plain(axis)
@@ -71,7 +72,7 @@ def draw_differences(over: Mapping[str, Sequence[Difference]], metric: str) -> b
 
 
 def draw_pairs(findings: Sequence[Finding]) -> bytes:
-    """Draw each seed's paired difference as a dot, with means and bootstrap intervals."""
+    """Draw each seed's paired difference as a dot, with means and the test's intervals."""
     from matplotlib.figure import Figure
 
     columns = len(findings)
@@ -79,8 +80,8 @@ def draw_pairs(findings: Sequence[Finding]) -> bytes:
     for axis, found in zip(figure.subplots(1, columns, squeeze=False)[0], findings, strict=True):
         spread = [0.08 * ((k % 5) - 2) for k in range(len(found.differences))]
         axis.plot(spread, found.differences, "o", color="#4363d8", alpha=0.6, markersize=5)
-        if found.p is not None:
-            low, high = found.interval
+        low, high = found.test_interval
+        if math.isfinite(low):
             error = [[found.mean - low], [high - found.mean]]
             axis.errorbar(0.4, found.mean, error, fmt="s", color="#222222", capsize=4)
         axis.axhline(0, color="#222222", linewidth=0.8)

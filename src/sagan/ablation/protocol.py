@@ -5,24 +5,22 @@ What is to be found out, by which test, is decided here, before anything is know
 
 import json
 import subprocess
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
 
 from sagan.ablation.arms import parse_arms
-from sagan.ablation.inference import MOST_EXACT
-from sagan.config import AttentionForm, NetworkConfig, RunConfig, to_dict
+from sagan.ablation.fairness import check_equal, check_seeds, parameters_of
+from sagan.config import RunConfig, to_dict
 from sagan.config.defaults import default_preset
-from sagan.config.network import WITH_MAPS
 from sagan.data import ImageDataset, load_dataset
 from sagan.data.load import native_resolution
 from sagan.devices import pick_device
 from sagan.files import write_atomically
 from sagan.metrics import parse_metrics
-from sagan.models import build_discriminator, build_generator
 from sagan.structure.checkers import CHECKERS, refuse_unreadable
 from sagan.training.options import TrainOptions
 from sagan.training.planning import DataFacts
@@ -31,10 +29,8 @@ from sagan.version import __version__
 
 FORMAT = 1
 BUSY = 75  # exit code where another process is at a run
-LEAST_SEEDS = 6  # 2 / 2**6 is below .05, 2 / 2**5 is not
 LIFT = "lift"  # structure lift, of sets with a checker
 REACHED = 0.5  # the lift whose time is compared
-_MOST_UNEQUAL = 0.005
 _CURVE_POINTS = 20
 _REFUSED = {
     "seed": "the seeds are --seeds",
@@ -195,6 +191,7 @@ def make_plan(
         resolution=px,
         channels=options.get("channels", 0),
         background=options.get("background", "white"),
+        crop=options.get("crop", "center"),
         strict=options.get("strict", False),
         progress=progress,
     )
@@ -206,7 +203,7 @@ def make_plan(
     )
     settled = _with_lengths(settled, facts)
     configs = {name: _config(settled, own, facts) for name, own in chosen.items()}
-    parameters = {name: _parameters(config.network) for name, config in configs.items()}
+    parameters = {name: parameters_of(config.network) for name, config in configs.items()}
     check_equal(configs, parameters)
     named = _metrics(metrics, source, next(iter(configs.values())), dataset)
     tests = _tests(list(chosen), named)
@@ -224,19 +221,6 @@ def make_plan(
         parameters=parameters,
         made_with={"sagan": __version__, "commit": source_commit(), "torch": torch.__version__},
     )
-
-
-def check_seeds(seeds: int, underpowered: bool) -> None:
-    """Raise ValueError for too few seeds to decide anything, unless they are asked for anyway."""
-    if not 2 <= seeds <= MOST_EXACT:
-        raise ValueError(
-            f"--seeds must be 2 to {MOST_EXACT}, of which all signs can be tried, not {seeds}"
-        )
-    if seeds < LEAST_SEEDS and not underpowered:
-        raise ValueError(
-            f"the exact two-sided test of {seeds} seeds cannot go below p = {2 / 2**seeds:.3g}: "
-            f"give {LEAST_SEEDS} seeds or more, or --underpowered to see the machinery only"
-        )
 
 
 def _config(options: dict[str, Any], own: dict[str, Any], facts: DataFacts) -> RunConfig:
@@ -258,32 +242,6 @@ def _with_lengths(options: dict[str, Any], facts: DataFacts) -> dict[str, Any]:
         )
     every = max(step, images // _CURVE_POINTS // step * step)
     return {**options, "snapshot_every": options.get("snapshot_every", every)}
-
-
-def _parameters(network: NetworkConfig) -> tuple[int, int]:
-    with torch.device("meta"):
-        G, D = build_generator(network), build_discriminator(network)
-    g, d = (sum(p.numel() for p in each.parameters()) for each in (G, D))
-    return g, d
-
-
-def check_equal(
-    configs: Mapping[str, RunConfig], parameters: Mapping[str, tuple[int, int]]
-) -> None:
-    """Raise ValueError if a residual arm has not as many parameters as attention in its place."""
-    for name, config in configs.items():
-        if config.network.attention_form != "residual":
-            continue
-        others = [c.network.attention_form for c in configs.values()]
-        form: AttentionForm = next((f for f in others if f in WITH_MAPS), "paper")
-        wanted = _parameters(replace(config.network, attention_form=form))
-        for letter, own, theirs in zip("GD", parameters[name], wanted, strict=True):
-            if abs(own / theirs - 1) > _MOST_UNEQUAL:
-                raise ValueError(
-                    f"arm {name}: {letter} has {own:,} parameters, {own / theirs - 1:+.1%} of the "
-                    f"{theirs:,} with attention, and at most {_MOST_UNEQUAL:.1%} is equal; choose "
-                    "another width"
-                )
 
 
 def _metrics(
@@ -325,11 +283,6 @@ def _tests(arms: list[str], metrics: tuple[str, ...]) -> list[Contrast]:
         tests.append(Contrast(main, "residual", first, "end"))
     tests += [Contrast(arm, reference, first, "end") for arm in others if arm != main]
     return tests + [Contrast(main, reference, metric, "end") for metric in metrics[1:]]
-
-
-def smallest_p(seeds: int, tests: Sequence[Contrast]) -> float:
-    """The least p that Holm can leave of the secondary tests."""
-    return min(1.0, 2 / 2**seeds * len(tests))
 
 
 def source_commit() -> str:

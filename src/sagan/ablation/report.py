@@ -128,9 +128,9 @@ def _results_parts(scores: Scores, outcome: Outcome) -> Iterator[Part]:
         )
     yield Table(_finding_rows(outcome))
     yield Paragraph(
-        "Differences are positive where the first arm is better. The interval is a bootstrap over "
-        "seeds (narrow with so few); the test's own is what the exact test does not reject. "
-        "*p* of secondary tests is adjusted by Holm among themselves."
+        "Differences are positive where the first arm is better. The bootstrap over seeds is "
+        "narrow with so few; the test's own interval is what the exact test does not reject. P "
+        "values of secondary tests are adjusted by Holm among themselves."
     )
     tested = [f for f in (outcome.primary, *outcome.secondary) if f.contrast.at != "time"]
     if tested and outcome.primary.differences:
@@ -169,7 +169,9 @@ def _spread(values: Sequence[Any]) -> str:
 
 
 def _finding_rows(outcome: Outcome) -> list[list[str]]:
-    rows = [["test", "seeds", "difference", "95 %", "the test's own 95 %", "p", "would be found"]]
+    rows = [
+        ["test", "seeds", "difference", "the test's own 95 %", "bootstrap 95 %", "p", "80 % power"]
+    ]
     for found in (outcome.primary, *outcome.secondary):
         first = found is outcome.primary
         p = found.p if first else found.adjusted
@@ -178,8 +180,8 @@ def _finding_rows(outcome: Outcome) -> list[list[str]]:
                 f"{'primary' if first else 'secondary'}: {found.title}",
                 str(len(found.differences)),
                 _number(found.mean),
-                _range(found.interval),
                 _range(found.test_interval),
+                _range(found.interval),
                 "-" if p is None else f"{p:.3g}",
                 _number(found.detectable),
             ]
@@ -220,8 +222,8 @@ def _when_parts(outcome: Outcome) -> Iterator[Part]:
         return
     yield Bullets([f"{name}. {when(found)}" for name, found in over.items()])
     yield Paragraph(
-        "By the bootstrap at each snapshot, not adjusted for looking so often: this describes. "
-        "A refused score counts as 0."
+        "By the exact test at each snapshot, not adjusted for looking so often: this describes. "
+        "A refused score counts as 0; bands are what the test does not reject."
     )
     yield Exhibit("differences.png", draw_differences(over, metric), "Differences over training")
 

@@ -84,6 +84,7 @@ class SnapshotScorer:
                 resolution=config.network.resolution,
                 channels=config.network.channels,
                 background=config.data.background,
+                crop=config.data.crop,
                 rules=config.data.rules,
                 seed=EVALUATION_SEED,
                 progress=False,
