@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from made_up_experiment import make_experiment
@@ -171,6 +172,18 @@ def test_a_finished_run_is_not_trained_or_scored_again(small):
     before = (folder / "scores.jsonl").read_bytes(), (folder / "latest").read_bytes()
     assert work(small, "none", 0, "cpu") == 0
     assert ((folder / "scores.jsonl").read_bytes(), (folder / "latest").read_bytes()) == before
+
+
+def test_runs_are_trained_as_planned_whatever_presets_become(small):
+    plan, config = read_plan(small), Run(run_folder(small, "attention", 1)).config()
+    assert config == plan.run_config("attention", 1)
+    changed = replace(plan, configs=json.loads(json.dumps(plan.configs)))
+    changed.configs["none"]["data"]["fingerprint"] = "0" * 64
+    other = small.parent / "other"
+    changed.write(other)
+    with pytest.raises(ValueError, match="digits has changed since the plan was made"):
+        work(other, "none", 0, "cpu")
+    assert not (run_folder(other, "none", 0) / "config.json").exists()
 
 
 def test_the_report_stands_alone(small):

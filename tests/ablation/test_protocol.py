@@ -63,8 +63,9 @@ def test_arms_differ_in_their_block_alone():
     assert sides["attention"] == sides["residual"] == sides["global-context"] == ([8], [8])
     assert sides["g-only"] == ([8], [])
     assert sides["d-only"] == ([], [8])
-    a, b = plan.run_options("none", 3), plan.run_options("residual", 3)
-    assert a["seed"] == b["seed"] == 3
+    a, b = plan.run_config("none", 3), plan.run_config("residual", 3)
+    assert a.training == b.training
+    assert a.training.seed == 3
 
 
 def test_arms_of_a_seed_see_the_same_images_and_latents():

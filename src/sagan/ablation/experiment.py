@@ -104,7 +104,9 @@ def ablate(
     if plan is None:
         if path.exists() and any(path.iterdir()):
             raise ValueError(f"{path} is not an experiment, and not empty: name another folder")
-        plan = make_plan(**given, underpowered=underpowered, progress=progress)
+        plan = make_plan(
+            **given, underpowered=underpowered, device=pick_device(device), progress=progress
+        )
         plan.write(path)
         say(f"{path / 'plan.json'} is written and will not change.")
         if (least := smallest_p(plan.seeds, len(plan.secondary))) > 0.05:

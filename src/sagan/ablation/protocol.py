@@ -6,7 +6,7 @@ What is to be found out, by which test, is decided here, before anything is know
 import json
 import subprocess
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -14,14 +14,14 @@ import torch
 
 from sagan.ablation.arms import parse_arms
 from sagan.ablation.fairness import check_equal, check_seeds, parameters_of
-from sagan.config import RunConfig, to_dict
+from sagan.config import RunConfig, run_config_from_dict, to_dict
 from sagan.config.defaults import default_preset
 from sagan.data import ImageDataset, load_dataset
 from sagan.data.load import native_resolution
-from sagan.devices import pick_device
 from sagan.files import write_atomically
 from sagan.metrics import parse_metrics
 from sagan.structure.checkers import CHECKERS, refuse_unreadable
+from sagan.training.engine import usable_precision
 from sagan.training.options import TrainOptions
 from sagan.training.planning import DataFacts
 from sagan.training.planning import plan as plan_run
@@ -109,9 +109,10 @@ class Plan:
         """The source of the real images."""
         return str(self.options["data"])
 
-    def run_options(self, arm: str, seed: int) -> dict[str, Any]:
-        """The options of `sagan train` of one run."""
-        return _fixed(self.options) | self.arms[arm] | {"seed": seed}
+    def run_config(self, arm: str, seed: int) -> RunConfig:
+        """The whole configuration of one run."""
+        config = run_config_from_dict(self.configs[arm])
+        return replace(config, training=replace(config.training, seed=seed))
 
     def write(self, folder: Path) -> None:
         """Write `plan.json`."""
@@ -172,6 +173,7 @@ def make_plan(
     num: int | None = None,
     curve_num: int | None = None,
     underpowered: bool = False,
+    device: str = "cpu",
     progress: bool = False,
 ) -> Plan:
     """Settle an experiment; ValueError for what could not be decided by it."""
@@ -199,9 +201,11 @@ def make_plan(
     settled = {"data": source, "resolution": px, **options}
     settled.setdefault(
         "preset",
-        default_preset(len(dataset), source, pick_device(options.get("device", "auto")))[0],
+        default_preset(len(dataset), source, device)[0],
     )
     settled = _with_lengths(settled, facts)
+    if _config(settled, {}, facts).training.precision == "auto":
+        settled["precision"] = usable_precision("auto", device)  # the same on every machine
     configs = {name: _config(settled, own, facts) for name, own in chosen.items()}
     parameters = {name: parameters_of(config.network) for name, config in configs.items()}
     check_equal(configs, parameters)
