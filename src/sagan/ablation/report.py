@@ -231,13 +231,13 @@ def _when_parts(outcome: Outcome) -> Iterator[Part]:
 def _check_parts(plan: Plan, checks: Checks) -> Iterator[Part]:
     states = ("as trained", "gamma 0", "uniform maps")
     metric = plan.metrics[0]
-    rows = [["arm", "gamma", *(f"{metric}, {state}" for state in states), "query dependence"]]
+    rows = [["arm", "|gamma|", *(f"{metric}, {state}" for state in states), "query dependence"]]
     for arm in plan.arms:
         mine = [found for (a, _), found in sorted(checks.items()) if a == arm and found["gamma"]]
         if not mine:
             continue
         gammas = [
-            f"{name}: {_spread([f['gamma'][name] for f in mine])}" for name in mine[0]["gamma"]
+            f"{name}: {_spread([abs(f['gamma'][name]) for f in mine])}" for name in mine[0]["gamma"]
         ]
         changed = [_spread([f.get("changed", {}).get(state) for f in mine]) for state in states]
         dependence = [
@@ -247,7 +247,8 @@ def _check_parts(plan: Plan, checks: Checks) -> Iterator[Part]:
         rows.append([arm, "; ".join(gammas), *changed, "; ".join(dependence) or "-"])
     yield Table(rows)
     yield Paragraph(
-        "Means over seeds ± their standard deviation. Gamma 0 takes the trained generator's block "
+        "Means over seeds ± their standard deviation; gamma without its sign, which differs from "
+        "seed to seed. Gamma 0 takes the trained generator's block "
         "away; uniform maps let it see the mean only. What is lost then is what the trained "
         "network uses its block for; a network that never had one may do without. Query "
         "dependence is the Jensen-Shannon divergence of a map's rows as a share of the most it "
