@@ -248,11 +248,11 @@ def _check_parts(plan: Plan, checks: Checks) -> Iterator[Part]:
     yield Table(rows)
     yield Paragraph(
         "Means over seeds ± their standard deviation; gamma without its sign, which differs from "
-        "seed to seed. Gamma 0 takes the trained generator's block "
-        "away; uniform maps let it see the mean only. What is lost then is what the trained "
-        "network uses its block for; a network that never had one may do without. Query "
-        "dependence is the Jensen-Shannon divergence of a map's rows as a share of the most it "
-        "can be: at 0 every place looks at the same."
+        "seed to seed. Gamma 0 takes the trained generator's block away; uniform maps let it see "
+        "the mean only. What is lost then is what the trained network uses its block for; a "
+        "network that never had one may do without. Query dependence is the Jensen-Shannon "
+        "divergence of a map's rows as a share of the most it can be: at 0 every place looks at "
+        "the same."
     )
 
 
