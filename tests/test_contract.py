@@ -45,7 +45,7 @@ ONLY_IN = {
     "huggingface_hub": {"sharing/hub.py"},
     "lightning_fabric": {"training/engine.py"},
     "cyclopts": {"cli"},
-    "matplotlib": {"explain", "training/curves.py"},
+    "matplotlib": {"explain", "training/curves.py", "ablation/plots.py"},
     "tensorboard": {"training/tensorboard.py"},
     "rich": {"progress.py"},
     "sklearn": {"data", "metrics"},

@@ -327,6 +327,11 @@ SURFACE = {  # others rely on it: add to it, never take away
     "compare": "out seed weights device",
     "runs": "verify repair",
     "explain": "out seed classes num points image region device",
+    "ablate": """arms seeds metrics num curve-num underpowered quick only until jobs data preset
+        resolution images snapshot-every batch-size device unconditional no-unconditional
+        fake-labels augment augment-p holdout mirror g-width d-width g-attention d-attention
+        attention-form gamma-start paired-init latent loss g-lr d-lr beta2 gamma-lr d-steps
+        accumulate diversity ema-decay ema-start standing-batches freeze-d precision""",
     "explore": "port host token open device",
     "bench": "rounds threads quick out",
     "import": "out",

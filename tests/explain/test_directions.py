@@ -4,11 +4,13 @@ import pytest
 import torch
 
 from sagan.config import DataConfig, NetworkConfig, RunConfig
+from sagan.config.network import spatial_latent_dim
 from sagan.explain import generated_pictures, pca_directions, sefa_directions, walk
-from sagan.explain.directions import random_directions
+from sagan.explain.directions import first_matrix, random_directions
 from sagan.explain.strips import direction_strips, interpolation_strips
 from sagan.images import to_uint8
 from sagan.models import build_generator
+from sagan.randomness import sample_latents
 
 RESNET = NetworkConfig(resolution=8, channels=1, classes=3, latent_dim=12, g_width=8)
 DCGAN = NetworkConfig(family="dcgan", resolution=32, channels=1, latent_dim=12, g_width=8)
@@ -121,3 +123,23 @@ def test_an_unconditional_run_has_no_class_to_go_to():
     assert [s.title for s in interpolation_strips(network, config, picture).strips] == [
         "seed 0\nto 1"
     ]
+
+
+@pytest.mark.parametrize("resolution", [8, 16])
+def test_spatial_latents_have_directions_too(resolution):
+    network = NetworkConfig(
+        resolution=resolution,
+        latent="spatial",
+        latent_dim=spatial_latent_dim(resolution),
+        g_width=4,
+    )
+    generator = build_generator(network).eval().requires_grad_(False)
+    z = sample_latents([1, 2], network.latent_dim)
+    side = resolution // 2
+    maps = generator.noise.to_map.layer(z.unflatten(1, (-1, side, side)))
+    torch.testing.assert_close(
+        (z.double() @ first_matrix(generator).T).unflatten(1, maps.shape[1:]).float(),
+        maps,  # its bias is 0 at first
+    )
+    for directions in (sefa_directions(generator, 2), pca_directions(generator, 2, samples=64)):
+        assert all(d.vector.isfinite().all() and d.share > 0 for d in directions)

@@ -1,6 +1,6 @@
 """The matched experiment: networks that differ in one block, paired by seed, and what came out."""
 
 from sagan.ablation.experiment import Experiment, ablate
-from sagan.ablation.plan import Comparison, Plan
+from sagan.ablation.protocol import Contrast, Plan
 
-__all__ = ["Comparison", "Experiment", "Plan", "ablate"]
+__all__ = ["Contrast", "Experiment", "Plan", "ablate"]

@@ -11,20 +11,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sagan.ablation.plan import (
+from sagan.ablation.fairness import check_seeds, smallest_p
+from sagan.ablation.protocol import (
     BUSY,
     Plan,
-    check_seeds,
     is_done,
     make_plan,
     read_plan,
     run_folder,
-    smallest_p,
     source_commit,
 )
+from sagan.ablation.report import report_on
 from sagan.config.duration import in_words
 from sagan.devices import pick_device, usable_cores
 
+_WORKER = (sys.executable, "-m", "sagan.ablation.worker")
 _POLL_SEC = 0.5
 _SAVE_SEC = 120  # how long a run may take to save when it is stopped
 
@@ -38,6 +39,7 @@ class Experiment:
     done: list[tuple[str, int]] = field(default_factory=list)  # arm and seed
     left: list[tuple[str, int]] = field(default_factory=list)
     failed: dict[tuple[str, int], str] = field(default_factory=dict)  # the reason
+    verdict: str = ""
     exit_code: int = 0
 
 
@@ -75,7 +77,8 @@ def ablate(
         progress: on stderr.
 
     Returns:
-        Which runs are done, left and failed.
+        Which runs are done, left and failed, and the verdict, with which the report on the runs
+        that are done begins.
 
     Raises:
         ValueError: options contradict each other or the plan.
@@ -101,10 +104,12 @@ def ablate(
     if plan is None:
         if path.exists() and any(path.iterdir()):
             raise ValueError(f"{path} is not an experiment, and not empty: name another folder")
-        plan = make_plan(**given, underpowered=underpowered, progress=progress)
+        plan = make_plan(
+            **given, underpowered=underpowered, device=pick_device(device), progress=progress
+        )
         plan.write(path)
         say(f"{path / 'plan.json'} is written and will not change.")
-        if (least := smallest_p(plan.seeds, plan.secondary)) > 0.05:
+        if (least := smallest_p(plan.seeds, len(plan.secondary))) > 0.05:
             say(
                 f"With {plan.seeds} seeds and {len(plan.secondary)} secondary tests Holm cannot go "
                 f"below p = {least:.2g}: they can only describe."
@@ -118,7 +123,12 @@ def ablate(
     if jobs < 1:
         raise ValueError(f"--jobs must be at least 1, not {jobs}")
     queue = [(arm, s) for s in parse_only(only, plan.seeds) for arm in plan.arms]
-    return _Scheduler(path, plan, queue, jobs, pick_device(device), say).run(until_sec)
+    device = pick_device(device)
+    experiment = _Scheduler(path, plan, queue, jobs, device, say).run(until_sec)
+    if experiment.done and not experiment.exit_code:
+        experiment.verdict = report_on(path, plan, failed=experiment.failed, device=device, say=say)
+        say(f"The report is in {path / 'report.md'} and report.html.")
+    return experiment
 
 
 def check_same(path: Path, plan: Plan, given: Mapping[str, Any]) -> None:
@@ -209,7 +219,7 @@ class _Scheduler:
         arm, seed = pair
         folder = run_folder(self._path, arm, seed)
         folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "sagan.ablation.worker", str(self._path), arm, str(seed)]
+        command = [*_WORKER, str(self._path), arm, str(seed)]
         threads = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
         with open(folder / "worker.log", "ab") as log:
             process = subprocess.Popen(

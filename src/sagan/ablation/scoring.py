@@ -1,21 +1,20 @@
 """Scores of a run's snapshots, each made once and kept in the run's `scores.jsonl`."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from sagan.ablation.plan import LIFT, Plan
+from sagan.ablation.protocol import LIFT, Plan
 from sagan.config import RunConfig
-from sagan.evaluation.candidates import ImagesToScore, open_generated
-from sagan.evaluation.real_side import class_numbers, open_real_side
-from sagan.metrics import Reference, parse_metrics, prepare
+from sagan.evaluation.real_side import open_real
+from sagan.metrics import RealImages, Reference, parse_metrics, prepare
 from sagan.models import Generator
 from sagan.runs.checkpoint import open_checkpoint
 from sagan.runs.log import append_records, read_records
+from sagan.runs.open_run import load_run_generator
 from sagan.runs.run import Run
 from sagan.sampling import evenly_by_class
 from sagan.structure import score_structure
@@ -35,7 +34,7 @@ def score_run(plan: Plan, run: Run, *, device: str) -> None:
     """Score every snapshot by every metric of the plan, and the last one with more images."""
     paths = run.checkpoint_paths()
     done = read_scores(run.path)
-    scorer = _Scorer(plan, device)
+    scorer = SnapshotScorer(plan, device)
     for path in paths:
         manifest = open_checkpoint(path).manifest
         for num in sorted({plan.curve_num, plan.num} if path == paths[-1] else {plan.curve_num}):
@@ -52,50 +51,54 @@ def score_run(plan: Plan, run: Run, *, device: str) -> None:
             )
 
 
-class _Scorer:
+class SnapshotScorer:
     """Scores checkpoints; what real images are needed for is prepared once."""
 
     def __init__(self, plan: Plan, device: str) -> None:
         self._plan, self._device = plan, device
-        self._references: dict[int, tuple[Reference, Tensor | None]] = {}
+        self._real: RealImages | None = None
+        self._references: dict[tuple[int, str], Reference] = {}
 
-    def score(self, path: Path, metrics: list[str], num: int) -> dict[str, dict[str, Any]]:
-        candidate = open_generated(
-            path,
-            weights="ema",
-            device=self._device,
-            seed=EVALUATION_SEED,
-            batch_size=_BATCH,
-            standing_batches=0,
+    def score(
+        self, path: Path, metrics: Sequence[str], num: int, generator: Generator | None = None
+    ) -> dict[str, dict[str, Any]]:
+        """Score a checkpoint's averaged generator, or another state of it, by some metrics."""
+        config = open_checkpoint(path).config
+        generator = generator or load_run_generator(path, device=self._device)
+        batches, labels = evenly_by_class(
+            generator, config.network, num, seed=EVALUATION_SEED, batch_size=_BATCH
         )
-        batches, labels = candidate.make(num)
         images = list(batches)
-        found = {}
-        if LIFT in metrics:
-            found[LIFT] = lift_of(self._plan.data, images)
-        others = [metric for metric in metrics if metric != LIFT]
-        if others:
-            reference, numbers = self._reference(candidate, num)
-            by_number = None if labels is None or numbers is None else numbers[labels]
-            for score in reference.score(images, by_number):
+        found = {LIFT: lift_of(self._plan.data, images)} if LIFT in metrics else {}
+        names = ",".join(metric for metric in metrics if metric != LIFT)
+        if names:
+            reference = self._reference(config, num, names)
+            for score in reference.score(images, labels):
                 found[score.metric] = score.to_dict()
         return found
 
-    def _reference(self, candidate: ImagesToScore, num: int) -> tuple[Reference, Tensor | None]:
-        if num not in self._references:
-            source = self._plan.data
-            real, _ = open_real_side(source, candidate, EVALUATION_SEED, False)
-            assert real is not None
-            names = ",".join(metric for metric in self._plan.metrics if metric != LIFT)
-            reference = prepare(
-                real,
+    def _reference(self, config: RunConfig, num: int, names: str) -> Reference:
+        if self._real is None:
+            self._real = open_real(
+                config.data.source,
+                resolution=config.network.resolution,
+                channels=config.network.channels,
+                background=config.data.background,
+                crop=config.data.crop,
+                rules=config.data.rules,
+                seed=EVALUATION_SEED,
+                progress=False,
+            )
+        key = num, names
+        if key not in self._references:
+            self._references[key] = prepare(
+                self._real,
                 parse_metrics(names),
                 num=num,
                 seed=EVALUATION_SEED,
                 device=self._device,
             )
-            self._references[num] = reference, class_numbers(candidate, real, source)
-        return self._references[num]
+        return self._references[key]
 
 
 def lift_of(name: str, images: Iterable[Tensor]) -> dict[str, Any]:
@@ -109,13 +112,3 @@ def lift_of(name: str, images: Iterable[Tensor]) -> dict[str, Any]:
     found = score.to_dict()
     kept = ("abstain_rate", "pass_rate", "recombined_rate", "lift_interval", "rules")
     return {"value": score.lift, **{key: found[key] for key in kept}}
-
-
-def images_of(generator: Generator, config: RunConfig, num: int) -> list[Tensor]:
-    """The images that scores are of, uint8 batches `b c h w`, from another state of a network."""
-    assert isinstance(generator, nn.Module)
-    with torch.no_grad():
-        batches, _ = evenly_by_class(
-            generator, config.network, num, seed=EVALUATION_SEED, batch_size=_BATCH
-        )
-        return list(batches)

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
@@ -11,10 +11,22 @@ from sagan.training import options
 if TYPE_CHECKING:
     from sagan.ablation import Experiment
 
+_QUICK = {
+    "data": "twins",
+    "resolution": 16,
+    "preset": "quick",
+    "diversity": 0.0,
+    "images": 64_000,
+    "snapshot_every": 12_800,
+}
 
-def _part(title: str, order: int, *, negative: bool = False) -> Parameter:
-    group = Group(title, sort_key=order)
-    return Parameter(name="*", group=group, negative=None if negative else ())
+
+_GROUP = Group("Every run, as in sagan train", sort_key=1)
+_EVERY_RUN = Parameter(group=_GROUP)
+
+
+def _part(*, negative: bool = False) -> Parameter:
+    return Parameter(name="*", group=_GROUP, negative=None if negative else ())
 
 
 def ablate(
@@ -27,14 +39,20 @@ def ablate(
     num: int | None = None,
     curve_num: int | None = None,
     underpowered: Annotated[bool, Parameter(negative=())] = False,
+    quick: Annotated[bool, Parameter(negative=())] = False,
     only: str | None = None,
     until: str | None = None,
     jobs: int | None = None,
-    basics: Annotated[options.Basics | None, _part("Every run", 1)] = None,
-    pictures: Annotated[options.Pictures | None, _part("Every run", 1, negative=True)] = None,
-    networks: Annotated[options.Networks | None, _part("Every run", 1)] = None,
-    optimisation: Annotated[options.Optimisation | None, _part("Every run", 1)] = None,
-    following: Annotated[options.Following | None, _part("Every run", 1)] = None,
+    data: Annotated[str | None, _EVERY_RUN] = None,
+    preset: Annotated[str | None, _EVERY_RUN] = None,
+    resolution: Annotated[int | None, _EVERY_RUN] = None,
+    images: Annotated[int | None, _EVERY_RUN] = None,
+    snapshot_every: Annotated[int | None, _EVERY_RUN] = None,
+    batch_size: Annotated[int | None, _EVERY_RUN] = None,
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], _EVERY_RUN] = "auto",
+    pictures: Annotated[options.Pictures | None, _part(negative=True)] = None,
+    networks: Annotated[options.Networks | None, _part()] = None,
+    optimisation: Annotated[options.Optimisation | None, _part()] = None,
 ) -> int:
     """Does attention help? Train networks that differ in one block, paired by seed, and test it.
 
@@ -61,19 +79,48 @@ def ablate(
         Images scored of every other snapshot; 2,000 by default.
     underpowered
         Allow fewer than the six seeds without which nothing can be decided.
+    quick
+        Show the machinery on twins in under half an hour on two cores: short runs of
+        two seeds, from which nothing can be decided; options given go before its own.
     only
         Seeds to run now, as 0-3.
     until
         Stop after this long, saved: 40m, 8h.
     jobs
         Runs side by side, each on one core; by default one per core.
+    data
+        Source of the images, twins by default.
+    preset
+        Recipe; by default one that suits the device and the data.
+    resolution
+        Image side in px.
+    images
+        Real images that each run is shown; needed.
+    snapshot_every
+        Images between snapshots, which are scored; by default a twentieth of all.
+    batch_size
+        Images per optimiser step.
+    device
+        Where to compute.
     """
     from sagan.ablation import ablate as run_ablation
     from sagan.config.duration import parse_duration
 
-    parts = (basics, pictures, networks, optimisation, following)
-    given = {name: value for part in parts for name, value in (part or {}).items()}
-    device: Literal["auto", "cpu", "cuda", "mps"] = given.pop("device", "auto")  # type: ignore[assignment]
+    parts = (pictures, networks, optimisation)
+    given: dict[str, Any] = {k: v for part in parts for k, v in (part or {}).items()}
+    own = {
+        "data": data,
+        "preset": preset,
+        "resolution": resolution,
+        "images": images,
+        "snapshot_every": snapshot_every,
+        "batch_size": batch_size,
+    }
+    given |= {name: value for name, value in own.items() if value is not None}
+    if quick:
+        given = _QUICK | given
+        seeds, underpowered = 2 if seeds is None else seeds, True
+        num, curve_num = num or 2_000, curve_num or 1_000
     experiment = run_ablation(
         out,
         options=given,
@@ -89,6 +136,8 @@ def ablate(
         device=device,
     )
     print(_how_it_ended(experiment), file=sys.stderr)
+    if experiment.verdict:
+        print(experiment.verdict)
     return experiment.exit_code or (1 if experiment.failed else 0)
 
 

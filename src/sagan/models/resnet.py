@@ -118,7 +118,7 @@ class ResNetGenerator(Pretrained):
     def start(self, latents: Tensor) -> Tensor:
         """The 4x4 map that the first block enlarges, `b c 4 4`."""
         if self.noise is not None:
-            return self.noise(self.noise.constant.expand(len(latents), -1, -1, -1), latents)
+            return self.noise(self.noise.constant.repeat(len(latents), 1, 1, 1), latents)
         assert self.linear is not None
         seed: Tensor = self.linear(latents).unflatten(1, (-1, 4, 4))
         return seed

@@ -5,7 +5,7 @@ What is to be found out, by which test, is decided here, before anything is know
 
 import json
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -13,16 +13,15 @@ from typing import Any, Literal, NamedTuple
 import torch
 
 from sagan.ablation.arms import parse_arms
-from sagan.config import AttentionForm, NetworkConfig, RunConfig, to_dict
+from sagan.ablation.fairness import check_equal, check_seeds, parameters_of
+from sagan.config import RunConfig, run_config_from_dict, to_dict
 from sagan.config.defaults import default_preset
-from sagan.config.network import WITH_MAPS
 from sagan.data import ImageDataset, load_dataset
 from sagan.data.load import native_resolution
-from sagan.devices import pick_device
 from sagan.files import write_atomically
 from sagan.metrics import parse_metrics
-from sagan.models import build_discriminator, build_generator
 from sagan.structure.checkers import CHECKERS, refuse_unreadable
+from sagan.training.engine import usable_precision
 from sagan.training.options import TrainOptions
 from sagan.training.planning import DataFacts
 from sagan.training.planning import plan as plan_run
@@ -30,10 +29,8 @@ from sagan.version import __version__
 
 FORMAT = 1
 BUSY = 75  # exit code where another process is at a run
-LEAST_SEEDS = 6  # 2 / 2**6 is below .05, 2 / 2**5 is not
 LIFT = "lift"  # structure lift, of sets with a checker
 REACHED = 0.5  # the lift whose time is compared
-_MOST_UNEQUAL = 0.005
 _CURVE_POINTS = 20
 _REFUSED = {
     "seed": "the seeds are --seeds",
@@ -61,7 +58,7 @@ ANALYSIS = (
 )
 
 
-class Comparison(NamedTuple):
+class Contrast(NamedTuple):
     """One comparison: is `arm` better than `than`?"""
 
     arm: str
@@ -95,8 +92,8 @@ class Plan:
     num: int
     curve_num: int
     underpowered: bool
-    primary: Comparison
-    secondary: tuple[Comparison, ...]
+    primary: Contrast
+    secondary: tuple[Contrast, ...]
     configs: dict[str, dict[str, Any]]
     parameters: dict[str, tuple[int, int]]
     analysis: tuple[str, ...] = ANALYSIS
@@ -112,9 +109,10 @@ class Plan:
         """The source of the real images."""
         return str(self.options["data"])
 
-    def run_options(self, arm: str, seed: int) -> dict[str, Any]:
-        """The options of `sagan train` of one run."""
-        return _fixed(self.options) | self.arms[arm] | {"seed": seed}
+    def run_config(self, arm: str, seed: int) -> RunConfig:
+        """The whole configuration of one run."""
+        config = run_config_from_dict(self.configs[arm])
+        return replace(config, training=replace(config.training, seed=seed))
 
     def write(self, folder: Path) -> None:
         """Write `plan.json`."""
@@ -134,8 +132,8 @@ def read_plan(folder: Path) -> Plan | None:
         content = json.loads(file.read_bytes())
         if content.pop("format") != FORMAT:
             raise ValueError("it is of another version")
-        content["primary"] = Comparison(**content["primary"])
-        content["secondary"] = tuple(Comparison(**test) for test in content["secondary"])
+        content["primary"] = Contrast(**content["primary"])
+        content["secondary"] = tuple(Contrast(**test) for test in content["secondary"])
         for name in ("metrics", "analysis"):
             content[name] = tuple(content[name])
         content["parameters"] = {k: (g, d) for k, (g, d) in content["parameters"].items()}
@@ -175,6 +173,7 @@ def make_plan(
     num: int | None = None,
     curve_num: int | None = None,
     underpowered: bool = False,
+    device: str = "cpu",
     progress: bool = False,
 ) -> Plan:
     """Settle an experiment; ValueError for what could not be decided by it."""
@@ -194,6 +193,7 @@ def make_plan(
         resolution=px,
         channels=options.get("channels", 0),
         background=options.get("background", "white"),
+        crop=options.get("crop", "center"),
         strict=options.get("strict", False),
         progress=progress,
     )
@@ -201,11 +201,13 @@ def make_plan(
     settled = {"data": source, "resolution": px, **options}
     settled.setdefault(
         "preset",
-        default_preset(len(dataset), source, pick_device(options.get("device", "auto")))[0],
+        default_preset(len(dataset), source, device)[0],
     )
     settled = _with_lengths(settled, facts)
+    if _config(settled, {}, facts).training.precision == "auto":
+        settled["precision"] = usable_precision("auto", device)  # the same on every machine
     configs = {name: _config(settled, own, facts) for name, own in chosen.items()}
-    parameters = {name: _parameters(config.network) for name, config in configs.items()}
+    parameters = {name: parameters_of(config.network) for name, config in configs.items()}
     check_equal(configs, parameters)
     named = _metrics(metrics, source, next(iter(configs.values())), dataset)
     tests = _tests(list(chosen), named)
@@ -223,17 +225,6 @@ def make_plan(
         parameters=parameters,
         made_with={"sagan": __version__, "commit": source_commit(), "torch": torch.__version__},
     )
-
-
-def check_seeds(seeds: int, underpowered: bool) -> None:
-    """Raise ValueError for too few seeds to decide anything, unless they are asked for anyway."""
-    if seeds < 2:
-        raise ValueError(f"--seeds must be at least 2, not {seeds}")
-    if seeds < LEAST_SEEDS and not underpowered:
-        raise ValueError(
-            f"the exact two-sided test of {seeds} seeds cannot go below p = {2 / 2**seeds:.3g}: "
-            f"give {LEAST_SEEDS} seeds or more, or --underpowered to see the machinery only"
-        )
 
 
 def _config(options: dict[str, Any], own: dict[str, Any], facts: DataFacts) -> RunConfig:
@@ -255,32 +246,6 @@ def _with_lengths(options: dict[str, Any], facts: DataFacts) -> dict[str, Any]:
         )
     every = max(step, images // _CURVE_POINTS // step * step)
     return {**options, "snapshot_every": options.get("snapshot_every", every)}
-
-
-def _parameters(network: NetworkConfig) -> tuple[int, int]:
-    with torch.device("meta"):
-        G, D = build_generator(network), build_discriminator(network)
-    g, d = (sum(p.numel() for p in each.parameters()) for each in (G, D))
-    return g, d
-
-
-def check_equal(
-    configs: Mapping[str, RunConfig], parameters: Mapping[str, tuple[int, int]]
-) -> None:
-    """Raise ValueError if a residual arm has not as many parameters as attention in its place."""
-    for name, config in configs.items():
-        if config.network.attention_form != "residual":
-            continue
-        others = [c.network.attention_form for c in configs.values()]
-        form: AttentionForm = next((f for f in others if f in WITH_MAPS), "paper")
-        wanted = _parameters(replace(config.network, attention_form=form))
-        for letter, own, theirs in zip("GD", parameters[name], wanted, strict=True):
-            if abs(own / theirs - 1) > _MOST_UNEQUAL:
-                raise ValueError(
-                    f"arm {name}: {letter} has {own:,} parameters, {own / theirs - 1:+.1%} of the "
-                    f"{theirs:,} with attention, and at most {_MOST_UNEQUAL:.1%} is equal; choose "
-                    "another width"
-                )
 
 
 def _metrics(
@@ -309,24 +274,19 @@ def _metrics(
     return tuple(keys)
 
 
-def _tests(arms: list[str], metrics: tuple[str, ...]) -> list[Comparison]:
+def _tests(arms: list[str], metrics: tuple[str, ...]) -> list[Contrast]:
     """The primary test and the secondary ones."""
     reference = "none" if "none" in arms else arms[0]
     others = [arm for arm in arms if arm != reference]
     main = "attention" if "attention" in others else others[0]
     first = metrics[0]
-    tests = [Comparison(main, reference, first, "end"), Comparison(main, reference, first, "mean")]
+    tests = [Contrast(main, reference, first, "end"), Contrast(main, reference, first, "mean")]
     if first == LIFT:
-        tests.append(Comparison(main, reference, first, "time"))
+        tests.append(Contrast(main, reference, first, "time"))
     if main != "residual" and "residual" in others:
-        tests.append(Comparison(main, "residual", first, "end"))
-    tests += [Comparison(arm, reference, first, "end") for arm in others if arm != main]
-    return tests + [Comparison(main, reference, metric, "end") for metric in metrics[1:]]
-
-
-def smallest_p(seeds: int, tests: Sequence[Comparison]) -> float:
-    """The least p that Holm can leave of the secondary tests."""
-    return min(1.0, 2 / 2**seeds * len(tests))
+        tests.append(Contrast(main, "residual", first, "end"))
+    tests += [Contrast(arm, reference, first, "end") for arm in others if arm != main]
+    return tests + [Contrast(main, reference, metric, "end") for metric in metrics[1:]]
 
 
 def source_commit() -> str:

@@ -3,11 +3,15 @@
 import json
 
 import pytest
+import torch
 
 from sagan.ablation.arms import parse_arms
 from sagan.ablation.experiment import check_same, parse_only
-from sagan.ablation.plan import LIFT, Comparison, check_equal, make_plan, read_plan, smallest_p
-from sagan.config import NetworkConfig, RunConfig
+from sagan.ablation.fairness import check_equal, parameters_of, smallest_p
+from sagan.ablation.protocol import LIFT, Contrast, make_plan, read_plan
+from sagan.config import NetworkConfig, RunConfig, run_config_from_dict
+from sagan.data import load_dataset
+from sagan.training.batches import BatchSource, Share
 
 TINY = {
     "data": "digits",
@@ -36,7 +40,7 @@ def test_a_plan_is_read_back_as_it_was_written(tmp_path):
     plan = planned(arms="none,attention,residual,attention+gamma-lr=10")
     plan.write(tmp_path)
     assert read_plan(tmp_path) == plan
-    assert plan.primary == Comparison("attention", "none", "cas", "end")
+    assert plan.primary == Contrast("attention", "none", "cas", "end")
     assert plan.images == 64
     assert plan.made_with["sagan"]
     assert read_plan(tmp_path / "nowhere") is None
@@ -59,8 +63,23 @@ def test_arms_differ_in_their_block_alone():
     assert sides["attention"] == sides["residual"] == sides["global-context"] == ([8], [8])
     assert sides["g-only"] == ([8], [])
     assert sides["d-only"] == ([], [8])
-    a, b = plan.run_options("none", 3), plan.run_options("residual", 3)
-    assert a["seed"] == b["seed"] == 3
+    a, b = plan.run_config("none", 3), plan.run_config("residual", 3)
+    assert a.training == b.training
+    assert a.training.seed == 3
+
+
+def test_arms_of_a_seed_see_the_same_images_and_latents():
+    plan = planned(arms="none,attention,residual")
+    digits = load_dataset("digits", resolution=8)
+    drawn = []
+    for config in plan.configs.values():
+        batches = BatchSource(
+            digits, run_config_from_dict(config), Share(0, 1), torch.device("cpu")
+        )
+        drawn.append([*batches.real(5)[0], *batches.fake(5)[0]])
+    for other in drawn[1:]:
+        for a, b in zip(drawn[0], other, strict=True):
+            assert torch.equal(a, b)
 
 
 def test_every_snapshot_is_kept_and_there_are_twenty_by_default():
@@ -75,7 +94,10 @@ def test_every_snapshot_is_kept_and_there_are_twenty_by_default():
     ("changes", "said"),
     [
         ({"seeds": 5}, "of 5 seeds cannot go below p = 0.0625: give 6 seeds or more"),
-        ({"seeds": 1, "underpowered": True}, "--seeds must be at least 2, not 1"),
+        (
+            {"seeds": 1, "underpowered": True},
+            "--seeds must be 2 to 16, of which",
+        ),
         ({"arms": "none"}, "has nothing to be compared with"),
         ({"arms": "none,none"}, "named twice"),
         ({"arms": "none,some"}, "unknown arm 'some'; choose from none, attention"),
@@ -99,8 +121,8 @@ def test_too_few_seeds_may_be_asked_for():
     plan = planned(seeds=2, underpowered=True)
     assert plan.underpowered
     assert len(plan.secondary) == 2  # the curve's mean, and the second metric
-    assert smallest_p(8, plan.secondary) == pytest.approx(2 * 2 / 256)
-    assert smallest_p(2, plan.secondary) == 1.0
+    assert smallest_p(8, len(plan.secondary)) == pytest.approx(2 * 2 / 256)
+    assert smallest_p(2, len(plan.secondary)) == 1.0
 
 
 def test_sets_with_a_checker_are_judged_by_lift(monkeypatch):
@@ -108,9 +130,9 @@ def test_sets_with_a_checker_are_judged_by_lift(monkeypatch):
     options = {"data": "twins", "resolution": 16, "preset": "best"}
     plan = make_plan(TINY | options, arms="none,attention,residual", num=200, curve_num=100)
     assert plan.metrics == (LIFT,)
-    assert plan.primary == Comparison("attention", "none", LIFT, "end")
-    assert Comparison("attention", "residual", LIFT, "end") in plan.secondary
-    assert smallest_p(8, plan.secondary) < 0.05
+    assert plan.primary == Contrast("attention", "none", LIFT, "end")
+    assert Contrast("attention", "residual", LIFT, "end") in plan.secondary
+    assert smallest_p(8, len(plan.secondary)) < 0.05
 
 
 def test_unequal_arms_are_refused():
@@ -123,16 +145,12 @@ def test_unequal_arms_are_refused():
     )
     attention = RunConfig(network=network)
     configs = {"none": bare, "attention": attention, "residual": residual}
-    check_equal(configs, {"none": (1, 1), "attention": (1, 1), "residual": parameters(residual)})
-    g, d = parameters(residual)
+    check_equal(
+        configs, {"none": (1, 1), "attention": (1, 1), "residual": parameters_of(residual.network)}
+    )
+    g, d = parameters_of(residual.network)
     with pytest.raises(ValueError, match=r"arm residual: G has .*, \+1.0% of the"):
         check_equal(configs, {"residual": (round(g * 1.01), d)})
-
-
-def parameters(config):
-    from sagan.ablation.plan import _parameters
-
-    return _parameters(config.network)
 
 
 def test_a_plan_does_not_change(tmp_path):
