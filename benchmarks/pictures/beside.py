@@ -7,6 +7,7 @@ last mark.
 """
 
 import argparse
+import contextlib
 import importlib
 import sys
 from pathlib import Path
@@ -39,10 +40,8 @@ def main() -> None:
     settings = dict(setting.split("=", 1) for setting in options.set)
     minutes = [float(m) for m in options.minutes.split(",")]
     clock = Clock(options.name or options.peer, options.out, minutes, options.num, options.seed)
-    try:
+    with contextlib.suppress(Finished):
         importlib.import_module(f"peer_{options.peer}").run(images, settings, clock)
-    except Finished:
-        pass
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """R3GAN (Huang et al. 2024): its networks and losses, its CIFAR-10 preset made narrow.
 
-Changed: 32 channels instead of 768, 1 block a stage instead of 2, batch 32 instead of 512; its reference operators instead of its
-CUDA ones. What it schedules over 20 million images stays at its beginning, where a run this short
-is: Adam 2e-4, betas 0 and .9, gamma .05, no augmentation. EMA over 10,000 images; its own would be
-of almost none at this point.
+Changed: 32 channels instead of 768, 1 block a stage instead of 2, batch 32 instead of 512; its
+reference operators instead of its CUDA ones. What it schedules over 20 million images stays at its
+beginning, where a run this short is: Adam 2e-4, betas 0 and .9, gamma .05, no augmentation. EMA
+over 10,000 images; its own would be of almost none at this point. `--set width=64` (or blocks, or
+batch) is another size.
 """
 
 import copy

@@ -20,8 +20,8 @@ def run(images: NDArray[np.uint8], settings: dict[str, str], clock: Clock) -> No
     time.monotonic = time.process_time  # before sagan is imported: its --time is of this clock
     import sagan
     from sagan.cli import main
-    from sagan.randomness import spread_labels
     from sagan.runs.log import read_records
+    from sagan.sampling import spread_labels
 
     data = sys.argv[sys.argv.index("--data") + 1]
     for minutes in clock.minutes:
