@@ -59,6 +59,8 @@ class Clock:
             torch.manual_seed(self.seed + self.steps)
             np.random.seed(self.seed + self.steps)
             self.minutes = [m for m in self.minutes if 60 * m > self._before_sec]
+            if not self.minutes:
+                raise Finished
 
     def tick(self, shown: int) -> None:
         """Count a step over this many real images; save if a mark was passed; maybe stop."""

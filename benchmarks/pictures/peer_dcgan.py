@@ -1,4 +1,7 @@
-"""A plain DCGAN (Radford et al. 2016), hinge loss, spectral norm in D (Miyato et al. 2018)."""
+"""A plain DCGAN (Radford et al. 2016), hinge loss, spectral norm in D (Miyato et al. 2018).
+
+Spectral norm is on the three layers that downsample.
+"""
 
 import numpy as np
 import torch
