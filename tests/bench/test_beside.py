@@ -33,10 +33,14 @@ def test_the_clock_saves_at_each_mark_and_leaves_sampling_out(tmp_path, cpu):
 
     clock = Clock("peer", tmp_path, [2, 1], 3, seed=0)
     clock.watch(sample)
-    with pytest.raises(Finished):
+
+    def train():
         for _ in range(1000):
             cpu[0] += 25
             clock.tick(8)
+
+    with pytest.raises(Finished):
+        train()
     marks = [json.loads(line) for line in (tmp_path / "peer.jsonl").read_text().splitlines()]
     assert [(m["minutes"], m["cpu_sec"], m["images_shown"]) for m in marks] == [
         (1, 75, 24),
