@@ -1,0 +1,63 @@
+"""A plain DCGAN (Radford et al. 2016), hinge loss, spectral norm in D (Miyato et al. 2018).
+
+Spectral norm is on the three layers that downsample.
+"""
+
+import numpy as np
+import torch
+from clock import Clock, batches, generated
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn.functional import relu
+from torch.nn.utils.parametrizations import spectral_norm
+
+_LATENT, _WIDTH, _BATCH = 128, 64, 64
+
+
+def _up(before: int, after: int, stride: int = 2, padding: int = 1) -> list[nn.Module]:
+    conv = nn.ConvTranspose2d(before, after, 4, stride, padding, bias=False)
+    return [conv, nn.BatchNorm2d(after), nn.ReLU(True)]
+
+
+def _down(before: int, after: int) -> list[nn.Module]:
+    return [spectral_norm(nn.Conv2d(before, after, 4, 2, 1)), nn.LeakyReLU(0.2, True)]
+
+
+def _init(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.normal_(module.weight, 0, 0.02)  # DCGAN's
+
+
+def run(images: NDArray[np.uint8], settings: dict[str, str], clock: Clock) -> None:
+    """Train on uint8 n 32 32 until the clock stops it."""
+    w = _WIDTH
+    generator = nn.Sequential(
+        nn.Unflatten(1, (_LATENT, 1, 1)),
+        *_up(_LATENT, 4 * w, 1, 0),
+        *_up(4 * w, 2 * w),
+        *_up(2 * w, w),
+        nn.ConvTranspose2d(w, 1, 4, 2, 1),
+        nn.Tanh(),
+    ).apply(_init)
+    convs = [nn.Conv2d(4 * w, 1, 4), nn.Flatten(0)]
+    discriminator = nn.Sequential(*_down(1, w), *_down(w, 2 * w), *_down(2 * w, 4 * w), *convs)
+    g_opt = torch.optim.Adam(generator.parameters(), 2e-4, betas=(0.5, 0.999))
+    d_opt = torch.optim.Adam(discriminator.parameters(), 2e-4, betas=(0.5, 0.999))
+    clock.watch(
+        lambda n: generated(generator, _LATENT, n),
+        g=generator,
+        d=discriminator,
+        g_opt=g_opt,
+        d_opt=d_opt,
+    )
+    for real in batches(images, _BATCH, 1):
+        fake = generator(torch.randn(_BATCH, _LATENT))
+        d_loss = relu(1 - discriminator(real)) + relu(1 + discriminator(fake.detach()))
+        d_opt.zero_grad()
+        d_loss.mean().backward()
+        d_opt.step()
+        g_loss = -discriminator(generator(torch.randn(_BATCH, _LATENT))).mean()
+        g_opt.zero_grad()
+        g_loss.backward()
+        g_opt.step()
+        clock.tick(_BATCH)

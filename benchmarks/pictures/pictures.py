@@ -1,0 +1,38 @@
+"""Write a source's pictures at one size, read as `sagan` reads them, so that all learn the same.
+
+python benchmarks/pictures/pictures.py SOURCE OUT --resolution 32
+
+writes OUT/train.npz and OUT/test.npz: `images` uint8 n h w (c), and `labels` if there are any.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from sagan.data import load_dataset
+
+
+def write(source: str, out: Path, resolution: int) -> list[Path]:
+    """Write both splits."""
+    out.mkdir(parents=True, exist_ok=True)
+    written = []
+    for split in ("train", "test"):
+        data = load_dataset(source, resolution=resolution, split=split)
+        images = np.asarray(data.images).transpose(0, 2, 3, 1)
+        arrays = {"images": images[..., 0] if images.shape[-1] == 1 else images}
+        if data.labels is not None:
+            arrays["labels"] = np.asarray(data.labels)
+        written.append(out / f"{split}.npz")
+        np.savez(written[-1], **arrays)
+    return written
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("source")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--resolution", type=int, default=32)
+    options = parser.parse_args()
+    for path in write(options.source, options.out, options.resolution):
+        print(path)
