@@ -5,6 +5,7 @@ import json
 from sagan.ablation.protocol import ANALYSIS, Contrast, Plan, run_folder
 
 IMAGES = (100, 200, 300, 400)
+TRAINING = {"images": 400, "batch_size": 100, "snapshot_every": 100}
 
 
 def make_experiment(folder, values, *, seeds=8, done=None, **changes):
@@ -25,7 +26,7 @@ def make_experiment(folder, values, *, seeds=8, done=None, **changes):
                 Contrast("attention", "none", "lift", "time"),
                 Contrast("attention", "residual", "lift", "end"),
             ),
-            "configs": {arm: {"training": {"images": IMAGES[-1]}} for arm in arms},
+            "configs": {arm: {"training": TRAINING} for arm in arms},
             "parameters": {arm: (10, 20) for arm in arms},
             "analysis": ANALYSIS,
             "made_with": {"commit": ""},

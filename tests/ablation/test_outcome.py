@@ -98,6 +98,16 @@ def test_a_refused_score_leaves_its_seed_out_at_the_end_and_is_0_in_the_curve(tm
     assert over[-1].by_seed[2] == values("attention", 2, 400)
 
 
+def test_a_snapshot_made_by_stopping_is_not_of_the_curve(tmp_path):
+    training = {"images": 400, "batch_size": 50, "snapshot_every": 100}
+    plan = make_experiment(
+        tmp_path, planted(0.1), configs={arm: {"training": training} for arm in ARMS}
+    )
+    assert plan.snapshot_steps() == {2, 4, 6, 8}
+    curve = read_outcome(tmp_path, plan).curve("none", 0, "lift")
+    assert [images for images, _ in curve] == [200, 400]  # made up for steps 1 to 4
+
+
 def test_lower_is_better_of_a_distance(tmp_path):
     plan = make_experiment(tmp_path, planted(0.1))
     for file in tmp_path.glob("runs/*/scores.jsonl"):

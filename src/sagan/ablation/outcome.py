@@ -45,9 +45,10 @@ class Scores:
 
     def curve(self, arm: str, seed: int, metric: str) -> list[Point]:
         """The values at every snapshot, by images."""
-        found = []
+        found, planned = [], self.plan.snapshot_steps()
         for r in self.records.get((arm, seed), []):
-            if r["metric"] == metric and r["num"] == self.plan.curve_num:
+            of_curve = r["metric"] == metric and r["num"] == self.plan.curve_num
+            if of_curve and r["step"] in planned:
                 found.append((int(str(r["images"])), _value(r)))
         return sorted(found, key=lambda point: point[0])
 

@@ -16,6 +16,7 @@ from sagan.ablation.arms import parse_arms
 from sagan.ablation.fairness import check_equal, check_seeds, parameters_of
 from sagan.config import RunConfig, run_config_from_dict, to_dict
 from sagan.config.defaults import default_preset
+from sagan.config.growth import stages_of
 from sagan.data import ImageDataset, load_dataset
 from sagan.data.load import native_resolution
 from sagan.files import write_atomically
@@ -25,6 +26,7 @@ from sagan.training.engine import usable_precision
 from sagan.training.options import TrainOptions
 from sagan.training.planning import DataFacts
 from sagan.training.planning import plan as plan_run
+from sagan.training.schedule import Schedule
 from sagan.version import __version__
 
 FORMAT = 1
@@ -108,6 +110,12 @@ class Plan:
     def data(self) -> str:
         """The source of the real images."""
         return str(self.options["data"])
+
+    def snapshot_steps(self) -> frozenset[int]:
+        """The steps of every run's snapshots; a run that was stopped has others besides."""
+        config = self.run_config(next(iter(self.arms)), 0)
+        schedule = Schedule(stages_of(config))
+        return frozenset(s for s in range(1, schedule.last_step + 1) if schedule.snapshot_due(s))
 
     def run_config(self, arm: str, seed: int) -> RunConfig:
         """The whole configuration of one run."""

@@ -32,11 +32,13 @@ def read_scores(run: Path) -> dict[tuple[int, str, int], dict[str, Any]]:
 
 def score_run(plan: Plan, run: Run, *, device: str) -> None:
     """Score every snapshot by every metric of the plan, and the last one with more images."""
-    paths = run.checkpoint_paths()
+    paths, planned = run.checkpoint_paths(), plan.snapshot_steps()
     done = read_scores(run.path)
     scorer = SnapshotScorer(plan, device)
     for path in paths:
         manifest = open_checkpoint(path).manifest
+        if manifest["step"] not in planned:  # where the run was stopped
+            continue
         for num in sorted({plan.curve_num, plan.num} if path == paths[-1] else {plan.curve_num}):
             missing = [m for m in plan.metrics if (manifest["step"], m, num) not in done]
             if not missing:
