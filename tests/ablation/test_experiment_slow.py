@@ -63,4 +63,5 @@ def test_killed_and_continued_equals_unbroken(tmp_path):
     for run in RUNS:
         assert fingerprint(broken / "runs" / run) == fingerprint(unbroken / "runs" / run)
         assert values(broken, run) == values(unbroken, run)
-    assert (broken / "plan.json").read_bytes() == (unbroken / "plan.json").read_bytes()
+    plans = [json.loads((out / "plan.json").read_bytes()) for out in (broken, unbroken)]
+    assert len({json.dumps(plan | {"made_with": ""}) for plan in plans}) == 1
