@@ -189,7 +189,7 @@ def test_spoilt_weights_are_refused_in_one_line_or_harmless(monkeypatch, tmp_pat
     whole = {network: state(network, peer, name) for network in "GD"}
     files: dict = {}
     monkeypatch.setattr("sagan.peers.recognise.read_pth", lambda path: files[path])
-    monkeypatch.setattr("sagan.peers.importing._write", lambda *_: None)
+    monkeypatch.setattr("sagan.peers.importing.write_whole", lambda *_: None)
     monkeypatch.setattr("sagan.peers.importing.sha256_of_file", lambda _: "")
     said = []
     for _ in range(25):

@@ -148,7 +148,7 @@ def test_sums_that_are_no_numbers_are_not_saved(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(update, "g_step", bad)
     options = [*SMALL, "--log-every", 96, "--snapshot-every", 32]
     assert sagan("train", tmp_path / "run", "--images", 96, *options) == 1
-    assert "the log (g_loss) is no longer finite" in capsys.readouterr().err
+    assert "g_loss is no longer finite at 32 images" in capsys.readouterr().err
     assert not Run(tmp_path / "run").checkpoint_paths()
 
 

@@ -11,8 +11,8 @@ import torch
 from sagan.config import NetworkConfig, Runtime, TrainingConfig
 from sagan.runs.log import read_records
 from sagan.runs.run import Run
+from sagan.training import snapshots as snapshots_module
 from sagan.training import train
-from sagan.training import trainer as trainer_module
 from sagan.training.evaluation import Scorer
 
 NETWORK = NetworkConfig(resolution=8, channels=1, classes=10, latent_dim=8, g_width=4, d_width=8)
@@ -224,13 +224,13 @@ def test_killed_between_saving_and_pointing_the_score_is_not_lost(tmp_path, digi
 def test_a_collapsed_generator_is_never_best(tmp_path, digits, monkeypatch):
     score_as(monkeypatch, [2.0, 1.0, 1.5])
     likeness = iter([0.0, 1.0, 0.0])
-    look = trainer_module.Viewer.look
+    look = snapshots_module.Viewer.look
 
     def collapsed(self, *arguments):
         view = look(self, *arguments)
         return dataclasses.replace(view, check=view.check | {"near_duplicates": next(likeness)})
 
-    monkeypatch.setattr(trainer_module.Viewer, "look", collapsed)
+    monkeypatch.setattr(snapshots_module.Viewer, "look", collapsed)
     run_to(tmp_path, digits)
     assert best_of(tmp_path) == 12
 

@@ -46,7 +46,9 @@ def test_a_run_leaves_what_the_interface_promises(tmp_path, digits):
     result = run_to(tmp_path, digits)
     assert (result.images, result.exit_code) == (160, 0)
     names = {p.name for p in tmp_path.iterdir()} - {".lock"}
-    assert names == {"config.json", "log.jsonl", "curves.png", "samples", "checkpoints", "latest"}
+    assert names == {
+        *("config.json", "run.json", "log.jsonl", "curves.png", "samples", "checkpoints", "latest")
+    }
     assert (tmp_path / "latest").read_text() == "step-00000010\n"
     steps = [p.name for p in Run(tmp_path).checkpoint_paths()]
     assert steps == ["step-00000004", "step-00000008", "step-00000010"]

@@ -201,7 +201,7 @@ def growth_stages(images: Mapping[int, int], training: TrainingConfig) -> tuple[
     """Stages of the sizes in px with these images each, smallest first.
 
     Example:
-        >>> [s.batch_size for s in growth_stages({16: 6_400, 8: 6_400}, TrainingConfig())]
+        >>> [s.batch_size for s in growth_stages({16: 6_400, 8: 6_400}, PRESETS["quick"][1])]
         [64, 128]
     """
     own = training.batch_size, training.g_lr, training.d_lr

@@ -5,6 +5,7 @@ whoever can write the file can write its checksum.
 """
 
 import hashlib
+import json
 import mmap
 import os
 import re
@@ -23,6 +24,7 @@ def seal(content: bytes) -> bytes:
         >>> is_sound(content), is_sound(content.replace(b"}", b"]")), is_sound(b"of before")
         (True, False, None)
     """
+    content = _in_order(content)
     found = _BEFORE.search(content)
     assert found is not None
     return b"".join(
@@ -32,6 +34,18 @@ def seal(content: bytes) -> bytes:
             content[found.end() + _DIGITS :],
         )
     )
+
+
+def _in_order(content: bytes) -> bytes:
+    """A safetensors file with its metadata by name: its library writes them in any order."""
+    size = int.from_bytes(content[:8], "little")
+    if size > len(content) or content[8:9] != b"{":
+        return content  # of another format
+    header = json.loads(content[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    ordered = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    ordered += b" " * (-len(ordered) % 8)  # as the library aligns it
+    return len(ordered).to_bytes(8, "little") + ordered + content[8 + size :]
 
 
 def is_sound(content: bytes | mmap.mmap) -> bool | None:
