@@ -3,8 +3,8 @@
 Changed: 32 channels instead of 768, 1 block a stage instead of 2, batch 32 instead of 512; its
 reference operators instead of its CUDA ones. What it schedules over 20 million images stays at its
 beginning, where a run this short is: Adam 2e-4, betas 0 and .9, gamma .05, no augmentation. EMA
-over 10,000 images; its own would be of almost none at this point. `--set width=64` (or blocks, or
-batch) is another size.
+over a twentieth of the images so far, 10,000 at most (StyleGAN's ramp); its own would be of almost
+none at this point. `--set width=64` (or blocks, or batch) is another size.
 """
 
 import copy
@@ -39,7 +39,6 @@ def run(images: NDArray[np.uint8], settings: dict[str, str], clock: Clock) -> No
     parts = {"g": generator, "d": discriminator, "average": average}
     clock.watch(lambda n: generated(average, _LATENT, n), **parts, g_opt=g_opt, d_opt=d_opt)
     training = AdversarialTraining(generator, discriminator)
-    kept = 0.5 ** (size / _EMA_IMAGES)
     real = batches(images, size, 3)
     while True:
         for network, other, opt in (
@@ -55,6 +54,7 @@ def run(images: NDArray[np.uint8], settings: dict[str, str], clock: Clock) -> No
             else:
                 training.AccumulateGeneratorGradients(noise, shown, None)
             opt.step()
+        kept = 0.5 ** (size / min(_EMA_IMAGES, 0.05 * (clock.shown + size)))
         with torch.no_grad():
             for mean, new in zip(average.parameters(), generator.parameters(), strict=True):
                 mean.lerp_(new, 1 - kept)
