@@ -4,6 +4,8 @@ import pytest
 
 from sagan.data import load_dataset
 
+collect_ignore = ["coverage_fuzz.py"]  # a program, which needs atheris
+
 
 @pytest.fixture(scope="session")
 def digits():

@@ -40,7 +40,9 @@ def explore():
         assert time.monotonic() < until
         time.sleep(0.2)
     assert ask("GET", "/")[0] == 200
-    status, content = ask("POST", "/api/image", '{"step": 2, "seed": 1}', "application/json")
+    status, content = ask(
+        "POST", "/api/image", '{"step": 2, "seed": 1, "label": 0}', "application/json"
+    )
     assert status == 200, content
     server.send_signal(signal.SIGTERM)
     assert server.wait(timeout=60) == 143
