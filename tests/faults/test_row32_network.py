@@ -42,6 +42,11 @@ def addresses(folder, *command, timeout=500):
     return {address for address in found if not HERE.match(address)}, found, done
 
 
+def resolvers():
+    """The addresses of this machine's name servers."""
+    return set(re.findall(r"^nameserver (\S+)", Path("/etc/resolv.conf").read_text(), re.MULTILINE))
+
+
 @pytest.fixture(autouse=True)
 def can_see():
     if why := missing():
@@ -71,6 +76,8 @@ def test_no_command_reaches_out(tmp_path, processes):
     outside, found, done = addresses(tmp_path, sys.executable, str(PROGRAM), str(processes))
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["train", "sample", "evaluate", "explain", "export", "explore"]
+    if processes > 1:  # PyTorch asks the resolver for the name of 127.0.0.1
+        outside -= resolvers()
     assert outside == set()
     assert found  # the page was asked for, so the trace sees connections
 
