@@ -17,7 +17,7 @@ from sagan.config.resized import resized
 from sagan.runs.checkpoint import open_checkpoint
 from sagan.runs.log import read_records
 from sagan.runs.run import Run
-from sagan.training import outlook, train
+from sagan.training import measure, outlook, train
 from sagan.training import trainer as trainer_module
 from sagan.training.clock import Budget, Clock, replanned
 from sagan.training.measure import images_per_second
@@ -397,3 +397,33 @@ def test_two_processes_keep_to_one_plan(tmp_path):
     manifest = open_checkpoint(Run(tmp_path / "run").pointed_to("latest")).manifest
     assert manifest["images"] == manifest["plan"][-1]["ends"][-1]
     assert manifest["stage"] == 1
+
+
+@pytest.mark.parametrize(
+    ("a_call_sec", "an_image_sec", "measured"),
+    [
+        (0.1, 0.01, [2, 8, 64]),  # two images look slow, since calls take the time
+        (0.0, 0.01, [2, 64]),  # fast: the whole step at once
+        (0.0, 1.0, [2]),  # a step of a minute is never taken
+        (0.4, 0.1, [2]),
+    ],
+)
+def test_few_images_are_measured_where_a_whole_step_is_long(
+    large_digits, monkeypatch, a_call_sec, an_image_sec, measured
+):
+    from sagan.config import Runtime
+    from sagan.training.engine import Engine
+
+    asked = []
+
+    def rate(config, *_, **__):
+        asked.append(config.training.batch_size)
+        return asked[-1] / (a_call_sec + asked[-1] * an_image_sec)
+
+    monkeypatch.setattr(measure, "_rate", rate)
+    config = dataclasses.replace(growing(), growth=())
+    config = dataclasses.replace(
+        config, training=dataclasses.replace(config.training, batch_size=64)
+    )
+    images_per_second(config, Runtime(), Engine(Runtime(), "float32"), large_digits)
+    assert asked == measured

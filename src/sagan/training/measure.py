@@ -13,7 +13,8 @@ from sagan.training.update import update
 
 _MEASURE_SEC = 1.0  # for each size
 _LONG_STEP_SEC = 3.0  # on the CPU, steps that take longer are measured on a part of their batch
-_FEW = 2  # images of each micro-batch of such a part
+_FEW, _MORE = 2, 4  # images of each micro-batch of such a part at first; times so many then
+_LONG_PART_SEC = 0.5  # a step of a part that takes longer tells the rate
 
 
 def measured_rates(
@@ -40,13 +41,16 @@ def images_per_second(
     BatchSource(dataset, config, share, engine.device)  # raises if the data are too few
     runtime = replace(runtime, compile=False)
     training = config.training
-    least = _FEW * training.accumulate * engine.world_size
-    if engine.device.type == "cpu" and least < training.batch_size:
-        # A CPU does a few images at nearly the rate of many; a GPU would not be filled.
-        part = replace(config, training=replace(training, batch_size=least))
-        rate = _rate(part, runtime, engine, dataset, seconds=0.0)
-        if training.batch_size * training.d_steps / rate > _LONG_STEP_SEC:
+    part = _FEW * training.accumulate * engine.world_size
+    while engine.device.type == "cpu" and part < training.batch_size:
+        # A CPU does some images at nearly the rate of many; a GPU would not be filled.
+        some = replace(config, training=replace(training, batch_size=part))
+        rate = _rate(some, runtime, engine, dataset, seconds=0.0)
+        if training.batch_size * training.d_steps / rate <= _LONG_STEP_SEC:
+            break
+        if part * training.d_steps / rate > _LONG_PART_SEC:
             return rate
+        part *= _MORE  # too few to tell: calls took the time, not arithmetic
     return _rate(config, runtime, engine, dataset, seconds=seconds)
 
 
