@@ -88,6 +88,14 @@ class StopSignals:
         trace: TracebackType | None,
     ) -> None:
         for number, handler in self._before.items():
-            again = number == self.received == getattr(signal, "SIGXCPU", None)
-            if not again:  # that one comes every second from now on
-                signal.signal(number, handler)  # type: ignore[arg-type]
+            if number == self.received == getattr(signal, "SIGXCPU", None):
+                _no_further_warning()  # it would come every second from now on
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+
+def _no_further_warning() -> None:
+    """Take back the soft limit of processor time, which has done its work; the hard one stays."""
+    import resource  # Unix has it, as it has SIGXCPU
+
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    resource.setrlimit(resource.RLIMIT_CPU, (hard, hard))
