@@ -7,6 +7,17 @@ from sagan.ablation.protocol import ANALYSIS, Contrast, Plan, run_folder
 IMAGES = (100, 200, 300, 400)
 TRAINING = {"images": 400, "batch_size": 100, "snapshot_every": 100}
 
+TINY = {  # options of runs as small as can be
+    "data": "digits",
+    "resolution": 8,
+    "preset": "digits",
+    "g_width": 4,
+    "d_width": 8,
+    "batch_size": 16,
+    "images": 64,
+    "ema_start": 16,
+}
+
 
 def make_experiment(folder, values, *, seeds=8, done=None, **changes):
     """A plan and scores on disk; `values(arm, seed, images)` is a lift, or None if refused."""

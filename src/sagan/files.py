@@ -15,29 +15,20 @@ DOOMED = ".removed-"  # prefix of a folder that is being removed
 MODEL_ENDINGS = (".onnx", ".safetensors")  # of the files that `sagan export` writes
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, *, durably: bool = True) -> None:
     """Replace a file so that a reader, or a crash, sees either content whole."""
+    # not `durably`, it may not be on the disk yet: for many files that are soon made again
     temporary = path.with_name(f"{TEMPORARY}{path.name}")
     try:
-        write_durably(temporary, content)
-        os.replace(temporary, path)
+        with naming(path):
+            write_durably(temporary, content) if durably else temporary.write_bytes(content)
+            os.replace(temporary, path)
     except BaseException:  # on a full disk it would be in the way
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Replace a file, whole or, as on a full disk, not at all; it may not be on the disk yet."""
-    temporary = path.with_name(f"{TEMPORARY}{path.name}")
-    try:
-        with naming(path):
-            temporary.write_bytes(content)
-            os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    if durably:
+        sync_folder(path.parent)
 
 
 def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:

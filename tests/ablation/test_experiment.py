@@ -9,7 +9,7 @@ import time
 from dataclasses import replace
 
 import pytest
-from made_up_experiment import make_experiment
+from made_up_experiment import TINY, make_experiment
 
 from sagan.ablation import experiment as experiment_module
 from sagan.ablation.experiment import ablate
@@ -132,18 +132,7 @@ def test_other_folders_are_left_alone(tmp_path):
 def small(tmp_path_factory):
     """A whole experiment, as small as can be, its runs trained in this process."""
     out = tmp_path_factory.mktemp("small")
-    options = {
-        "data": "digits",
-        "resolution": 8,
-        "preset": "digits",
-        "g_width": 4,
-        "d_width": 8,
-        "batch_size": 16,
-        "images": 64,
-        "snapshot_every": 32,
-        "ema_start": 16,
-        "standing_batches": 0,
-    }
+    options = TINY | {"snapshot_every": 32, "standing_batches": 0}
     asked = {"arms": "none,attention", "seeds": 2, "underpowered": True}
     make_plan(options, **asked, metrics="fd:pixel", num=120, curve_num=60).write(out)
     with pytest.MonkeyPatch.context() as patch:

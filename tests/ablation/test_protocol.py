@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from made_up_experiment import TINY
 
 from sagan.ablation.arms import parse_arms
 from sagan.ablation.experiment import check_same, parse_only
@@ -12,17 +13,6 @@ from sagan.ablation.protocol import LIFT, Contrast, make_plan, read_plan
 from sagan.config import NetworkConfig, RunConfig, run_config_from_dict
 from sagan.data import load_dataset
 from sagan.training.batches import BatchSource, Share
-
-TINY = {
-    "data": "digits",
-    "resolution": 8,
-    "preset": "digits",
-    "g_width": 4,
-    "d_width": 8,
-    "batch_size": 16,
-    "images": 64,
-    "ema_start": 16,
-}
 
 
 @pytest.fixture(autouse=True)

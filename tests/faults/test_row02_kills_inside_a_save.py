@@ -10,6 +10,7 @@ import torch
 from faults.killing import DeleteThenSave, InPlace, Ours, states_lost
 
 from sagan.config import NetworkConfig, RunConfig
+from sagan.runs.run import Run
 
 CONFIG = RunConfig(network=NetworkConfig(resolution=8, g_width=4, d_width=4))
 OFFSETS = [1, 100, 900, 2_000, *range(4_000, 48_000, 4_000)]
@@ -19,6 +20,13 @@ def state(step):
     draw = torch.Generator().manual_seed(step)
     sizes = {"generator": 6_000, "discriminator": 4_000, "ema": 6_000, "g_optimizer": 12_000}
     return {name: {"w": torch.randn(n, generator=draw)} for name, n in sizes.items()}
+
+
+def two_saved(path):
+    """A run of two checkpoints, and the newer one's folder."""
+    run = Run(path)
+    run.save(1, state(1), config=CONFIG, keep=9)
+    return run, run.save(2, state(2), config=CONFIG, keep=9)
 
 
 def contents(step):

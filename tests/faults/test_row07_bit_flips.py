@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from command_line import sagan
-from faults.test_row02_kills_inside_a_save import CONFIG, state
+from faults.test_row02_kills_inside_a_save import two_saved
 
 from sagan.errors import CheckpointError
 from sagan.files import write_atomically
@@ -26,9 +26,7 @@ def flipped(content, draw):
 
 @pytest.mark.fault(7)
 def test_1000_of_1000_flips_in_a_checkpoint_are_caught_and_the_one_before_is_used(tmp_path):
-    run = Run(tmp_path / "run")
-    run.save(1, state(1), config=CONFIG, keep=9)
-    newest = run.save(2, state(2), config=CONFIG, keep=9)
+    run, newest = two_saved(tmp_path / "run")
     files = sorted(newest.iterdir())
     draw = random.Random(0)
     for i in range(1000):

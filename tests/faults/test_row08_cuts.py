@@ -4,18 +4,15 @@ import os
 import random
 
 import pytest
-from faults.test_row02_kills_inside_a_save import CONFIG, state
+from faults.test_row02_kills_inside_a_save import two_saved
 
 from sagan.errors import CheckpointError
 from sagan.runs.checkpoint import open_checkpoint
-from sagan.runs.run import Run
 
 
 @pytest.mark.fault(8)
 def test_200_cuts_are_refused_by_name_and_the_checkpoint_before_is_used(tmp_path):
-    run = Run(tmp_path / "run")
-    run.save(1, state(1), config=CONFIG, keep=9)
-    newest = run.save(2, state(2), config=CONFIG, keep=9)
+    run, newest = two_saved(tmp_path / "run")
     files = sorted(newest.iterdir())
     draw = random.Random(0)
     for i in range(200):

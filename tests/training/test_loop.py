@@ -10,7 +10,7 @@ import pytest
 import torch
 from digits_run import fingerprint, stable_log
 
-from sagan.config import NetworkConfig, Runtime, TrainingConfig
+from sagan.config import Runtime, TrainingConfig
 from sagan.errors import TrainingFailure
 from sagan.runs.log import read_records
 from sagan.runs.run import Run, find_checkpoint
@@ -19,16 +19,7 @@ from sagan.training import trainer as trainer_module
 from sagan.training import update as update_module
 
 CPU = Runtime(device="cpu")
-NETWORK = NetworkConfig(
-    resolution=8,
-    channels=1,
-    classes=10,
-    latent_dim=8,
-    g_width=4,
-    d_width=8,
-    g_attention=(8,),
-    d_attention=(8,),
-)
+NETWORK = digits_run.SMALL
 TRAINING = TrainingConfig(
     images=160, batch_size=16, g_lr=1e-3, d_lr=1e-3, log_every=48, snapshot_every=64, ema_start=32
 )

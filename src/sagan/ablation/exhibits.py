@@ -1,17 +1,17 @@
 """What a report shows of single runs: costs, samples, attention maps."""
 
-from io import BytesIO
 from pathlib import Path
 
 import torch
 
 from sagan.ablation.outcome import Scores
+from sagan.ablation.plots import figure_png
 from sagan.ablation.protocol import Plan, run_folder
 from sagan.config import run_config_from_dict
 from sagan.explain.figures import attention_figure
 from sagan.explain.maps import explain_picture
 from sagan.explain.pictures import generated_pictures
-from sagan.images import image_grid
+from sagan.images import image_grid, png
 from sagan.models.estimate import estimate
 from sagan.runs.log import read_records
 from sagan.runs.open_run import load_discriminator, load_run_generator
@@ -45,9 +45,7 @@ def sample_grid(run: Path) -> bytes:
     generator = load_run_generator(run)
     config = Run(run).checkpoint().config
     batches, _ = evenly_by_class(generator, config.network, _GRID, seed=0)
-    buffer = BytesIO()
-    image_grid(torch.cat(list(batches)), _COLUMNS).save(buffer, format="PNG")
-    return buffer.getvalue()
+    return png(image_grid(torch.cat(list(batches)), _COLUMNS))
 
 
 def attention_picture(run: Path) -> bytes | None:
@@ -63,7 +61,5 @@ def attention_picture(run: Path) -> bytes | None:
         layers = explain_picture(picture, generator, discriminator, points=4)
         mine = [maps for maps in layers if maps.network == letter]
         examples.append((picture.caption, picture.pixels(), mine))
-    buffer = BytesIO()
     figure = attention_figure(examples, title=f"Where the attention of {letter} looks")
-    figure.savefig(buffer, dpi=100, format="png")
-    return buffer.getvalue()
+    return figure_png(figure, dpi=100)

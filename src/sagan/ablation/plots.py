@@ -28,7 +28,7 @@ def draw_arms(scores: Scores, metric: str) -> bytes:
         axis.plot(*_mean(curves), color=colour, linewidth=2.4, label=arm)
     axis.set_ylabel(metric)
     axis.legend(frameon=False)
-    return _png(figure)
+    return figure_png(figure)
 
 
 def _xy(curve: Sequence[Point]) -> tuple[list[int], list[float]]:
@@ -68,7 +68,7 @@ def draw_differences(over: Mapping[str, Sequence[Difference]], metric: str) -> b
         axis.set_title(f"{title}: paired difference in {metric}", fontsize=10, loc="left")
         _plain(axis)
     axes[-1].set_xlabel("images shown")
-    return _png(figure)
+    return figure_png(figure)
 
 
 def draw_pairs(findings: Sequence[Finding]) -> bytes:
@@ -89,7 +89,7 @@ def draw_pairs(findings: Sequence[Finding]) -> bytes:
         axis.set_xticks([])
         axis.set_title(found.title.replace(": ", "\n"), fontsize=8)
         _plain(axis)
-    return _png(figure)
+    return figure_png(figure)
 
 
 def _figure(title: str) -> tuple[Any, Any]:
@@ -108,7 +108,8 @@ def _plain(axis: Any) -> None:
         axis.spines[side].set_visible(False)
 
 
-def _png(figure: Any) -> bytes:
+def figure_png(figure: Any, *, dpi: int = _DPI) -> bytes:
+    """Encode a figure as the content of a PNG file."""
     buffer = BytesIO()
-    figure.savefig(buffer, dpi=_DPI, format="png")
+    figure.savefig(buffer, dpi=dpi, format="png")
     return buffer.getvalue()

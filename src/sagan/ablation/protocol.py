@@ -19,7 +19,7 @@ from sagan.config.defaults import default_preset
 from sagan.config.growth import stages_of
 from sagan.data import ImageDataset, load_dataset
 from sagan.data.load import native_resolution
-from sagan.files import write_atomically
+from sagan.files import parse_json, write_atomically
 from sagan.metrics import parse_metrics
 from sagan.structure.checkers import CHECKERS, refuse_unreadable
 from sagan.training.engine import usable_precision
@@ -137,7 +137,7 @@ def read_plan(folder: Path) -> Plan | None:
     if not file.is_file():
         return None
     try:
-        content = json.loads(file.read_bytes())
+        content = parse_json(file.read_bytes())
         if content.pop("format") != FORMAT:
             raise ValueError("it is of another version")
         content["primary"] = Contrast(**content["primary"])

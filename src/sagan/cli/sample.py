@@ -226,21 +226,22 @@ def _class_part(config: "RunConfig", label: int) -> str:
 
 
 def _write_folder(out: Path, batches: "Iterable[Tensor]", plan: Plan) -> None:
-    from sagan.files import replace_file
+    from sagan.files import write_atomically
     from sagan.images import array_to_image, png
 
     names = iter(plan.names)
     for batch in batches:
         out.mkdir(parents=True, exist_ok=True)  # only once there is something to write
         for image in batch.permute(0, 2, 3, 1).numpy():
-            replace_file(out / f"{next(names)}.png", png(array_to_image(image)))
+            content = png(array_to_image(image))
+            write_atomically(out / f"{next(names)}.png", content, durably=False)
 
 
 def _write_grid(out: Path, images: "Tensor", plan: Plan) -> None:
     """Write the grid: each row of the plan, a class say, starts on a new line."""
     import torch
 
-    from sagan.files import replace_file
+    from sagan.files import write_atomically
     from sagan.images import image_grid, png
 
     by_row = [
@@ -254,7 +255,7 @@ def _write_grid(out: Path, images: "Tensor", plan: Plan) -> None:
         for group in by_row
     ]
     out.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(out, png(image_grid(torch.cat(padded), columns)))
+    write_atomically(out, png(image_grid(torch.cat(padded), columns)), durably=False)
 
 
 def _write_walk(out: Path, images: "Tensor") -> None:

@@ -5,7 +5,6 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +13,7 @@ import torch
 from sagan.config import RunConfig
 from sagan.devices import pick_device
 from sagan.files import write_atomically
-from sagan.images import image_grid, side_by_side
+from sagan.images import image_grid, png, side_by_side
 from sagan.randomness import sample_latents
 from sagan.runs.log import read_records
 from sagan.runs.open_run import load_run_generator
@@ -94,9 +93,7 @@ def compare_runs(
     out.mkdir(parents=True, exist_ok=True)
     files = ["curves.png"] if draw_together(out / "curves.png", logs) else []
     if grids:
-        picture = BytesIO()
-        side_by_side(grids).save(picture, "PNG")
-        write_atomically(out / "samples.png", picture.getvalue())
+        write_atomically(out / "samples.png", png(side_by_side(grids)))
         files.append("samples.png")
     files = [str(out / name) for name in (*files, "comparison.json")]
     comparison = Comparison(summaries, notes, files)

@@ -1,11 +1,10 @@
 """What a run adds to its generator's model card: samples, training facts and scores."""
 
-import io
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from sagan.files import parse_json, write_atomically
-from sagan.images import image_grid
+from sagan.images import image_grid, png
 from sagan.models import Generator, fold
 from sagan.runs.checkpoint import Checkpoint
 from sagan.runs.open_run import CHECKPOINT_FILES, load_run_generator
@@ -71,12 +70,10 @@ def _samples(generator: Generator, facts: Facts) -> tuple[bytes, str]:
     classes = facts.config.network.classes
     rows = min(classes, _MAX_ROWS) or _COLUMNS
     images = sample(fold(generator), rows * _COLUMNS, classes=range(rows) if classes else None)
-    png = io.BytesIO()
-    image_grid(images, _COLUMNS).save(png, "PNG")
     caption = f"Uncurated samples: seeds 0-{rows * _COLUMNS - 1}, no truncation"
     if classes:
         caption += f"; one class per row: {', '.join(facts.class_names[:rows])}"
-    return png.getvalue(), f"{caption}."
+    return png(image_grid(images, _COLUMNS)), f"{caption}."
 
 
 def _scores(evaluations: Path, facts: Facts) -> str:

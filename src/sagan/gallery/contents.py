@@ -19,7 +19,7 @@ from torch import Tensor
 
 from sagan.config import RunConfig, run_config_from_dict, to_dict
 from sagan.runs.run import Run
-from sagan.runs.write_whole import write_whole
+from sagan.runs.write_whole import check_new, write_whole
 
 PARTS = ("ema", "discriminator")
 
@@ -76,8 +76,7 @@ def unpack(name: str, out: str | os.PathLike[str]) -> Run:
     if name not in found:
         raise ValueError(f"there is no {name!r} in the gallery: {', '.join(found)}")
     out = Path(out)
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise ValueError(f"{out} exists already: name a new run folder")
+    check_new(out)
     one = found[name]
     config = run_config_from_dict(one.config)
     tensors = _tensors(one)

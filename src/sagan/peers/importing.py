@@ -20,7 +20,7 @@ from sagan.models import build_discriminator, build_generator
 from sagan.peers.recognise import PEERS, Found, Role, read_networks
 from sagan.peers.tensors import State
 from sagan.runs.run import Run
-from sagan.runs.write_whole import write_whole
+from sagan.runs.write_whole import check_new, write_whole
 
 __all__ = ["PEERS", "Imported", "import_run"]
 
@@ -51,8 +51,7 @@ def import_run(
     out = Path(out)
     if peer is not None and peer not in PEERS:
         raise ValueError(f"unknown implementation {peer!r}; choose from {', '.join(PEERS)}")
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise ValueError(f"{out} exists already: name a new run folder")
+    check_new(out)
     found = [network for file in files for network in read_networks(file, peer)]
     generator, average, discriminator = _roles(found)
     config = _config(generator, average, discriminator)

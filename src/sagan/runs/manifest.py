@@ -87,6 +87,7 @@ _FIELDS: dict[str, Callable[[Any], object]] = {
     "run": lambda value: isinstance(value, str),
     "alarms": lambda value: isinstance(value, list) and all(isinstance(v, str) for v in value),
     "score": _is_score,
+    "score_due": lambda value: type(value) is bool,
     "log_sums": lambda value: isinstance(value, dict) and all(map(_is_number, value.values())),
     "augmentation": _is_augmentation,
     "imported": _is_imported,

@@ -14,6 +14,12 @@ from sagan.runs.log import append_records
 from sagan.runs.run import Run
 
 
+def check_new(out: Path) -> None:
+    """Raise ValueError unless a folder is new or empty."""
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise ValueError(f"{out} exists already: name a new run folder")
+
+
 def write_whole(
     out: Path,
     config: RunConfig,

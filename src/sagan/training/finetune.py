@@ -5,7 +5,7 @@ if every shape is equal. Class tables are remapped by class name. Everything els
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from torch import nn
@@ -57,7 +57,14 @@ def init_from(path: str) -> InitConfig:
         ValueError: there is no checkpoint.
         CheckpointError: it is damaged.
     """
-    return InitConfig(source=path, sha256=find_checkpoint(path).manifest["sha256"])
+    return parent_from(path).init
+
+
+def parent_from(path: str) -> RunConfig:
+    """The configuration of a checkpoint to start from, as the `init` of which it is named."""
+    checkpoint = find_checkpoint(path)
+    init = InitConfig(source=path, sha256=checkpoint.manifest["sha256"])
+    return replace(checkpoint.config, init=init)
 
 
 def begin(run: Run, config: RunConfig) -> list[str]:

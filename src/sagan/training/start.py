@@ -3,7 +3,6 @@
 import os
 import re
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack, cast
 
@@ -15,9 +14,9 @@ from sagan.data import ImageDataset, load_dataset
 from sagan.data.load import native_resolution
 from sagan.devices import pick_device
 from sagan.runs.place import locate
-from sagan.runs.run import Run, find_checkpoint
+from sagan.runs.run import Run
 from sagan.text import skipped
-from sagan.training.finetune import init_from
+from sagan.training.finetune import parent_from
 from sagan.training.options import TrainOptions, runtime
 from sagan.training.planning import DEFAULT_DATA, DataFacts, data_options, plan
 
@@ -81,7 +80,7 @@ def train_run(
             say(f"Preset {given['preset']} at {given['resolution']} px: {reason}.")
     if run is None:
         run, old = _existing(Path("runs") / _default_name(given))
-    init = _parent(given["init"]) if old is None and "init" in given else None
+    init = parent_from(str(given["init"])) if old is None and "init" in given else None
 
     # What is certain to be refused is refused before the data are opened, which can take long.
     config = plan(given, old=old, init=init)
@@ -197,11 +196,6 @@ def _open(
         strict=options.get("strict", False),
         progress=progress,
     )
-
-
-def _parent(init: str | Path) -> RunConfig:
-    """The configuration of the checkpoint to begin from, which is named in it."""
-    return replace(find_checkpoint(init).config, init=init_from(str(init)))
 
 
 def _check_unchanged(run: Run, old: RunConfig, fingerprint: str) -> None:
