@@ -17,6 +17,17 @@ def fixed_draws() -> None:
     torch.manual_seed(0)
 
 
+@pytest.fixture
+def counted(record_property):
+    """Takes numbers by the names in `rows.FIGURES`, once a test; `./dev faults` adds them up."""
+
+    def note(numbers: dict[str, int]) -> None:
+        assert {*numbers} <= {*rows.FIGURES, *rows.FIGURES.values()}
+        record_property("counted", numbers)
+
+    return note
+
+
 def pytest_collection_modifyitems(items):
     """Let each test's report carry the rows of the fault matrix that it covers."""
     for item in items:
@@ -26,10 +37,10 @@ def pytest_collection_modifyitems(items):
             item.user_properties.append(("faults", covered))
 
 
-def _fault_outcomes(config):
+def _reports(config):
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     categories = "passed", "failed", "error", "skipped"
-    return rows.outcomes((c, report) for c in categories for report in reporter.stats.get(c, ()))
+    return [(c, report) for c in categories for report in reporter.stats.get(c, ())]
 
 
 def _is_fault_matrix(config):
@@ -39,13 +50,14 @@ def _is_fault_matrix(config):
 def pytest_sessionfinish(session):
     """Of `./dev faults`: a row without a test fails the whole."""
     if _is_fault_matrix(session.config) and not session.exitstatus:
-        words = {word for word, _ in _fault_outcomes(session.config).values()}
+        words = {word for word, _ in rows.outcomes(_reports(session.config)).values()}
         session.exitstatus = int(bool(words & {"failed", "missing"}))
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    """Of `./dev faults`: a line a row."""
+    """Of `./dev faults`: a line a row, then the figures."""
     if _is_fault_matrix(config):
         terminalreporter.section("fault matrix")
-        for line in rows.table(_fault_outcomes(config)):
+        reports = _reports(config)
+        for line in (*rows.table(rows.outcomes(reports)), *rows.figures(reports)):
             terminalreporter.line(line)

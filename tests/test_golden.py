@@ -17,10 +17,17 @@ from sagan.runs.run import Run
 
 GOLDEN = Path(__file__).parent / "golden"
 VERSIONS = sorted(path.name for path in GOLDEN.glob("v*"))
+GENERATORS = [  # what `sagan sample` opens, and beside it the images that it made
+    (path.parent.name, path.stem) for path in sorted(GOLDEN.glob("v*/*.png"))
+]
+PICTURES = {  # how many are trained on, and their classes: since then, val/ is a split of its own
+    "v0.1.0": (24, ("train/blue", "train/red", "val/blue", "val/red")),
+    "v0.1.0-grown": (16, ("blue", "red")),
+}
 ROUNDING = 2  # of 255, between builds of PyTorch
 
 
-@pytest.fixture(params=VERSIONS)
+@pytest.fixture
 def version(request, tmp_path, monkeypatch):
     """A version's files, in a copy beside which the working folder is, as when they were made."""
     shutil.copytree(GOLDEN / request.param, tmp_path / request.param)
@@ -29,15 +36,19 @@ def version(request, tmp_path, monkeypatch):
     return Path(request.param)
 
 
+each_version = pytest.mark.parametrize("version", VERSIONS, indirect=True)
+
+
 def pixels(path):
     return np.asarray(Image.open(path), np.int16)
 
 
 def test_there_are_golden_files():
-    assert "v0.1.0" in VERSIONS
+    assert VERSIONS == ["v0.1.0", "v0.1.0-grown"]
+    assert len(GENERATORS) == 5 + 7
 
 
-@pytest.mark.parametrize("name", ["digits", "squares", "of-packed", "imported", "exported"])
+@pytest.mark.parametrize(("version", "name"), GENERATORS, indirect=["version"])
 @pytest.mark.fault(11)
 def test_a_generator_of_before_makes_the_images_of_before(version, name, tmp_path):
     assert sagan("sample", version / name, "--num", 4, "--out", "now.png") == 0
@@ -45,6 +56,7 @@ def test_a_generator_of_before_makes_the_images_of_before(version, name, tmp_pat
 
 
 @pytest.mark.parametrize("ending", ["safetensors", "onnx"])
+@each_version
 @pytest.mark.fault(11)
 def test_an_exported_file_of_before_makes_the_images_of_its_run(version, ending):
     if ending == "onnx":
@@ -54,6 +66,7 @@ def test_an_exported_file_of_before_makes_the_images_of_its_run(version, ending)
 
 
 @pytest.mark.parametrize("name", ["digits", "squares", "of-packed"])
+@each_version
 @pytest.mark.fault(11)
 def test_a_run_of_before_goes_on_with_its_own_data_and_options(version, name):
     path = version / name
@@ -63,18 +76,34 @@ def test_a_run_of_before_goes_on_with_its_own_data_and_options(version, name):
     assert run.pointed_to("latest").name == "step-00000006"
     assert run.config().data == before.data
     assert run.config().network == before.network
-    assert run.config().data.class_names[:2] != ("blue", "red")  # train/blue ..., as it was begun
+    if name != "digits":  # as it was begun
+        assert run.config().data.class_names == PICTURES[version.name][1]
 
 
+@pytest.mark.parametrize("version", ["v0.1.0-grown"], indirect=True)
+@pytest.mark.fault(11)
+def test_a_run_of_before_that_grew_goes_on_and_one_by_time_is_done(version, capfd):
+    assert sagan("train", version / "grown", "--images", 96, "--device", "cpu") == 0
+    last = Run(version / "grown").checkpoint().manifest
+    assert (last["images"], last["stage"]) == (96, 1)
+    (timed,) = Run(version / "timed").checkpoint_paths()
+    assert sagan("train", version / "timed", "--time", "90s", "--device", "cpu") == 0
+    assert "timed is done: its 90 s are used" in capfd.readouterr().err
+    assert Run(version / "timed").checkpoint_paths() == [timed]
+
+
+@each_version
 @pytest.mark.fault(11)
 def test_a_packed_cache_of_before_opens(version):
     packed = load_dataset(str(version / "packed"), resolution=8)
     read = load_dataset(str(version / "pictures"), resolution=8)
-    assert packed.images.shape == (24, 3, 8, 8)
-    assert packed.class_names == ("train/blue", "train/red", "val/blue", "val/red")
+    count, names = PICTURES[version.name]
+    assert packed.images.shape == (count, 3, 8, 8)
+    assert packed.class_names == names
     assert np.array_equal(packed.images[:16], read.images[:16])
 
 
+@each_version
 @pytest.mark.fault(11)
 def test_a_run_of_before_is_scored_and_exported(version, capsys):
     args = "--data", "digits", "--metrics", "fd:pixel", "--num", 64
@@ -84,6 +113,7 @@ def test_a_run_of_before_is_scored_and_exported(version, capsys):
     assert abs(pixels("now.png") - pixels(version / "digits.png")).max() <= ROUNDING
 
 
+@pytest.mark.parametrize("version", ["v0.1.0"], indirect=True)
 def test_a_run_of_before_is_scored_by_the_pictures_it_was_begun_with(version, capsys):
     args = "--metrics", "fd:pixel", "--num", 24
     assert sagan("evaluate", version / "squares", *args) == 0

@@ -53,22 +53,24 @@ def red_of(content: bytes) -> np.ndarray:
 
 @pytest.mark.parametrize("name", READABLE)
 @pytest.mark.fault(26)
-def test_every_readable_kind_keeps_its_brightness(name: str) -> None:
+def test_every_readable_kind_keeps_its_brightness(name: str, counted: Any) -> None:
     content, what = READABLE[name]
     expected, tolerance = RED[what]
     assert np.abs(red_of(content) - expected).max() <= tolerance
     assert is_picture(content)
+    counted({"kinds of image file": 1})
 
 
 @pytest.mark.parametrize("name", UNREADABLE)
 @pytest.mark.fault(26)
-def test_every_unreadable_kind_has_a_reason_of_one_line(name: str) -> None:
+def test_every_unreadable_kind_has_a_reason_of_one_line(name: str, counted: Any) -> None:
     content, said = UNREADABLE[name]
     with pytest.raises(Unreadable) as error:
         red_of(content)
     assert said in str(error.value)
     assert "\n" not in str(error.value)
     assert "0x" not in str(error.value)  # no address of an object
+    counted({"kinds of image file": 1})
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

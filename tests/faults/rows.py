@@ -1,7 +1,7 @@
 """The fault matrix: each row's number and name, and how its tests ended.
 
 A test of row 13 is marked `@pytest.mark.fault(13)`, wherever it stands. `./dev faults` runs all of
-them, the slow ones too, and prints a line a row.
+them, the slow ones too, and prints a line a row, then what the tests have counted.
 """
 
 from collections import defaultdict
@@ -43,6 +43,20 @@ NAMES = {
     34: "parity of the metrics, and few images",
 }
 
+# what tests note with the fixture `counted`, added up: what was tried, and what came of it
+FIGURES = {
+    "random kills of a run": "resumed to equal bits",
+    "kills inside a save": "states lost",
+    "kills of a save in place": "states lost in place",
+    "kills of delete, then save": "states lost by deleting first",
+    "bits flipped in checkpoints": "caught in checkpoints",
+    "bits flipped in exported files": "caught in exported files",
+    "hostile files and options": "refused in one line",
+    "spoilt and made-up files": "errors that are not declared",
+    "kinds of image file": "read otherwise than written down",
+    "commands in a network namespace": "addresses outside that they tried",
+}
+
 
 def outcomes(reports):
     """What became of each row, by its number: a word and the reasons.
@@ -77,3 +91,14 @@ def table(found):
         yield f"{row:2}  {NAMES[row]:{width}}  {word:7}  {reason}"
     passed = sum(word == "passed" for word, _ in found.values())
     yield f"{passed} of {len(NAMES)}"
+
+
+def figures(reports):
+    """The lines of what was counted, where anything was."""
+    found = defaultdict(int)
+    for _, report in reports:
+        for name, count in dict(report.user_properties).get("counted", {}).items():
+            found[name] += count
+    for tried, came_of_it in FIGURES.items():
+        if found[tried]:
+            yield f"{tried}: {found[tried]:,}; {came_of_it}: {found[came_of_it]:,}"

@@ -45,7 +45,7 @@ def killed_until_done(server, path, kind, *, kills, seed):
 @pytest.mark.fault(1)
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "kills"), [("plain", 50), ("growing", 15)])
-def test_a_run_killed_at_random_equals_the_unbroken_one(server, tmp_path, kind, kills):
+def test_a_run_killed_at_random_equals_the_unbroken_one(server, tmp_path, kind, kills, counted):
     whole = tmp_path / "whole"
     assert sagan("train", whole, *SMALL, *LOGS, *OPTIONS[kind]) == 0
     done = seed = 0
@@ -56,3 +56,4 @@ def test_a_run_killed_at_random_equals_the_unbroken_one(server, tmp_path, kind, 
         assert stable_log(path) == stable_log(whole)
         seed += 1
     assert done == kills
+    counted({"random kills of a run": done, "resumed to equal bits": done})

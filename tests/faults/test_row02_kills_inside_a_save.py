@@ -34,17 +34,25 @@ def contents(step):
 
 
 @pytest.mark.fault(2, 3)
-def test_a_kill_anywhere_in_a_save_loses_no_state(tmp_path, record_property):
+def test_a_kill_anywhere_in_a_save_loses_no_state(tmp_path, counted):
     kills, lost = states_lost(Ours(state, CONFIG), tmp_path / "run", offsets=OFFSETS)
-    record_property("kills", kills)
+    counted({"kills inside a save": kills, "states lost": lost})
     assert kills > 40  # the save was killed, and often
     assert lost == 0
 
 
 @pytest.mark.fault(2)
-@pytest.mark.parametrize("pattern", [InPlace, DeleteThenSave])
-def test_two_patterns_of_peers_lose_states_to_the_same_kills(tmp_path, pattern, record_property):
+@pytest.mark.parametrize(
+    ("pattern", "tried", "came_of_it"),
+    [
+        (InPlace, "kills of a save in place", "states lost in place"),
+        (DeleteThenSave, "kills of delete, then save", "states lost by deleting first"),
+    ],
+)
+def test_two_patterns_of_peers_lose_states_to_the_same_kills(
+    tmp_path, pattern, tried, came_of_it, counted
+):
     kills, lost = states_lost(pattern(contents), tmp_path / "run", offsets=OFFSETS)
-    record_property("kills", f"{lost} of {kills} lost")
+    counted({tried: kills, came_of_it: lost})
     assert kills > 20
     assert lost > kills / 2

@@ -25,7 +25,9 @@ def flipped(content, draw):
 
 
 @pytest.mark.fault(7)
-def test_1000_of_1000_flips_in_a_checkpoint_are_caught_and_the_one_before_is_used(tmp_path):
+def test_1000_of_1000_flips_in_a_checkpoint_are_caught_and_the_one_before_is_used(
+    tmp_path, counted
+):
     run, newest = two_saved(tmp_path / "run")
     files = sorted(newest.iterdir())
     draw = random.Random(0)
@@ -41,6 +43,7 @@ def test_1000_of_1000_flips_in_a_checkpoint_are_caught_and_the_one_before_is_use
             assert run.checkpoint(needs=None).step == 1
         file.write_bytes(content)
     open_checkpoint(newest).verify()
+    counted({"bits flipped in checkpoints": 1000, "caught in checkpoints": 1000})
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +60,7 @@ def exported(tmp_path_factory):
 
 @pytest.mark.fault(7)
 @pytest.mark.parametrize("name", ["g.safetensors", "g.onnx", "folder/model.safetensors"])
-def test_1000_of_1000_flips_in_an_exported_file_are_caught(exported, tmp_path, name):
+def test_1000_of_1000_flips_in_an_exported_file_are_caught(exported, tmp_path, name, counted):
     content = (exported / name).read_bytes()
     draw = random.Random(0)
     harmed = tmp_path / "harmed"
@@ -68,6 +71,7 @@ def test_1000_of_1000_flips_in_an_exported_file_are_caught(exported, tmp_path, n
             check_seal(harmed, harmed)
         except ValueError:
             caught += 1
+    counted({"bits flipped in exported files": 1000, "caught in exported files": caught})
     assert caught == 1000
 
 

@@ -19,16 +19,20 @@ def server():
 
 
 @pytest.fixture
-def refused(server, tmp_path, monkeypatch):
+def refused(server, tmp_path, monkeypatch, counted):
     """Runs a command that must end in a line, with code 2 (or 1 for a damaged checkpoint)."""
     monkeypatch.chdir(tmp_path)
+    numbers = dict.fromkeys(("hostile files and options", "refused in one line"), 0)
+    counted(numbers)  # which go on counting
 
     def run(name, *arguments, code=2):
+        numbers["hostile files and options"] += 1
         ended = server.sagan(*arguments, seconds=MOST_SEC)
         said = one_line(ended.said)
         assert ended.code == code, (name, ended)
         assert ended.grown_mb < MOST_MB, (name, ended)
         assert len(said) < 1_000, (name, said)
+        numbers["refused in one line"] += 1
 
     return run
 

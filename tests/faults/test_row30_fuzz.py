@@ -83,12 +83,16 @@ def configurations(draw):
 
 @pytest.mark.slow
 @pytest.mark.fault(30)
-@fuzz
-@given(configurations() | JSON)
-def test_configurations(values):
-    config = declared(lambda: run_config_from_dict(values), ValueError)
-    if config is not None:  # what is taken is kept
-        assert run_config_from_dict(json.loads(json.dumps(to_dict(config)))) == config
+def test_configurations(counted):
+    @fuzz
+    @given(configurations() | JSON)
+    def read(values):
+        config = declared(lambda: run_config_from_dict(values), ValueError)
+        if config is not None:  # what is taken is kept
+            assert run_config_from_dict(json.loads(json.dumps(to_dict(config)))) == config
+
+    read()
+    counted({"spoilt and made-up files": EXAMPLES})
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +103,7 @@ def checkpoint(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.fault(30)
-def test_checkpoints(checkpoint):
+def test_checkpoints(checkpoint, counted):
     """Spoilt files are refused; a manifest whose own checksum is right is checked by its values."""
     files = {path: path.read_bytes() for path in checkpoint.iterdir()}
     manifest = json.loads((checkpoint / "manifest.json").read_bytes())
@@ -128,10 +132,11 @@ def test_checkpoints(checkpoint):
     spoil()
     lie()
     assert verify()
+    counted({"spoilt and made-up files": 2 * EXAMPLES})
 
 
 @pytest.mark.fault(30)
-def test_logs(tmp_path):
+def test_logs(tmp_path, counted):
     log = tmp_path / "log.jsonl"
     content = (hostile.GOLDEN / "digits/log.jsonl").read_bytes()
     lines = {line + b"\n" for line in content.split(b"\n") if line}
@@ -147,6 +152,7 @@ def test_logs(tmp_path):
             assert line not in lines or record == json.loads(line)
 
     read()
+    counted({"spoilt and made-up files": EXAMPLES})
 
 
 def pictures():
@@ -164,11 +170,15 @@ PICTURES = list(pictures())
 
 @pytest.mark.fault(30)
 @pytest.mark.filterwarnings("ignore")  # Pillow's, silenced where pictures are read
-@fuzz
-@given(st.sampled_from(PICTURES).flatmap(spoilt) | st.binary(max_size=200))
-def test_images(content):
-    picture = declared(lambda: read_picture(content), Unreadable)
-    assert picture is None or picture.image.mode in ("L", "RGB", "RGBA")
+def test_images(counted):
+    @fuzz
+    @given(st.sampled_from(PICTURES).flatmap(spoilt) | st.binary(max_size=200))
+    def read(content):
+        picture = declared(lambda: read_picture(content), Unreadable)
+        assert picture is None or picture.image.mode in ("L", "RGB", "RGBA")
+
+    read()
+    counted({"spoilt and made-up files": EXAMPLES})
 
 
 def archives():
@@ -191,7 +201,7 @@ def archives():
 @pytest.mark.slow
 @pytest.mark.fault(30)
 @pytest.mark.filterwarnings("ignore")
-def test_archives(tmp_path):
+def test_archives(tmp_path, counted):
     @fuzz
     @given(st.sampled_from(list(archives())).flatmap(spoilt))
     def read(content):
@@ -205,11 +215,12 @@ def test_archives(tmp_path):
             assert isinstance(result, tuple | Unreadable)
 
     read()
+    counted({"spoilt and made-up files": EXAMPLES})
 
 
 @pytest.mark.slow
 @pytest.mark.fault(30)
-def test_exported_files(tmp_path):
+def test_exported_files(tmp_path, counted):
     """One flipped, cut or overwritten is refused, or is as it was."""
     from sagan.exchange.open_exported import load
     from sagan.exchange.safetensors_file import export_weights
@@ -226,3 +237,4 @@ def test_exported_files(tmp_path):
         assert declared(lambda: load(file), ValueError) is None or harmed == content
 
     read()
+    counted({"spoilt and made-up files": EXAMPLES})

@@ -72,12 +72,15 @@ def test_a_program_that_tries_is_seen(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2])
-def test_no_command_reaches_out(tmp_path, processes):
+def test_no_command_reaches_out(tmp_path, processes, counted):
     outside, found, done = addresses(tmp_path, sys.executable, str(PROGRAM), str(processes))
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["train", "sample", "evaluate", "explain", "export", "explore"]
     if processes > 1:  # PyTorch asks the resolver for the name of 127.0.0.1
         outside -= resolvers()
+    commands = len(done.stdout.split())
+    tried = {"addresses outside that they tried": len(outside)}
+    counted({"commands in a network namespace": commands, **tried})
     assert outside == set()
     assert found  # the page was asked for, so the trace sees connections
 

@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from faults.rows import NAMES, outcomes, table
+from faults.rows import FIGURES, NAMES, figures, outcomes, table
 
 
 def report(*rows, longrepr=None):
@@ -19,6 +19,16 @@ def test_a_row_passes_only_if_all_its_tests_do():
     assert len(lines) == len(NAMES) + 1
     assert "1 of 2 tests: Skipped: no namespace" in lines[31]
     assert lines[-1] == "29 of 34"
+
+
+def test_what_tests_have_counted_is_added_up():
+    (tried, came_of_it), *_ = FIGURES.items()
+
+    def counting(n, m):
+        return SimpleNamespace(user_properties=[("counted", {tried: n, came_of_it: m})])
+
+    lines = list(figures([("passed", counting(1_000, 1)), ("failed", counting(500, 0))]))
+    assert lines == [f"{tried}: 1,500; {came_of_it}: 1"]
 
 
 def test_the_rows_are_34():
