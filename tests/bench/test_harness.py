@@ -86,7 +86,12 @@ def test_a_candidate_that_fails_in_its_own_process_is_one_line():
         peak_of_child("attention", "4x4 paper C=8 b=2", "nonsense", "tiny", 1)
 
 
-@pytest.mark.parametrize("name", CASES)
+LONGER = "data", "scaling"  # which start processes, or read pictures
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n in LONGER)) for n in CASES]
+)
 def test_each_case_runs_at_tiny_size(name):
     comparisons = CASES[name]("tiny")
     assert len({c.label for c in comparisons}) == len(comparisons)

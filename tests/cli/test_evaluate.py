@@ -173,6 +173,7 @@ def test_bad_input_is_one_line(run, folders, tmp_path, capfd, monkeypatch, optio
     assert out == ""
 
 
+@pytest.mark.slow
 def test_the_self_test_prints_a_table(capfd, monkeypatch):
     monkeypatch.setattr("sagan.metrics.selftest.SPLITS", 2)
     assert sagan("evaluate", "--selftest") == 0

@@ -59,7 +59,14 @@ def exported(tmp_path_factory):
 
 
 @pytest.mark.fault(7)
-@pytest.mark.parametrize("name", ["g.safetensors", "g.onnx", "folder/model.safetensors"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "g.safetensors",
+        pytest.param("g.onnx", marks=pytest.mark.slow),
+        pytest.param("folder/model.safetensors", marks=pytest.mark.slow),
+    ],
+)
 def test_1000_of_1000_flips_in_an_exported_file_are_caught(exported, tmp_path, name, counted):
     content = (exported / name).read_bytes()
     draw = random.Random(0)

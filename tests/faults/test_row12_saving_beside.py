@@ -105,7 +105,9 @@ def test_a_signal_waits_for_it(tmp_path, digits, monkeypatch):
     ]
 
 
-@pytest.mark.parametrize("at", [1, 2, 3])
+@pytest.mark.parametrize(
+    "at", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(3, marks=pytest.mark.slow)]
+)
 def test_a_full_disk_ends_the_run_in_one_line_and_what_was_saved_stands(
     tmp_path, monkeypatch, capfd, at
 ):
@@ -130,7 +132,9 @@ def test_a_full_disk_ends_the_run_in_one_line_and_what_was_saved_stands(
     assert Run(tmp_path / "run").checkpoint().step == 6
 
 
-@pytest.mark.parametrize("call", [1, 4, 6, 7, 8, 15])
+@pytest.mark.parametrize(
+    "call", [*(pytest.param(call, marks=pytest.mark.slow) for call in (1, 4, 6, 8, 15)), 7]
+)
 def test_killed_while_it_is_written_the_run_goes_on_exactly(tmp_path, digits, unbroken, call):
     """kill -9 at a call that writes to the disk, in a process of its own."""
     child = os.fork()

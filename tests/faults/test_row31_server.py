@@ -80,7 +80,9 @@ HALF_OPEN = {
 }
 
 
-@pytest.mark.parametrize("serving", [1024, 128], indirect=True)
+@pytest.mark.parametrize(
+    "serving", [pytest.param(1024, marks=pytest.mark.slow), 128], indirect=True
+)
 def test_a_visitor_is_answered_beside_300_half_open_requests(serving):
     assert serving.get().status_code == 200
     crowd = []

@@ -146,6 +146,7 @@ def train_in_two(tmp_path, fails_at):
     return started.returncode, said
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(usable_cores() < 2, reason="two processes")
 def test_two_processes_stop_compiling_together_where_one_cannot(tmp_path):
     code, said = train_in_two(tmp_path, 1)
@@ -154,6 +155,7 @@ def test_two_processes_stop_compiling_together_where_one_cannot(tmp_path):
     assert Run(tmp_path / "run").checkpoint().step == 4
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(usable_cores() < 2, reason="two processes")
 def test_one_of_two_processes_whose_compiler_fails_later_ends_both(tmp_path):
     """Rather than wait for the other, which waits for its gradients."""

@@ -68,6 +68,7 @@ def test_an_explanation_makes_the_rows_that_are_asked_for(state):
     assert largest.numel < 64**4 / 4
 
 
+@pytest.mark.slow
 def test_a_look_shows_the_same_in_batches_of_any_size(state):
     pictures = ImageDataset(np.zeros((20, 3, 64, 64), np.uint8), None, ())
     one, ten = (Viewer(ARTICLE_64_PX, pictures, batch_size=b).look(*state) for b in (1, 10))

@@ -81,7 +81,15 @@ def test_a_size_begins_with_the_images_of_the_last(tmp_path, large_digits, monke
     assert likeness(begun["large"]) > 0.6 > 0.3 > likeness(fresh)
 
 
-@pytest.mark.parametrize("cuts", [[3], [LAST_SMALL_STEP], [7], [2, LAST_SMALL_STEP, 9]])
+@pytest.mark.parametrize(
+    "cuts",
+    [
+        [LAST_SMALL_STEP],
+        [2, LAST_SMALL_STEP, 9],
+        pytest.param([3], marks=pytest.mark.slow),
+        pytest.param([7], marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.fault(1)
 def test_stopped_at_and_between_sizes_equals_unbroken(tmp_path, large_digits, monkeypatch, cuts):
     grow(tmp_path / "unbroken", large_digits)
