@@ -70,6 +70,7 @@ def test_the_environment_says_what_was_measured_on():
     assert json.loads(json.dumps(facts)) == facts
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(peak_bytes() is None, reason="the system does not tell")
 def test_peak_memory_is_that_of_the_candidate_alone(monkeypatch):
     """A child that inherits this process's size, or runs another candidate, would give more."""
@@ -86,7 +87,7 @@ def test_a_candidate_that_fails_in_its_own_process_is_one_line():
         peak_of_child("attention", "4x4 paper C=8 b=2", "nonsense", "tiny", 1)
 
 
-LONGER = "data", "scaling"  # which start processes, or read pictures
+LONGER = "data", "sampling", "scaling"  # of seconds
 
 
 @pytest.mark.parametrize(

@@ -166,10 +166,11 @@ def test_attention_stands_behind_the_first_block_with_that_map(
     family: str, resolution: int, which: str
 ) -> None:
     sizes = [stage.size_px for stage in STAGES[which](narrow(family, resolution))]
-    changes = {f"{which.lower()}_attention": tuple(set(sizes))}
+    attended = {size for size in sizes if size <= 64}  # larger maps come in many pieces
+    changes = {f"{which.lower()}_attention": tuple(attended)}
     config = narrow(family, resolution, **changes)
     ran = attended_sizes(BUILDERS[which](config), inputs_for(which, config, 1))
-    assert ran == {f"attention.{sizes.index(size)}": size for size in set(sizes)}
+    assert ran == {f"attention.{sizes.index(size)}": size for size in attended}
     for size in set(sizes):
         one = narrow(family, resolution, **{f"{which.lower()}_attention": (size,)})
         attends = [i for i, stage in enumerate(STAGES[which](one)) if stage.attention]

@@ -451,7 +451,11 @@ def train_records(path):
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"accumulate": 2, "d_steps": 2, "images": 704, "augment_ramp": 3000}]
+    "options",
+    [
+        pytest.param({}, marks=pytest.mark.slow),
+        {"accumulate": 2, "d_steps": 2, "images": 704, "augment_ramp": 3000},
+    ],
 )
 def test_a_resumed_adaptive_run_equals_an_unbroken_one_bit_for_bit(
     tmp_path, digits, monkeypatch, options

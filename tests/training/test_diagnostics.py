@@ -50,6 +50,7 @@ def state():
     return new_state(config, Runtime(device="cpu"), engine), engine
 
 
+@pytest.mark.slow
 def test_a_look_makes_no_large_map_whole(state):
     pictures = ImageDataset(np.zeros((20, 3, 64, 64), np.uint8), None, ())
     viewer = Viewer(ARTICLE_64_PX, pictures, batch_size=4)

@@ -138,6 +138,7 @@ def test_auto_picks_what_is_there():
     assert pick_device("auto") == best
 
 
+@pytest.mark.slow
 @pytest.mark.fault(15)
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the other process in /proc")
 def test_a_signal_to_any_process_stops_all_and_is_said(tmp_path):

@@ -84,7 +84,7 @@ def test_a_size_begins_with_the_images_of_the_last(tmp_path, large_digits, monke
 @pytest.mark.parametrize(
     "cuts",
     [
-        [LAST_SMALL_STEP],
+        pytest.param([LAST_SMALL_STEP], marks=pytest.mark.slow),
         [2, LAST_SMALL_STEP, 9],
         pytest.param([3], marks=pytest.mark.slow),
         pytest.param([7], marks=pytest.mark.slow),

@@ -189,7 +189,7 @@ def test_a_run_by_images_with_the_same_ends_has_the_same_weights(tmp_path, large
     assert fingerprint(tmp_path / "images") == fingerprint(tmp_path / "time")
 
 
-@pytest.mark.parametrize("cuts", [[5], [4, 15]])
+@pytest.mark.parametrize("cuts", [pytest.param([5], marks=pytest.mark.slow), [4, 15]])
 def test_stopped_it_goes_on_with_the_time_left(tmp_path, large_digits, machine, monkeypatch, cuts):
     machine.step_sec = 4.0
     stops = iter(cuts)
