@@ -154,12 +154,33 @@ def test_a_plan_does_not_change(tmp_path):
         check_same(tmp_path, plan, other)
 
 
+def test_seeds_that_were_not_looked_at_yet_may_be_named(tmp_path):
+    plan = planned(seeds="8-23")
+    assert (plan.seeds, plan.seed_numbers) == (16, range(8, 24))
+    plan.write(tmp_path)
+    assert read_plan(tmp_path).seed_numbers == range(8, 24)
+    given = {"options": {}, "arms": None, "metrics": None, "num": None, "curve_num": None}
+    with pytest.raises(ValueError, match="seeds: 8-23 -> 16"):
+        check_same(tmp_path, plan, given | {"seeds": 16})
+    content = json.loads((tmp_path / "plan.json").read_text())
+    del content["first_seed"]  # as in plans of before
+    (tmp_path / "plan.json").write_text(json.dumps(content))
+    assert read_plan(tmp_path).seed_numbers == range(16)
+
+
+@pytest.mark.parametrize("text", ["", "a", "8-", "-3", "9-8", "1.5", "0-99999999999", "9" * 30])
+def test_seeds_that_are_none_are_refused(text):
+    with pytest.raises(ValueError, match="--seeds must be how many, as 8, or which, as 8-23"):
+        planned(seeds=text)
+
+
 def test_which_seeds_to_run():
-    assert parse_only(None, 3) == [0, 1, 2]
-    assert parse_only("1, 4-6", 8) == [1, 4, 5, 6]
+    assert parse_only(None, range(3)) == [0, 1, 2]
+    assert parse_only("1, 4-6", range(8)) == [1, 4, 5, 6]
+    assert parse_only("8-9", range(8, 24)) == [8, 9]
     for wrong in ("8", "3-1", "a", "", "1-"):
         with pytest.raises(ValueError, match="is not of the seeds 0 to 7"):
-            parse_only(wrong, 8)
+            parse_only(wrong, range(8))
 
 
 def test_an_arm_may_change_its_gamma_and_its_maps():

@@ -17,6 +17,7 @@ from sagan.ablation.protocol import (
     Plan,
     is_done,
     make_plan,
+    parse_seeds,
     read_plan,
     run_folder,
     source_commit,
@@ -48,7 +49,7 @@ def ablate(
     *,
     options: Mapping[str, Any] | None = None,
     arms: str | None = None,
-    seeds: int | None = None,
+    seeds: int | str | None = None,
     metrics: str | None = None,
     num: int | None = None,
     curve_num: int | None = None,
@@ -65,7 +66,7 @@ def ablate(
         out: its folder. `plan.json` is written first, and is not changed later.
         options: of `sagan train`, by name, for all arms.
         arms: names with commas between them; by default none,attention,residual.
-        seeds: how many runs of each arm, 8 by default.
+        seeds: how many runs of each arm, 8 by default; or which seeds, as `8-23`.
         metrics: of each snapshot, the first decides; by default structure lift where there is a
             checker, else cas,fd:own with classes and fd:pixel without.
         num, curve_num: images scored at the end (10,000 by default) and of each snapshot (2,000).
@@ -122,7 +123,7 @@ def ablate(
     jobs = usable_cores() if jobs is None else jobs
     if jobs < 1:
         raise ValueError(f"--jobs must be at least 1, not {jobs}")
-    queue = [(arm, s) for s in parse_only(only, plan.seeds) for arm in plan.arms]
+    queue = [(arm, s) for s in parse_only(only, plan.seed_numbers) for arm in plan.arms]
     device = pick_device(device)
     experiment = _Scheduler(path, plan, queue, jobs, device, say).run(until_sec)
     if experiment.done and not experiment.exit_code:
@@ -139,9 +140,14 @@ def check_same(path: Path, plan: Plan, given: Mapping[str, Any]) -> None:
         if given[name] is not None:
             old[name] = ",".join(getattr(plan, name))
             new[name] = ",".join(part.strip() for part in given[name].split(","))
-    for name in ("seeds", "num", "curve_num"):
+    for name in ("num", "curve_num"):
         if given[name] is not None:
             old[name], new[name] = getattr(plan, name), given[name]
+    if given["seeds"] is not None:
+        numbers = plan.seed_numbers, parse_seeds(given["seeds"])
+        old["seeds"], new["seeds"] = (
+            f"{n.start}-{n.stop - 1}" if n.start else len(n) for n in numbers
+        )
     found = [f"{k}: {old.get(k, 'left out')} -> {v}" for k, v in new.items() if old.get(k) != v]
     if found:
         raise ValueError(
@@ -150,22 +156,24 @@ def check_same(path: Path, plan: Plan, given: Mapping[str, Any]) -> None:
         )
 
 
-def parse_only(text: str | None, seeds: int) -> list[int]:
+def parse_only(text: str | None, seeds: range) -> list[int]:
     """Read which seeds to run: `0-3`, `5` or `1,4-6`; None for all.
 
     Example:
-        >>> parse_only("0-2,5", 8)
+        >>> parse_only("0-2,5", range(8))
         [0, 1, 2, 5]
     """
     if text is None:
-        return list(range(seeds))
+        return list(seeds)
     found: set[int] = set()
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
         last = last if dash else first
-        if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last) < seeds):
-            raise ValueError(f"--only {text!r} is not of the seeds 0 to {seeds - 1}, as 0-3 or 5")
-        found |= set(range(int(first), int(last) + 1))
+        numbers = [int(n) for n in (first, last) if n.isdecimal() and int(n) in seeds]
+        if len(numbers) < 2 or numbers[0] > numbers[1]:
+            those = f"{seeds.start} to {seeds.stop - 1}"
+            raise ValueError(f"--only {text!r} is not of the seeds {those}, as 0-3 or 5")
+        found |= set(range(numbers[0], numbers[1] + 1))
     return sorted(found)
 
 
@@ -205,7 +213,7 @@ class _Scheduler:
             for number, handler in before.items():
                 signal.signal(number, handler)
         found = self._experiment
-        for seed in range(self._plan.seeds):
+        for seed in self._plan.seed_numbers:
             for arm in self._plan.arms:
                 done = is_done(self._path, arm, seed)
                 (found.done if done else found.left).append((arm, seed))

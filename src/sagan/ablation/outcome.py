@@ -40,7 +40,7 @@ class Scores:
     @property
     def seeds(self) -> list[int]:
         """Those of which every arm is done."""
-        whole = range(self.plan.seeds)
+        whole = self.plan.seed_numbers
         return [s for s in whole if all((arm, s) in self.records for arm in self.plan.arms)]
 
     def curve(self, arm: str, seed: int, metric: str) -> list[Point]:
@@ -85,7 +85,7 @@ def read_outcome(folder: Path, plan: Plan) -> Scores:
         {
             (arm, seed): list(read_scores(run_folder(folder, arm, seed)).values())
             for arm in plan.arms
-            for seed in range(plan.seeds)
+            for seed in plan.seed_numbers
             if is_done(folder, arm, seed)
         },
     )
@@ -169,7 +169,7 @@ def find(scores: Scores, contrast: Contrast, *, refused_as: float | None = None)
     if contrast.at == "time" or better(contrast.metric) == "lower":
         sign = -1.0
     seeds, values = [], []
-    for seed in range(scores.plan.seeds):
+    for seed in scores.plan.seed_numbers:
         pair = [scores.measured(contrast, arm, seed) for arm in (contrast.arm, contrast.than)]
         if {(contrast.arm, seed), (contrast.than, seed)} <= scores.records.keys():
             pair = [refused_as if value is None else value for value in pair]
@@ -263,7 +263,7 @@ def differences_over(scores: Scores, arm: str, than: str, metric: str) -> list[D
     """The paired differences at every snapshot that all pairs have; refused lifts count as 0."""
     sign = 1.0 if better(metric) == "higher" else -1.0
     by_images: dict[int, list[float]] = {}
-    seeds = [s for s in range(scores.plan.seeds) if {(arm, s), (than, s)} <= scores.records.keys()]
+    seeds = [s for s in scores.plan.seed_numbers if {(arm, s), (than, s)} <= scores.records.keys()]
     for seed in seeds:
         theirs = dict(scores.curve(than, seed, metric))
         for images, value in scores.curve(arm, seed, metric):

@@ -34,6 +34,7 @@ BUSY = 75  # exit code where another process is at a run
 LIFT = "lift"  # structure lift, of sets with a checker
 REACHED = 0.5  # the lift whose time is compared
 _CURVE_POINTS = 20
+_LARGEST_SEED = 2**31
 _REFUSED = {
     "seed": "the seeds are --seeds",
     "init": "every run begins from random weights",
@@ -76,13 +77,14 @@ class Plan:
     Args:
         options: of `sagan train`, for all arms.
         arms: each arm's own, by name.
-        seeds: how many; numbered from 0.
+        seeds: how many.
         metrics: of each snapshot; the first decides.
         num, curve_num: images scored at the end, and of each snapshot.
         underpowered: whether fewer seeds than can reach .05 were asked for all the same.
         primary, secondary: the tests.
-        configs: each arm's whole configuration, of seed 0.
+        configs: each arm's whole configuration, but for the seed.
         parameters: of G and D of each arm.
+        first_seed: the number of the first one.
         analysis: the rules, in words.
         made_with: version and commit of the program, and PyTorch's.
     """
@@ -98,8 +100,14 @@ class Plan:
     secondary: tuple[Contrast, ...]
     configs: dict[str, dict[str, Any]]
     parameters: dict[str, tuple[int, int]]
+    first_seed: int = 0
     analysis: tuple[str, ...] = ANALYSIS
     made_with: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def seed_numbers(self) -> range:
+        """The seeds."""
+        return range(self.first_seed, self.first_seed + self.seeds)
 
     @property
     def images(self) -> int:
@@ -145,6 +153,7 @@ def read_plan(folder: Path) -> Plan | None:
         for name in ("metrics", "analysis"):
             content[name] = tuple(content[name])
         content["parameters"] = {k: (g, d) for k, (g, d) in content["parameters"].items()}
+        content.setdefault("first_seed", 0)  # plans of before began there
         return Plan(**{f.name: content[f.name] for f in fields(Plan)})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{file} cannot be read: {error!r}") from None
@@ -158,6 +167,21 @@ def run_folder(out: Path, arm: str, seed: int) -> Path:
 def is_done(out: Path, arm: str, seed: int) -> bool:
     """Whether a run is trained and scored."""
     return (run_folder(out, arm, seed) / "done").is_file()
+
+
+def parse_seeds(seeds: int | str) -> range:
+    """Read which seeds are run: so many from 0, or `8-23`.
+
+    Example:
+        >>> parse_seeds(8), parse_seeds("8-23")
+        (range(0, 8), range(8, 24))
+    """
+    first, dash, last = str(seeds).strip().partition("-")
+    if not dash and first.isdecimal() and int(first) <= _LARGEST_SEED:
+        return range(int(first))
+    if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last) <= _LARGEST_SEED):
+        raise ValueError(f"--seeds must be how many, as 8, or which, as 8-23; not {seeds!r}")
+    return range(int(first), int(last) + 1)
 
 
 def _fixed(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -176,7 +200,7 @@ def make_plan(
     options: Mapping[str, Any],
     *,
     arms: str | None = None,
-    seeds: int | None = None,
+    seeds: int | str | None = None,
     metrics: str | None = None,
     num: int | None = None,
     curve_num: int | None = None,
@@ -188,8 +212,8 @@ def make_plan(
     for name in options.keys() & _REFUSED.keys():
         raise ValueError(f"--{name.replace('_', '-')} is not an option here: {_REFUSED[name]}")
     chosen = parse_arms(arms or "none,attention,residual")
-    seeds = 8 if seeds is None else seeds
-    check_seeds(seeds, underpowered)
+    numbers = parse_seeds(8 if seeds is None else seeds)
+    check_seeds(len(numbers), underpowered)
     num, curve_num = 10_000 if num is None else num, 2_000 if curve_num is None else curve_num
     for name, value in (("num", num), ("curve-num", curve_num)):
         if value < 2:
@@ -222,7 +246,8 @@ def make_plan(
     return Plan(
         options=settled,
         arms=chosen,
-        seeds=seeds,
+        seeds=len(numbers),
+        first_seed=numbers.start,
         metrics=named,
         num=num,
         curve_num=curve_num,

@@ -266,8 +266,8 @@ def _plan_parts(plan: Plan) -> Iterator[Part]:
         [
             f"Recipe of every run: `{options}`.",
             f"Arms: {arms}.",
-            f"{plan.seeds} seeds; {plan.num:,} images scored at the end, {plan.curve_num:,} of "
-            "every snapshot.",
+            f"{plan.seeds} seeds, from {plan.first_seed} on; {plan.num:,} images scored at the "
+            f"end, {plan.curve_num:,} of every snapshot.",
             *plan.analysis,
             "Planned with "
             + ", ".join(f"{name} {value}" for name, value in plan.made_with.items() if value)

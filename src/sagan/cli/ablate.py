@@ -34,7 +34,7 @@ def ablate(
     /,
     *,
     arms: str | None = None,
-    seeds: int | None = None,
+    seeds: str | None = None,
     metrics: str | None = None,
     num: int | None = None,
     curve_num: int | None = None,
@@ -69,7 +69,7 @@ def ablate(
         global-context, g-only, d-only; with changes, as attention+gamma-lr=10. By
         default none,attention,residual.
     seeds
-        Runs of each arm; 8 by default.
+        Runs of each arm, 8 by default; or which seeds, as 8-23.
     metrics
         Scores of every snapshot, the first decides: lift (of twins, quadrupeds and
         barcode), or as in sagan evaluate, as cas,fd:own.
@@ -119,7 +119,7 @@ def ablate(
     given |= {name: value for name, value in own.items() if value is not None}
     if quick:
         given = _QUICK | given
-        seeds, underpowered = 2 if seeds is None else seeds, True
+        seeds, underpowered = "2" if seeds is None else seeds, True
         num, curve_num = num or 2_000, curve_num or 1_000
     experiment = run_ablation(
         out,
