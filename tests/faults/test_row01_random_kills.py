@@ -4,18 +4,25 @@ Also one that grows, killed between its sizes and anywhere else.
 """
 
 import random
+from dataclasses import replace
 
 import pytest
 from bounded import ForkServer
 from command_line import SMALL, sagan
 from digits_run import fingerprint, stable_log
 
+from sagan.config import Runtime
+from sagan.config.growth import with_ends
+from sagan.data import load_dataset
+from sagan.runs.log import read_records
 from sagan.runs.run import Run
+from sagan.training import train
 
 OPTIONS = {
     "plain": ["--images", 640],
     "growing": ["--images", 640, "--grow", "8:320", "--resolution", 16],
 }
+CPU = Runtime(device="cpu")
 LOGS = ["--log-every", 64, "--snapshot-every", 96, "--keep", 2]
 
 
@@ -57,3 +64,29 @@ def test_a_run_killed_at_random_equals_the_unbroken_one(server, tmp_path, kind, 
         seed += 1
     assert done == kills
     counted({"random kills of a run": done, "resumed to equal bits": done})
+
+
+@pytest.mark.fault(1)
+@pytest.mark.slow
+def test_a_run_by_time_killed_at_random_keeps_its_plan_and_its_time(server, tmp_path, counted):
+    """It ends as a run by images with the ends that its last checkpoint names."""
+    path = tmp_path / "timed"
+    quick = ["--preset", "quick", "--resolution", 16, "--batch-size", 32, "--snapshot-every", 320]
+    widths = ["--g-width", 8, "--d-width", 8, "--device", "cpu", "--precision", "float32"]
+    command = ["train", path, *quick, *widths, "--time", "60s"]
+    draw, killed = random.Random(0), 0
+    while (ended := server.sagan(
+        *command, room_mb=4_000, seconds=300, kill_after=draw.uniform(4, 12) if killed < 5 else None
+    )).code:  # fmt: skip
+        assert ended.code == -9, ended.said
+        killed += 1
+    assert killed == 5
+    last = Run(path).checkpoint().manifest
+    trained = [r["elapsed"] for r in read_records(Run(path).log_path) if "elapsed" in r]
+    assert trained[-1] == pytest.approx(60, rel=0.05)
+    config = with_ends(Run(path).config(), last["plan"][-1]["ends"])
+    by_images = replace(config, training=replace(config.training, time_sec=0.0))
+    digits = load_dataset("digits", resolution=16)
+    train(by_images, Run(tmp_path / "images"), digits, runtime=CPU, progress=False)
+    assert fingerprint(tmp_path / "images") == fingerprint(path)
+    counted({"random kills of a run": killed, "resumed to equal bits": killed})
