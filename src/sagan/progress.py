@@ -3,6 +3,8 @@
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
+from datetime import timedelta
 
 from rich.console import Console
 from rich.progress import (
@@ -15,6 +17,7 @@ from rich.progress import (
 )
 
 _PLAIN_EVERY_SEC = 15.0
+_LONGEST_SEC = 1e9  # that is written out
 _RATE_MARKS = 20  # log records over which the rate is averaged
 
 
@@ -40,13 +43,11 @@ class Meter:
             TextColumn("training"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("images · {task.fields[rate]:.0f}/s ·"),
-            TimeRemainingColumn(),
-            TextColumn("left · {task.fields[note]}"),
+            TextColumn("images · {task.fields[note]}"),
             enabled=enabled,
         )
         if self._bar is not None:
-            self._task = self._bar.add_task("", total=total, completed=done, rate=0.0, note="")
+            self._task = self._bar.add_task("", total=total, completed=done, note="")
 
     @property
     def rate(self) -> float:
@@ -73,18 +74,20 @@ class Meter:
         self._marks.clear()
         self._marks.append((time.monotonic(), done))
 
-    def advance(self, done: int, note: str) -> None:
-        """Show that `done` images are done."""
+    def advance(self, done: int, left_sec: Callable[[float], float], note: str) -> None:
+        """Show that `done` images are done; `left_sec` tells the time left, given the rate."""
         self._marks.append((time.monotonic(), done))
+        rate, now = self.rate, time.monotonic()
+        if self._bar is None and not (self._enabled and now - self._last_line > _PLAIN_EVERY_SEC):
+            return
+        if rate:
+            left = timedelta(seconds=round(min(left_sec(rate), _LONGEST_SEC)))
+            note = f"{rate:.0f}/s · {left} left · {note}"
         if self._bar is not None:
-            self._bar.update(self._task, completed=done, rate=self.rate, note=note)
-        elif self._enabled and time.monotonic() - self._last_line > _PLAIN_EVERY_SEC:
-            self._last_line = time.monotonic()
-            left_sec = (self._total - done) / max(self.rate, 1e-9)
-            self.say(
-                f"{done:,} of {self._total:,} images · {self.rate:.0f}/s · "
-                f"{left_sec:.0f} s left · {note}"
-            )
+            self._bar.update(self._task, completed=done, note=note)
+        else:
+            self._last_line = now
+            self.say(f"{done:,} of {self._total:,} images · {note}")
 
     def say(self, line: str) -> None:
         """Print a line above the bar."""

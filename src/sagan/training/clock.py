@@ -144,6 +144,11 @@ class Clock:
         """Whether the run goes by time."""
         return self.config.training.time_sec > 0
 
+    @property
+    def left_sec(self) -> float:
+        """What is left of the time that the run was given."""
+        return max(0.0, self.config.training.time_sec - self.stopwatch.elapsed_sec)
+
     def begin(self, checkpoint: Checkpoint | None) -> None:
         """Settle where the stages end, as this call of `train` begins."""
         if not self.by_time or self.is_done(checkpoint):

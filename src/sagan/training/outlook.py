@@ -164,8 +164,7 @@ def _ending(
     images, stage = images_at(clock.stages, step), stage_after(checkpoint, clock.stages)
     left = ends_of(clock.stages)[-1] - images
     if time_sec:
-        left_sec = max(0.0, time_sec - clock.stopwatch.elapsed_sec)
-        return f"{left:,} images left, about {in_words(left_sec)} of {in_words(time_sec)}"
+        return f"{left:,} images left, about {in_words(clock.left_sec)} of {in_words(time_sec)}"
     rates = clock.rates or _logged_rates(run, clock.stages, stage)
     if not rates:
         return ""

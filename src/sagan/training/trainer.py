@@ -20,7 +20,7 @@ from sagan.training.engine import Engine
 from sagan.training.finetune import transferred
 from sagan.training.journal import Journal
 from sagan.training.memory import is_out_of_memory
-from sagan.training.outlook import guessed_rates, images_left
+from sagan.training.outlook import guessed_rates, images_left, seconds_left
 from sagan.training.schedule import Schedule, stage_after
 from sagan.training.signals import StopSignals
 from sagan.training.snapshots import Snapshots
@@ -232,9 +232,8 @@ class Trainer:
         means = {name: v.item() / steps for name, v in self.state.log_sums.items()}
         require_finite_state(self.state, self.engine)
         self.state.log_sums = {}
-        self.journal.meter.advance(
-            self.images, f"D {means['d_loss']:.2f} · G {means['g_loss']:.2f}"
-        )
+        note = f"D {means['d_loss']:.2f} · G {means['g_loss']:.2f}"
+        self.journal.meter.advance(self.images, self._left_sec, note)
         if not self.clock.said_when:
             self.clock.said_when, rate = True, self.journal.meter.last_rate
             rates = guessed_rates(self.stages, self.stage, max(rate, 1e-9))
@@ -243,6 +242,12 @@ class Trainer:
         if self.state.augmentation is not None:
             means["augment_p"] = self.state.augmentation.p.item()
         self._record("train", **means, images_per_sec=round(self.journal.meter.last_rate, 2))
+
+    def _left_sec(self, rate: float) -> float:
+        if self.clock.by_time:
+            return self.clock.left_sec
+        rates = guessed_rates(self.stages, self.stage, rate)
+        return seconds_left(self.stages, self.images, rates)
 
     def _record(self, kind: str, **values: Any) -> None:
         self.journal.record(kind, step=self.state.step, **values)
