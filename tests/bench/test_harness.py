@@ -82,12 +82,13 @@ def test_peak_memory_is_that_of_the_candidate_alone(monkeypatch):
     assert all(50e6 < peak < ballast.nbytes for peak in peaks)
 
 
+@pytest.mark.slow
 def test_a_candidate_that_fails_in_its_own_process_is_one_line():
     with pytest.raises(ChildProcessError, match="nonsense failed in its own process: ValueError"):
         peak_of_child("attention", "4x4 paper C=8 b=2", "nonsense", "tiny", 1)
 
 
-LONGER = "data", "sampling", "scaling"  # of seconds
+LONGER = "data", "opening", "sampling", "scaling"  # of seconds
 
 
 @pytest.mark.parametrize(

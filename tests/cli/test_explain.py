@@ -98,6 +98,7 @@ def test_a_network_that_lives_off_its_attention_is_said_to_need_it(run, tmp_path
     assert not {"attention-history", "attention-real"} & written
 
 
+@pytest.mark.slow
 def test_the_same_call_writes_the_same_numbers(run, tmp_path):
     for name in ("a", "b"):
         assert sagan("explain", run, "--out", tmp_path / name, "--num", "1", "--seed", "5") == 0

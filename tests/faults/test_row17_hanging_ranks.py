@@ -65,6 +65,7 @@ def test_one_that_stands_still_alone_may_if_it_is_busy(tmp_path, ended):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_all_that_stand_still_end(tmp_path, ended):
     first, second = pulses(tmp_path, 2)
     with first.beating(), second.beating():
