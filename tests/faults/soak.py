@@ -106,6 +106,7 @@ def flatness(folder, digits, steps):
     def sampled(self):
         update(self)
         if self.state.step % max(1, steps // 200) == 0:
+            self.saver.wait()  # a checkpoint that is being written has its copy and its files
             pages = int(Path("/proc/self/statm").read_text().split()[1])
             memory = pages * os.sysconf("SC_PAGESIZE")
             seen.append((self.state.step, memory, len(os.listdir("/proc/self/fd"))))
