@@ -7,9 +7,10 @@ import torch
 from made_up_experiment import TINY
 
 from sagan.ablation.arms import parse_arms
-from sagan.ablation.experiment import check_same, parse_only
+from sagan.ablation.experiment import check_same
 from sagan.ablation.fairness import check_equal, parameters_of, smallest_p
 from sagan.ablation.protocol import LIFT, Contrast, make_plan, read_plan
+from sagan.ablation.seeds import parse_only
 from sagan.config import NetworkConfig, RunConfig, run_config_from_dict
 from sagan.data import load_dataset
 from sagan.training.batches import BatchSource, Share

@@ -17,12 +17,12 @@ from sagan.ablation.protocol import (
     Plan,
     is_done,
     make_plan,
-    parse_seeds,
     read_plan,
     run_folder,
     source_commit,
 )
 from sagan.ablation.report import report_on
+from sagan.ablation.seeds import parse_only, parse_seeds
 from sagan.config.duration import in_words
 from sagan.devices import pick_device, usable_cores
 
@@ -154,27 +154,6 @@ def check_same(path: Path, plan: Plan, given: Mapping[str, Any]) -> None:
             f"{path} was planned otherwise ({'; '.join(found)}), and a plan does not change once "
             "it is written: leave these options out, or name another folder"
         )
-
-
-def parse_only(text: str | None, seeds: range) -> list[int]:
-    """Read which seeds to run: `0-3`, `5` or `1,4-6`; None for all.
-
-    Example:
-        >>> parse_only("0-2,5", range(8))
-        [0, 1, 2, 5]
-    """
-    if text is None:
-        return list(seeds)
-    found: set[int] = set()
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        last = last if dash else first
-        numbers = [int(n) for n in (first, last) if n.isdecimal() and int(n) in seeds]
-        if len(numbers) < 2 or numbers[0] > numbers[1]:
-            those = f"{seeds.start} to {seeds.stop - 1}"
-            raise ValueError(f"--only {text!r} is not of the seeds {those}, as 0-3 or 5")
-        found |= set(range(numbers[0], numbers[1] + 1))
-    return sorted(found)
 
 
 class _Scheduler:

@@ -14,6 +14,7 @@ import torch
 
 from sagan.ablation.arms import parse_arms
 from sagan.ablation.fairness import check_equal, check_seeds, parameters_of
+from sagan.ablation.seeds import parse_seeds
 from sagan.config import RunConfig, run_config_from_dict, to_dict
 from sagan.config.defaults import default_preset
 from sagan.config.growth import stages_of
@@ -34,7 +35,6 @@ BUSY = 75  # exit code where another process is at a run
 LIFT = "lift"  # structure lift, of sets with a checker
 REACHED = 0.5  # the lift whose time is compared
 _CURVE_POINTS = 20
-_LARGEST_SEED = 2**31
 _REFUSED = {
     "seed": "the seeds are --seeds",
     "init": "every run begins from random weights",
@@ -167,21 +167,6 @@ def run_folder(out: Path, arm: str, seed: int) -> Path:
 def is_done(out: Path, arm: str, seed: int) -> bool:
     """Whether a run is trained and scored."""
     return (run_folder(out, arm, seed) / "done").is_file()
-
-
-def parse_seeds(seeds: int | str) -> range:
-    """Read which seeds are run: so many from 0, or `8-23`.
-
-    Example:
-        >>> parse_seeds(8), parse_seeds("8-23")
-        (range(0, 8), range(8, 24))
-    """
-    first, dash, last = str(seeds).strip().partition("-")
-    if not dash and first.isdecimal() and int(first) <= _LARGEST_SEED:
-        return range(int(first))
-    if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last) <= _LARGEST_SEED):
-        raise ValueError(f"--seeds must be how many, as 8, or which, as 8-23; not {seeds!r}")
-    return range(int(first), int(last) + 1)
 
 
 def _fixed(options: Mapping[str, Any]) -> dict[str, Any]:
