@@ -317,7 +317,7 @@ def test_importing_the_package_loads_no_torch():
 SURFACE = {  # others rely on it: add to it, never take away
     "train": """data background crop strict preset from-scratch resolution channels unconditional
         no-unconditional grow images time batch-size seed loss g-lr d-lr d-steps accumulate
-        diversity ema-decay g-width d-width g-attention d-attention attention-form gamma-start
+        diversity mismatch ema-decay g-width d-width g-attention d-attention attention-form gamma-start
         paired-init latent beta2 gamma-lr ema-start standing-batches
         fake-labels augment augment-p holdout mirror freeze-d init precision log-every
         snapshot-every keep evaluate-every evaluate-num metric rollback tensorboard device devices
@@ -333,7 +333,8 @@ SURFACE = {  # others rely on it: add to it, never take away
         resolution images snapshot-every batch-size device unconditional no-unconditional
         fake-labels augment augment-p holdout mirror g-width d-width g-attention d-attention
         attention-form gamma-start paired-init latent loss g-lr d-lr beta2 gamma-lr d-steps
-        accumulate diversity ema-decay ema-start standing-batches freeze-d precision""",
+        accumulate diversity mismatch ema-decay ema-start standing-batches freeze-d
+        precision""",
     "explore": "port host token open device",
     "bench": "rounds threads quick out",
     "import": "out",

@@ -7,7 +7,7 @@ import torch
 from sagan.config import NetworkConfig
 from sagan.models import build_discriminator
 from sagan.training import discriminator_loss, generator_loss, gradient_penalty
-from sagan.training.losses import mode_seeking_loss
+from sagan.training.losses import mismatch_loss, mode_seeking_loss
 
 REAL, FAKE = torch.tensor([2.0, 0.5, -1.0]), torch.tensor([-3.0, 0.25])
 
@@ -108,3 +108,15 @@ def test_mode_seeking_without_two_of_a_class_is_nothing():
     assert loss.item() == 0
     assert images.grad.abs().max() == 0
     assert mode_seeking_loss(images, latents, None).item() > 0
+
+
+@pytest.mark.parametrize("loss", ["hinge", "wgan-gp", "non-saturating"])
+def test_mismatch_counts_images_under_another_class_as_fakes(loss):
+    logits = torch.tensor([2.0, 0.5, -1.0], requires_grad=True)
+    found = mismatch_loss(loss, logits, torch.tensor([0, 1, 2]), torch.tensor([1, 1, 0]))
+    nothing = torch.full((2,), 1e4) if loss != "wgan-gp" else torch.zeros(2)  # real and believed
+    expected = discriminator_loss(loss, nothing, logits[[0, 2]]) * 2 / 3
+    assert found.item() == pytest.approx(expected.item(), rel=1e-6)
+    found.backward()
+    assert logits.grad[1] == 0  # its own class was drawn
+    assert (logits.grad[[0, 2]] >= 0).all()

@@ -98,6 +98,38 @@ def test_d_step_is_adam_on_the_loss_of_two_separate_passes(loss):
     assert_first_adam_step(state.discriminator, D, before, training.d_lr)
 
 
+def test_d_step_with_mismatch_is_adam_on_the_loss_of_three_separate_passes():
+    training = dataclasses.replace(TRAINING, mismatch=0.5)
+    engine, state = make(training)
+    D = copy.deepcopy(state.discriminator)
+    batch = real_batch()
+    for layer in vectors(D):
+        layer.power_iteration()
+    with torch.no_grad():
+        fake = copy.deepcopy(state.generator)(batch.latents, batch.fake_labels)
+    real_logits, fake_logits = D(batch.images, batch.labels), D(fake, batch.fake_labels)
+    wrong = (1 + D(batch.images, batch.fake_labels)).relu()[batch.labels != batch.fake_labels]
+    assert 0 < len(wrong) < len(real_logits)
+    expected = discriminator_loss("hinge", real_logits, fake_logits) + 0.5 * wrong.sum() / 8
+    expected.backward()
+    before = [p.detach().clone() for p in D.parameters()]
+    numbers = d_step(state.networks, [batch], training, engine)
+    assert numbers["d_loss"].item() == pytest.approx(expected.item(), rel=1e-4)
+    assert numbers["real_logits"].item() == pytest.approx(real_logits.mean().item(), abs=1e-4)
+    assert_first_adam_step(state.discriminator, D, before, training.d_lr)
+
+
+def test_without_classes_there_is_no_mismatch():
+    network = dataclasses.replace(NETWORK, classes=0)
+    results = []
+    for mismatch in (0.0, 1.0):
+        training = dataclasses.replace(TRAINING, mismatch=mismatch)
+        engine, state = make(training, network)
+        batch = real_batch()._replace(labels=None, fake_labels=None)
+        results.append(d_step(state.networks, [batch], training, engine)["d_loss"].item())
+    assert results[0] == results[1]
+
+
 def test_g_step_is_adam_on_the_generator_loss():
     engine, state = make()
     G, D = copy.deepcopy(state.generator), state.discriminator

@@ -16,6 +16,7 @@ _QUICK = {
     "resolution": 16,
     "preset": "quick",
     "diversity": 0.0,
+    "mismatch": 0.0,
     "images": 64_000,
     "snapshot_every": 12_800,
 }

@@ -31,7 +31,7 @@ collapses (docs/experiments.md). So `article` has them the other way round, and 
 
 `quick` is for a CPU and an hour or less: it grows through 8 and 16 px, where an image costs a
 sixteenth and a quarter, with the rates that did best there, and has the mode-seeking loss for
-variety (docs/experiments.md).
+variety and mismatched labels for classes that can be told apart (docs/experiments.md).
 
 Every preset can be trained at every resolution of its family. Its attention is then at the preset's
 own map, or at half the image's side if that is smaller; `article` has it on the last two hidden
@@ -98,6 +98,7 @@ PRESETS: Mapping[str, tuple[NetworkConfig, TrainingConfig]] = {
             d_lr=1e-3,
             beta2=0.99,
             diversity=0.03,
+            mismatch=0.5,
             precision="auto",
             ema_decay=0.995,
             ema_start=6_400,

@@ -56,7 +56,7 @@ def build_discriminator(config: NetworkConfig, *, seed: int = 0) -> Discriminato
 
     Returns:
         A module from images `b c h w` in [-1, 1] and labels `b` (None if unconditional) to logits
-        `b`, higher for more real.
+        `b`, higher for more real. Labels `b n` give logits `b n` for the work of one.
 
     Raises:
         ValueError: attention is asked for on a feature map that the network lacks.

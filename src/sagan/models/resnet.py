@@ -169,7 +169,7 @@ class ResNetDiscriminator(nn.Module):
         )
 
     def forward(self, images: Tensor, labels: Labels = None) -> Tensor:
-        """Logits `b`, higher for more real."""
+        """Logits, higher for more real: `b`, or `b n` for n class numbers an image, `b n`."""
         check_labels(labels, self.config.classes)
         x = images
         for i, block in enumerate(self.blocks):
@@ -184,7 +184,9 @@ class ResNetDiscriminator(nn.Module):
                 rows = labels @ self.embedding.normalized_weight()
             else:
                 rows = self.embedding(labels)
-            logits = logits + (rows * features).sum(1)
+            if rows.dim() == 3:
+                logits, features = logits[:, None], features[:, None]
+            logits = logits + (rows * features).sum(-1)
         return logits
 
     if TYPE_CHECKING:  # nn.Module's own returns Any

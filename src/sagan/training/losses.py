@@ -40,11 +40,41 @@ def discriminator_loss(loss: Loss, real_logits: Tensor, fake_logits: Tensor) -> 
         0.25
     """
     require_choice("loss", loss, get_args(Loss))
+    return _penalties(loss, -real_logits).mean() + _penalties(loss, fake_logits).mean()
+
+
+def mismatch_loss(loss: Loss, logits: Tensor, labels: Tensor, others: Tensor) -> Tensor:
+    """Have the discriminator take real images under another class's label for fakes.
+
+    Args:
+        loss: as in `discriminator_loss`.
+        logits: `b`, the discriminator's output for real images under the labels `others`.
+        labels: `b`, the images' own classes.
+        others: `b`, classes drawn at random; an image whose own class was drawn costs nothing.
+
+    Returns:
+        A scalar, the mean over all images of what a fake costs in `discriminator_loss`.
+
+    Raises:
+        ValueError: the loss is unknown.
+
+    Source:
+        Reed et al. 2016, algorithm 1 (GAN-CLS), where the label is a text.
+
+    Example:
+        >>> labels, others = torch.tensor([0, 1]), torch.tensor([2, 1])
+        >>> mismatch_loss("hinge", torch.tensor([0.5, 9.0]), labels, others).item()
+        0.75
+    """
+    require_choice("loss", loss, get_args(Loss))
+    return (_penalties(loss, logits) * (labels != others)).mean()
+
+
+def _penalties(loss: Loss, fake_logits: Tensor) -> Tensor:
+    """What the discriminator pays for each fake, `b`; for a real image, at minus its logit."""
     if loss == "hinge":
-        return F.relu(1 - real_logits).mean() + F.relu(1 + fake_logits).mean()
-    if loss == "wgan-gp":
-        return fake_logits.mean() - real_logits.mean()
-    return F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
+        return F.relu(1 + fake_logits)
+    return fake_logits if loss == "wgan-gp" else F.softplus(fake_logits)
 
 
 def generator_loss(loss: Loss, fake_logits: Tensor) -> Tensor:

@@ -120,6 +120,8 @@ class Optimisation(TypedDict, total=False):
     """Micro-batches per optimiser step; batch norm sees one at a time."""
     diversity: float
     """Weight of the mode-seeking loss, which keeps images of different latents apart; 0: none."""
+    mismatch: float
+    """Weight of real images under another class's label, fakes to the discriminator; 0: none."""
     ema_decay: float
     """Decay of the averaged generator per step; 0: no averaging."""
     ema_start: int

@@ -22,6 +22,7 @@ from sagan.training.losses import (
     discriminator_loss,
     generator_loss,
     gradient_penalty,
+    mismatch_loss,
     mode_seeking_loss,
 )
 
@@ -105,9 +106,20 @@ def d_step(
             labels = None
             if batch.labels is not None and batch.fake_labels is not None:
                 labels = torch.cat([batch.labels, batch.fake_labels])
+                if training.mismatch:  # each real image also under the label of the fake beside it
+                    labels = torch.stack([labels, batch.fake_labels.repeat(2)], 1)
             logits = D(images, labels).float()
+            others: Tensor | None = None
+            if logits.dim() == 2:
+                logits, others = logits.unbind(1)
             real_logits, fake_logits = logits.split([len(real), len(fake)])
             loss = discriminator_loss(training.loss, real_logits, fake_logits)
+            if others is not None:
+                assert batch.labels is not None and batch.fake_labels is not None
+                wrong = mismatch_loss(
+                    training.loss, others[: len(real)], batch.labels, batch.fake_labels
+                )
+                loss = loss + training.mismatch * wrong
             if training.loss == "wgan-gp":
                 with engine.autocast():
                     inner = engine.inner(D)
