@@ -13,7 +13,7 @@ from sagan.runs.run import Run
 from sagan.training import curves as curves_module
 from sagan.training import train
 from sagan.training import trainer as trainer_module
-from sagan.training.curves import CurveDrawer, _panels, draw_curves
+from sagan.training.curves import CurveDrawer, _kept, _panels, draw_curves
 
 CONFIG = RunConfig(
     network=NetworkConfig(
@@ -44,7 +44,7 @@ def score(step, value, alarms=()):
 
 
 def titles(records):
-    return [title for title, _ in _panels(records)]
+    return [title for title, _ in _panels([_kept(r) for r in records])]
 
 
 def test_each_kind_of_record_has_its_panel_and_what_is_not_there_has_none(tmp_path):

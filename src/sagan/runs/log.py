@@ -29,11 +29,12 @@ def read_records(path: Path) -> Iterator[dict[str, Any]]:
 
 def read_lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any] | None]]:
     """Read a JSONL file's lines, each with its record, or None if it is broken."""
-    # a last line cut short by a crash is skipped
     if not path.is_file():
         return
-    for line in path.read_bytes().split(b"\n")[:-1]:
-        yield line + b"\n", _parsed(line)
+    with path.open("rb") as file:
+        for line in file:
+            if line.endswith(b"\n"):  # else a crash has cut it short
+                yield line, _parsed(line)
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ which fails within a hundred steps; see docs/training.md.
 """
 
 import math
+import sys
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -47,7 +48,7 @@ class Watch:
         self._config = config
         self._losses: deque[tuple[float, float]] = deque(maxlen=_WINDOW)
         self._gammas: dict[str, deque[float]] = {}
-        self._sigmas: list[tuple[int, Mapping[str, float]]] = []
+        self._sigmas: deque[tuple[int, Mapping[str, float]]] = deque()
         self._was_diverse = False
         self._told: set[str] = set()
         self.serious: tuple[Alarm, ...] = ()  # at the last check, whether told before or not
@@ -132,13 +133,12 @@ class Watch:
     def _blow_up(self, record: Record) -> Iterator[Alarm]:
         """A weight's largest singular value grows faster than any power of time."""
         now, step = record["sigmas"], record["step"]
-        self._sigmas.append((step, now))
-        before = [sigmas for then, sigmas in self._sigmas[:-1] if then <= step / 2]
-        before = before[-1:] or [sigmas for _, sigmas in self._sigmas[:-1][:1]]
-        if not before:
-            return
+        self._sigmas.append((step, {sys.intern(name): value for name, value in now.items()}))
+        while len(self._sigmas) > 1 and self._sigmas[1][0] <= step / 2:
+            self._sigmas.popleft()  # the newest of half the age or less is compared with
+        before = self._sigmas[0][1] if len(self._sigmas) > 1 else {}
         # max(..., 1): biases and embeddings that start at 0 may grow from it by any factor
-        growth = {n: value / max(before[0][n], 1.0) for n, value in now.items() if n in before[0]}
+        growth = {n: value / max(before[n], 1.0) for n, value in now.items() if n in before}
         worst = max(growth, key=lambda name: growth[name], default="")
         if worst and growth[worst] > _BLOW_UP:
             yield Alarm(

@@ -1,5 +1,6 @@
 """Draw a run's log as `curves.png`, or the logs of several over each other."""
 
+import gc
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from io import BytesIO
@@ -31,20 +32,22 @@ class CurveDrawer:
         began_sec = self._clock()
         if not now and (began_sec - self._last_end_sec) * _SHARE < self._took_sec:
             return False
-        draw_curves(self._path, list(records()))
+        draw_curves(self._path, records())
+        gc.collect()  # a figure refers to itself: 11 MB that Python else leaves lying for long
         self._last_end_sec = self._clock()
         self._took_sec = self._last_end_sec - began_sec
         return True
 
 
-def draw_curves(path: Path, records: Sequence[Record]) -> None:
+def draw_curves(path: Path, records: Iterable[Record]) -> None:
     """Draw losses, logits, gammas, attention, health, scores and speed against images shown.
 
     What the log lacks has no panel. Dotted lines mark alarms and the steps rolled back to.
     """
-    panels = _panels(records)
+    kept = [_kept(record) for record in records]
+    panels = _panels(kept)
     if panels:
-        _draw(path, panels, records)
+        _draw(path, panels, kept)
 
 
 def draw_together(path: Path, logs: Mapping[str, Sequence[Record]]) -> bool:
@@ -127,7 +130,7 @@ def _panels(records: Sequence[Record]) -> list[Panel]:
             "fixed samples (real ones: spread 1)",
             _curves(check, {"near-duplicates": "near_duplicates", "spread": "spread"}),
         ),
-        ("largest singular value", _sigma_curves(check)),
+        ("largest singular value", _curves(check, {"G": "G", "D": "D"})),
         ("augmentation's probability", _curves(train, {"p": "augment_p"}, only_if_changing=True)),
         ("images per second", _curves(train, {"images/s": "images_per_sec"})),
     ]
@@ -159,19 +162,15 @@ def _layer_curves(layers: Sequence[Record], key: str) -> list[Curve]:
     ]
 
 
-def _sigma_curves(checks: Sequence[Record]) -> list[Curve]:
-    """The largest singular value over the layers of each network."""
-    largest = [
-        {
-            "images": r["images"],
-            **{
-                network: max(v for name, v in r["sigmas"].items() if name.startswith(network))
-                for network in ("G", "D")
-            },
-        }
-        for r in checks
-    ]
-    return _curves(largest, {"G": "G", "D": "D"})
+def _kept(record: Record) -> Record:
+    """A record; singular values, the most of a long log, as the largest of each network."""
+    if record["kind"] != "check":
+        return record
+    largest = {
+        network: max(v for name, v in record["sigmas"].items() if name.startswith(network))
+        for network in ("G", "D")
+    }
+    return {name: value for name, value in record.items() if name != "sigmas"} | largest
 
 
 def _score_curves(scores: Sequence[Record]) -> list[tuple[Record, list[Curve]]]:
