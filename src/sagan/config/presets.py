@@ -81,6 +81,7 @@ PRESETS: Mapping[str, tuple[NetworkConfig, TrainingConfig]] = {
             g_lr=1.5e-3,
             d_lr=2e-3,
             beta2=0.99,
+            diversity=0.03,
             ema_decay=0.995,
             ema_start=6_400,
             standing_batches=50,
