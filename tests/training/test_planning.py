@@ -114,6 +114,13 @@ def test_quick_grows_from_the_smallest_size():
     assert not plan({"preset": "quick", "grow": "none"}).growth
 
 
+def test_quick_leaves_no_size_out_on_the_way_to_a_larger_one():
+    for px, sizes in ((16, [8]), (32, [8, 16]), (64, [8, 16, 32]), (128, [8, 16, 32, 64])):
+        config = plan({"preset": "quick", "resolution": px})
+        assert [s.resolution for s in config.growth] == sizes
+        assert sum(s.images for s in config.growth) <= config.training.images / 2
+
+
 def test_a_short_run_spends_half_its_images_at_small_sizes():
     config = plan({"preset": "quick", "images": 48_000})
     assert [s.images for s in config.growth] == [8_000, 16_000]

@@ -192,8 +192,10 @@ PRESETS: Mapping[str, tuple[NetworkConfig, TrainingConfig]] = {
 }
 
 
-# Sizes that a preset grows through by default, and the images shown at each.
-GROWTH: Mapping[str, Mapping[int, int]] = {"quick": {8: 64_000, 16: 128_000}}
+# Sizes that a preset grows through by default on the way to a larger one, and the images at each.
+GROWTH: Mapping[str, Mapping[int, int]] = {
+    "quick": {8: 64_000, 16: 128_000, 32: 128_000, 64: 128_000}
+}
 
 # Largest batch, and learning rates of G and D, at small sizes; at others they are the preset's own.
 _AT_SMALL_SIZES = {8: (64, 1.5e-3, 2e-3), 16: (128, 5e-4, 1e-3)}
