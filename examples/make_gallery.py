@@ -4,7 +4,8 @@
 
 The averaged generator and the discriminator of the run's checkpoint are written beside
 `src/sagan/gallery/gallery.json`, and their record into it. `record.json` has what the run does not
-know: `about`, `command`, `scores`, `evaluated`, `hardware`, `date` and `licence`.
+know: `about`, `command`, `scores`, `evaluated`, `hardware`, `date` and `licence`; and `class_names`
+if the data have only numbers.
 """
 
 import argparse
@@ -31,13 +32,17 @@ def main(run: Path, name: str, record: Path, folder: Path = FOLDER) -> None:
     }
     content = safetensors.torch.save(tensors)
     (folder / f"{name}.safetensors").write_bytes(content)
+    said = json.loads(record.read_text(encoding="utf-8"))
+    config = stripped(checkpoint.config)
+    if names := said.pop("class_names", None):
+        config["data"]["class_names"] = names
     made = {
         "name": name,
         "px": checkpoint.config.network.resolution,
         "images": checkpoint.manifest["images"],
-        **json.loads(record.read_text(encoding="utf-8")),
+        **said,
         "sha256": hashlib.sha256(content).hexdigest(),
-        "config": stripped(checkpoint.config),
+        "config": config,
     }
     index = folder / "gallery.json"
     records = json.loads(index.read_text(encoding="utf-8")) if index.is_file() else []
