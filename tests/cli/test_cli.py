@@ -317,8 +317,8 @@ def test_importing_the_package_loads_no_torch():
 SURFACE = {  # others rely on it: add to it, never take away
     "train": """data background crop strict preset from-scratch resolution channels unconditional
         no-unconditional grow images time batch-size seed loss g-lr d-lr d-steps accumulate
-        diversity mismatch ema-decay g-width d-width g-attention d-attention attention-form gamma-start
-        paired-init latent beta2 gamma-lr ema-start standing-batches
+        diversity mismatch ema-decay g-width d-width g-attention d-attention attention-form
+        gamma-start paired-init latent beta2 gamma-lr ema-start standing-batches
         fake-labels augment augment-p holdout mirror freeze-d init precision log-every
         snapshot-every keep evaluate-every evaluate-num metric rollback tensorboard device devices
         compile channels-last no-channels-last stop-signal timeout""",

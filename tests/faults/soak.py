@@ -24,8 +24,7 @@ from sagan.config import Runtime, TrainingConfig
 from sagan.data import load_dataset
 from sagan.runs.log import read_records
 from sagan.runs.run import Run
-from sagan.training import train
-from sagan.training import curves
+from sagan.training import curves, train
 from sagan.training import trainer as trainer_module
 
 BATCH = 4

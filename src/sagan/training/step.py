@@ -115,7 +115,8 @@ def d_step(
             real_logits, fake_logits = logits.split([len(real), len(fake)])
             loss = discriminator_loss(training.loss, real_logits, fake_logits)
             if others is not None:
-                assert batch.labels is not None and batch.fake_labels is not None
+                assert batch.labels is not None
+                assert batch.fake_labels is not None
                 wrong = mismatch_loss(
                     training.loss, others[: len(real)], batch.labels, batch.fake_labels
                 )
