@@ -17,6 +17,8 @@ from sagan.version import __version__ as __version__
 # The hub's libraries would send statistics; they read this when they are first imported.
 for _name in ("HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
     os.environ.setdefault(_name, "1")
+# Large CPU tensors in huge pages: PyTorch reads this when it first allocates one.
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 if "SAGAN_PARENT" in os.environ:  # started to train beside another process: from the first moment
     from sagan.training.ranks import follow_parent
 

@@ -1,6 +1,7 @@
 """Devices and processes; two gloo processes are started through the command line."""
 
 import os
+import platform
 import signal
 import socket
 import subprocess
@@ -165,3 +166,23 @@ def test_more_processes_than_cores_are_refused_before_any_starts(tmp_path, capsy
     assert f"{usable_cores() + 1} processes" in said
     assert f"{usable_cores()} cores" in said
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left alone")
+def test_a_step_on_the_cpu_finds_the_memory_of_the_step_before():
+    code = """
+import resource, torch
+from sagan.config import Runtime
+from sagan.training.engine import Engine
+def faults():
+    torch.ones(20_000_000)  # 80 MB: glibc's own limit is 32
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+Engine(Runtime(device="cpu"), "float32")
+before = [faults() for _ in range(5)][-1]
+print([faults() for _ in range(5)][-1] - before)
+"""
+    environment = {**os.environ, "THP_MEM_ALLOC_ENABLE": "0"}  # pages of 4 kB, to count
+    said = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert int(said.stdout) < 1_000  # each call would take 20,000

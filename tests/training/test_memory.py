@@ -127,13 +127,13 @@ def test_memory_is_what_the_system_and_its_groups_leave(tmp_path):
 def test_a_model_that_cannot_fit_is_refused_before_anything_is_written(
     tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr(memory_module, "device_memory", lambda device: Memory(10**7, 10**7))
+    monkeypatch.setattr(memory_module, "device_memory", lambda device: Memory(15 * 10**6, 15 * 10**6))
     command = ["train", str(tmp_path / "run"), "--device", "cpu"]
     code = run_safely(lambda: app(command, exit_on_error=False, print_error=False))
     said = capsys.readouterr().err
     assert code == 2
     assert said.count("\n") == 1
-    assert "0.0229 GB of memory for 64 images at a time, and this cpu has 0.01 GB;" in said
+    assert "0.0344 GB of memory for 64 images at a time, and this cpu has 0.015 GB;" in said
     assert "these would fit: --accumulate 8 (batch norm over 8 images at a time)" in said
     assert not (tmp_path / "run").exists()
 

@@ -22,7 +22,7 @@ from lightning_fabric.strategies.launchers import subprocess_script
 from torch import Tensor, nn
 
 from sagan.config import Precision, Runtime
-from sagan.devices import pick_device, usable_cores
+from sagan.devices import keep_freed_memory, pick_device, usable_cores
 from sagan.errors import TrainingFailure
 from sagan.training.ranks import PARENT, Children, Pulse
 
@@ -55,6 +55,8 @@ class Engine:
             )
         if device == "mps" and devices > 1:
             raise ValueError("mps has one device; leave --devices out")
+        if device == "cpu":
+            keep_freed_memory()
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
         asked, precision = precision, usable_precision(precision, device)
         self.precision: Precision = precision
