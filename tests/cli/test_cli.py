@@ -318,7 +318,8 @@ SURFACE = {  # others rely on it: add to it, never take away
     "train": """data background crop strict preset from-scratch resolution channels unconditional
         no-unconditional grow images time batch-size seed loss g-lr d-lr d-steps accumulate
         diversity mismatch ema-decay g-width d-width g-attention d-attention attention-form
-        gamma-start paired-init latent beta2 gamma-lr ema-start standing-batches
+        gamma-start paired-init no-paired-init latent class-input no-class-input beta2 gamma-lr
+        ema-start standing-batches
         fake-labels augment augment-p holdout mirror freeze-d init precision log-every
         snapshot-every keep evaluate-every evaluate-num metric rollback tensorboard device devices
         compile channels-last no-channels-last stop-signal timeout""",
@@ -332,7 +333,8 @@ SURFACE = {  # others rely on it: add to it, never take away
     "ablate": """arms seeds metrics num curve-num underpowered quick only until jobs data preset
         resolution images snapshot-every batch-size device unconditional no-unconditional
         fake-labels augment augment-p holdout mirror g-width d-width g-attention d-attention
-        attention-form gamma-start paired-init latent loss g-lr d-lr beta2 gamma-lr d-steps
+        attention-form gamma-start paired-init no-paired-init latent class-input no-class-input
+        loss g-lr d-lr beta2 gamma-lr d-steps
         accumulate diversity mismatch ema-decay ema-start standing-batches freeze-d
         precision""",
     "explore": "port host token open device",

@@ -21,6 +21,7 @@ VARIANT = {
     "g_upsampling": "bilinear",
     "g_spectral_norm": False,
     "d_shortcut_relu": True,
+    "class_input": True,
 }
 
 

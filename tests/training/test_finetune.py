@@ -33,6 +33,7 @@ NETWORK = NetworkConfig(
     d_width=8,
     g_attention=(8,),
     d_attention=(8,),
+    class_input=True,
 )
 TRAINING = TrainingConfig(images=32, batch_size=8, log_every=8, snapshot_every=16)
 NAMES = ("ant", "bee", "cat")
@@ -177,6 +178,7 @@ def test_a_tables_state_goes_where_none_of_its_classes_is_known(source):
     names = {name.rsplit(".", 1)[0] for name in tensors["g_optimizer"]}
     assert "linear.layer.weight" in names
     assert not any(".gain." in name or ".bias.weight" in name for name in names)
+    assert "class_input.weight" not in names
 
 
 def test_losing_the_classes_keeps_their_mean(source):
@@ -225,7 +227,7 @@ def test_another_resolution_keeps_the_blocks_of_the_maps_that_stay(source, resol
     assert not g.left
     # An added block hands its input on: the last map is the one of before, enlarged.
     larger = torch.nn.functional.interpolate(maps["before"], size=(resolution, resolution))
-    assert (maps["ours"] - larger).norm() < 0.5 * larger.norm()
+    assert (maps["ours"] - larger).norm() < 0.6 * larger.norm()
 
 
 def test_a_discriminator_that_grows_keeps_its_deep_blocks(source):
@@ -265,7 +267,7 @@ def test_training_begins_there_says_so_and_resumes_without_the_source(tmp_path, 
     fit(tmp_path / "tuned", config, progress=True)
     said = capfd.readouterr().err
     assert said.startswith(f"Beginning from {copy}/checkpoints/step-00000004 (32 images)\n")
-    assert "G: 100.0% of its weights kept (linear, blocks.0, blocks.1, attention.0, norm" in said
+    assert "G: 100.0% of its weights kept (linear, class_input, blocks.0, blocks.1, attention.0, norm" in said
     assert "Classes: by name cat (1); new: owl (1)" in said
     (record,) = [r for r in read_records(tmp_path / "tuned/log.jsonl") if r["kind"] == "init"]
     assert (record["source_step"], record["known_classes"]) == (4, 1)

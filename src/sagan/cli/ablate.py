@@ -52,7 +52,7 @@ def ablate(
     batch_size: Annotated[int | None, _EVERY_RUN] = None,
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], _EVERY_RUN] = "auto",
     pictures: Annotated[options.Pictures | None, _part(negative=True)] = None,
-    networks: Annotated[options.Networks | None, _part()] = None,
+    networks: Annotated[options.Networks | None, _part(negative=True)] = None,
     optimisation: Annotated[options.Optimisation | None, _part()] = None,
 ) -> int:
     """Does attention help? Train networks that differ in one block, paired by seed, and test it.

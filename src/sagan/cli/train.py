@@ -24,7 +24,7 @@ def train(
     basics: Annotated[options.Basics | None, _part("Basics", 1)] = None,
     reading: Annotated[options.Reading | None, _part("Pictures", 2)] = None,
     pictures: Annotated[options.Pictures | None, _part("Pictures", 2, negative=True)] = None,
-    networks: Annotated[options.Networks | None, _part("Networks", 3)] = None,
+    networks: Annotated[options.Networks | None, _part("Networks", 3, negative=True)] = None,
     optimisation: Annotated[options.Optimisation | None, _part("Optimisation", 4)] = None,
     following: Annotated[options.Following | None, _part("Following a run", 5)] = None,
     machine: Annotated[options.Machine | None, _part("Machine", 6)] = None,

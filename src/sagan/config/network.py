@@ -27,6 +27,7 @@ _RESNET_ONLY = (
     "g_spectral_norm",
     "d_shortcut_relu",
     "latent",
+    "class_input",
 )
 _CELL_NUMBERS = 8  # of spatial latents by default
 
@@ -51,6 +52,8 @@ class NetworkConfig:
             them, so that networks which differ in their blocks alone can be compared.
         latent: `vector` reaches the whole image through a linear layer; `spatial` is noise on the
             map of half the image's side, which convolutions carry a few pixels only.
+        class_input: give the generator's first layer the class beside the latent: each class adds
+            a 4x4 map of its own to the seed, at first 0.
         init: distribution of the initial weights.
         spectral_eps, norm_eps, norm_momentum, final_norm_momentum: constants of the norms.
         g_channels: all widths of the generator in channels, its 4x4 seed first; empty for the
@@ -89,6 +92,7 @@ class NetworkConfig:
     gamma_start: float = 0.0
     paired_init: bool = False
     latent: Latent = "vector"
+    class_input: bool = False
     init: Init = "xavier"
     spectral_eps: float = 1e-12
     norm_eps: float = 1e-5

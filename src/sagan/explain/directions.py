@@ -112,7 +112,7 @@ def _first_features(generator: Generator, latents: Tensor, labels: Tensor | None
     """The output `b c h w` of the first block behind the latents, as in the forward itself."""
     if isinstance(generator, DCGANGenerator):
         return generator.blocks[0](latents[:, :, None, None])
-    x, noise = generator.start(latents), generator.noise
+    x, noise = generator.start(latents, labels), generator.noise
     for block in generator.blocks:
         x = block(x, labels)
         if noise is None or x.shape[-1] > noise.side_px:

@@ -95,7 +95,7 @@ def _seeded(
 
 
 def _initialise(network: nn.Module, config: NetworkConfig) -> None:
-    """Initialise weights as configured; the tables of conditional batch norm stay at 0."""
+    """Initialise weights as configured; the generator's tables of classes stay at 0."""
     if config.init == "default":
         return
     fill = nn.init.xavier_uniform_ if config.init == "xavier" else nn.init.orthogonal_
@@ -104,7 +104,7 @@ def _initialise(network: nn.Module, config: NetworkConfig) -> None:
         for module in network.modules()
         if isinstance(module, ConditionalBatchNorm)
         for table in (module.gain, module.bias)
-    }
+    } | {id(getattr(network, "class_input", None))}
     for module in network.modules():
         kinds = nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.Embedding
         if isinstance(module, kinds) and id(module) not in tables:

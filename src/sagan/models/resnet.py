@@ -14,7 +14,7 @@ from sagan.config.channels import BlockShape, discriminator_blocks, generator_bl
 from sagan.nn.attention import SelfAttention
 from sagan.nn.blocks import DiscriminatorBlock, GeneratorBlock, sn_conv
 from sagan.nn.controls import GlobalContext, ResidualBottleneck
-from sagan.nn.norm import Labels
+from sagan.nn.norm import Labels, lookup
 from sagan.nn.spectral import SpectralNorm
 from sagan.sharing.mixin import Pretrained
 
@@ -93,6 +93,10 @@ class ResNetGenerator(Pretrained):
         if config.latent == "vector":
             linear = nn.Linear(config.latent_dim, 16 * seed_width)
             self.linear = SpectralNorm(linear, eps=eps) if normalised else linear
+        self.class_input: nn.Embedding | None = None
+        if config.class_input and config.classes:
+            self.class_input = nn.Embedding(config.classes, 16 * seed_width)
+            nn.init.zeros_(self.class_input.weight)
         self.blocks = nn.ModuleList(
             GeneratorBlock(
                 shape.c_in,
@@ -115,18 +119,22 @@ class ResNetGenerator(Pretrained):
         )
         self.to_image = sn_conv(last_width, config.channels, 3, eps=eps, normalised=normalised)
 
-    def start(self, latents: Tensor) -> Tensor:
+    def start(self, latents: Tensor, labels: Labels = None) -> Tensor:
         """The 4x4 map that the first block enlarges, `b c 4 4`."""
         if self.noise is not None:
-            return self.noise(self.noise.constant.repeat(len(latents), 1, 1, 1), latents)
-        assert self.linear is not None
-        seed: Tensor = self.linear(latents).unflatten(1, (-1, 4, 4))
+            seed = self.noise(self.noise.constant.repeat(len(latents), 1, 1, 1), latents)
+        else:
+            assert self.linear is not None
+            seed = self.linear(latents).unflatten(1, (-1, 4, 4))
+        if self.class_input is not None:
+            assert labels is not None
+            seed = seed + lookup(self.class_input, labels).to(seed.dtype).unflatten(1, (-1, 4, 4))
         return seed
 
     def forward(self, latents: Tensor, labels: Labels = None) -> Tensor:
         """Generate images; labels are class numbers `b`, or class weights `b k` for mixtures."""
         check_labels(labels, self.config.classes)
-        x = self.start(latents)
+        x = self.start(latents, labels)
         for i, block in enumerate(self.blocks):
             x = block(x, labels)
             if self.noise is not None:

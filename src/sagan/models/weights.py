@@ -63,6 +63,7 @@ def least_of_generator(config: NetworkConfig) -> int:
         return sum(16 * block.c_in * block.c_out for block in blocks)
     seed = 16 * blocks[0].c_in * (config.latent_dim if config.latent == "vector" else 1)
     tables = sum(2 * config.classes * block.c_in for block in blocks)
+    tables += 16 * config.classes * blocks[0].c_in if config.class_input else 0
     return seed + tables + sum(9 * block.c_out * (block.c_in + block.c_hidden) for block in blocks)
 
 

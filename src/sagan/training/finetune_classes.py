@@ -13,7 +13,8 @@ from torch import Tensor
 State = dict[str, Tensor]
 
 _CLASS_NORM = r"(.*\.norm[12]\.norm)\."  # a ClassNorm's inner norm
-_TABLE = re.compile(_CLASS_NORM + r"(gain|bias)\.weight")
+_INPUT = "class_input.weight"
+_TABLE = re.compile(_CLASS_NORM + r"(gain|bias)\.weight|" + re.escape(_INPUT))
 _TABLE_STATISTIC = re.compile(_CLASS_NORM + r"norm\.(running_mean|running_var|num_batches_tracked)")
 _PLAIN = re.compile(_CLASS_NORM + r"(weight|bias|running_mean|running_var|num_batches_tracked)")
 EMBEDDING = "embedding.layer.weight"
@@ -70,6 +71,8 @@ def reclassed(state: State, classes: Classes, fresh: State) -> State:
             if name not in fresh or fresh[name].shape[1:] != tensor.shape[1:]:
                 continue  # of a block without a place in the new network
             tensor = classes.rows(tensor, fresh[name])
+        elif name == _INPUT:
+            continue
         elif table:
             shift = 1 if table[2] == "gain" else 0
             name = f"{table[1]}.{'weight' if shift else 'bias'}"
@@ -79,9 +82,17 @@ def reclassed(state: State, classes: Classes, fresh: State) -> State:
         elif plain and not classes.before:
             name, tensor = _conditional(plain[1], plain[2], tensor, len(classes.known))
         result[name] = tensor
+    if _INPUT in state and not classes.known:
+        result |= _seed_of_all(state, state[_INPUT].mean(0))
     if classes.known and EMBEDDING in state:
         result |= _embedding(state, classes, fresh[EMBEDDING])
     return result
+
+
+def _seed_of_all(state: State, shift: Tensor) -> State:
+    """What the 4x4 seed starts from, shifted by a map that no class adds any more."""
+    names = {"linear.layer.bias", "linear.bias", "noise.constant"} & state.keys()
+    return {name: state[name] + shift.view_as(state[name]) for name in names}
 
 
 def _embedding(state: State, classes: Classes, fresh: Tensor) -> State:

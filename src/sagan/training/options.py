@@ -99,6 +99,8 @@ class Networks(TypedDict, total=False):
     """Begin the other layers with the weights that they have without attention."""
     latent: Latent
     """A vector for the whole image, or spatial: noise that convolutions carry a few pixels."""
+    class_input: bool
+    """Give the generator's first layer the class too, not only its norms."""
 
 
 class Optimisation(TypedDict, total=False):
