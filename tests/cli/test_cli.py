@@ -14,6 +14,8 @@ from command_line import SMALL, sagan
 from PIL import Image
 
 from sagan.cli import app
+from sagan.cli.sample import _independent
+from sagan.config import DataConfig, NetworkConfig, RunConfig
 from sagan.runs.run import Run
 
 
@@ -204,6 +206,17 @@ def test_grids_have_gutters_and_classes_in_rows(run, tmp_path):
     assert (grid[:, : 2 * scale] == 128).all()
     last_cell = grid[12 * scale : -2 * scale, -10 * scale : -2 * scale]
     assert (last_cell == 128).all()  # the second class has 12 images
+
+
+@pytest.mark.parametrize(
+    ("classes", "num", "of_their_own"),
+    [(10, 10, True), (26, 260, True), (89, 120, False), (89, 2_225, True)],
+)
+def test_many_classes_of_few_images_each_do_not_make_a_tower(classes, num, of_their_own):
+    names = tuple(map(str, range(classes)))
+    config = RunConfig(network=NetworkConfig(classes=classes), data=DataConfig(class_names=names))
+    plan = _independent(config, num, 0, None, 0.0)
+    assert plan.rows == (plan.labels.tolist() if of_their_own else [0] * num)
 
 
 @pytest.mark.parametrize(

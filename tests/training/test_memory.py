@@ -127,7 +127,8 @@ def test_memory_is_what_the_system_and_its_groups_leave(tmp_path):
 def test_a_model_that_cannot_fit_is_refused_before_anything_is_written(
     tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr(memory_module, "device_memory", lambda device: Memory(15 * 10**6, 15 * 10**6))
+    small = Memory(15 * 10**6, 15 * 10**6)
+    monkeypatch.setattr(memory_module, "device_memory", lambda device: small)
     command = ["train", str(tmp_path / "run"), "--device", "cpu"]
     code = run_safely(lambda: app(command, exit_on_error=False, print_error=False))
     said = capsys.readouterr().err

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sagan.config import RunConfig
 
 _MAX_COLUMNS = 24
+_MANY_ROWS, _TALL = 20, 4  # more rows than both that and so many times the columns: no row a class
 _MOST_IMAGES = 1_000_000  # of a command
 _MOST_HELD_BYTES = 2**31  # of images in one file
 _LONG_SEC = 60
@@ -49,8 +50,9 @@ def sample(
     num
         Total number of images, spread evenly over the classes; or frames per interpolation.
     out
-        FILE.png for a grid with one class per row; FILE.gif, or FILE.mp4 by ffmpeg, for an
-        interpolation there and back; otherwise a folder.
+        FILE.png for a grid with one class per row, or one class after another where many have
+        few images each; FILE.gif, or FILE.mp4 by ffmpeg, for an interpolation there and back;
+        otherwise a folder.
     classes
         Class names or numbers, such as 3,7. Default: all.
     seed
@@ -175,7 +177,9 @@ def _independent(
         return Plan(latents, None, names, [0] * num)
     numbers = labels.tolist()
     names = [f"{name}-{_class_part(config, k)}" for name, k in zip(names, numbers, strict=True)]
-    return Plan(latents, labels, names, numbers)
+    rows = len({*numbers})
+    tall = rows > _MANY_ROWS and rows > _TALL * num / rows
+    return Plan(latents, labels, names, [0] * num if tall else numbers)
 
 
 def _interpolation(
