@@ -25,14 +25,18 @@ class Clock:
 
     Args:
         name: what the files are called.
-        out: folder for NAME-Mm.npz (uint8 n h w), NAME.jsonl, and NAME.state to go on from.
+        out: folder for NAME-Mm.npz (uint8 n h w, or n h w 3), NAME.jsonl, and NAME.state to go on
+            from.
         minutes: marks, of CPU time spent in training.
         num: images to generate at each mark.
         seed: of training.
+        grey: whether the pictures are; generated ones are then the mean of their channels.
     """
 
-    def __init__(self, name: str, out: Path, minutes: list[float], num: int, seed: int) -> None:
-        self.name, self.out, self.num, self.seed = name, out, num, seed
+    def __init__(
+        self, name: str, out: Path, minutes: list[float], num: int, seed: int, grey: bool = True
+    ) -> None:
+        self.name, self.out, self.num, self.seed, self.grey = name, out, num, seed, grey
         self.minutes = sorted(minutes)
         self.shown = self.steps = 0
         self._before_sec, self._began_sec = 0.0, time.process_time()
@@ -47,7 +51,7 @@ class Clock:
         return self._before_sec + time.process_time() - self._began_sec
 
     def watch(self, sample: Callable[[int], NDArray[np.uint8]], **parts: Any) -> None:
-        """Say how to generate n images (uint8 n h w), and what makes up the peer's state."""
+        """Say how to generate n images (uint8 n h w c), and what makes up the peer's state."""
         self._sample, self._parts = sample, parts
         path = self.out / f"{self.name}.state"
         if path.is_file():
@@ -79,6 +83,8 @@ class Clock:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(0)
             images = self._sample(self.num)
+        if self.grey:
+            images = images.mean(-1).round().astype(np.uint8)
         np.savez(self.out / f"{self.name}-{minutes:g}m.npz", images=images)
         state = {k: part.state_dict() for k, part in self._parts.items()}
         at = (self.shown, self.steps, spent_sec)
@@ -103,22 +109,23 @@ class Clock:
 
 def batches(images: NDArray[np.uint8], size: int, channels: int) -> Any:
     """Draw batches for ever, a shuffle an epoch: float [-1, 1] b c h w; grey is repeated."""
+    planes = images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)
     while True:
         order = np.random.permutation(len(images))
         for begin in range(0, len(order) - size + 1, size):
-            chosen = torch.from_numpy(images[np.sort(order[begin : begin + size])])
-            batch = chosen.float().div(127.5).sub(1).unsqueeze(1)
+            chosen = torch.from_numpy(planes[np.sort(order[begin : begin + size])])
+            batch = chosen.float().div(127.5).sub(1)
             yield batch.expand(-1, channels, -1, -1).contiguous()
 
 
 def generated(
     generator: torch.nn.Module, latent_dim: int, num: int, *, train: bool = False, at_once: int = 64
 ) -> NDArray[np.uint8]:
-    """Generate grey images, uint8 n h w, with a copy; the mean of three channels if it has them."""
+    """Generate images, uint8 n h w c, with a copy."""
     generator = copy.deepcopy(generator).train(train)
     made = []
     for _ in range(-(-num // at_once)):
         images = generator(torch.randn(at_once, latent_dim))
         images = images[0] if isinstance(images, tuple) else images
-        made.append(images.clamp(-1, 1).mean(1).add(1).mul(127.5).round().to(torch.uint8))
-    return torch.cat(made)[:num].numpy()
+        made.append(images.clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8))
+    return torch.cat(made)[:num].permute(0, 2, 3, 1).numpy()

@@ -29,18 +29,19 @@ def _init(module: nn.Module) -> None:
 
 
 def run(images: NDArray[np.uint8], settings: dict[str, str], clock: Clock) -> None:
-    """Train on uint8 n 32 32 until the clock stops it."""
-    w = _WIDTH
+    """Train on uint8 n 32 32 (c) until the clock stops it."""
+    w, channels = _WIDTH, 1 if images.ndim == 3 else images.shape[-1]
     generator = nn.Sequential(
         nn.Unflatten(1, (_LATENT, 1, 1)),
         *_up(_LATENT, 4 * w, 1, 0),
         *_up(4 * w, 2 * w),
         *_up(2 * w, w),
-        nn.ConvTranspose2d(w, 1, 4, 2, 1),
+        nn.ConvTranspose2d(w, channels, 4, 2, 1),
         nn.Tanh(),
     ).apply(_init)
     convs = [nn.Conv2d(4 * w, 1, 4), nn.Flatten(0)]
-    discriminator = nn.Sequential(*_down(1, w), *_down(w, 2 * w), *_down(2 * w, 4 * w), *convs)
+    downs = [*_down(channels, w), *_down(w, 2 * w), *_down(2 * w, 4 * w)]
+    discriminator = nn.Sequential(*downs, *convs)
     g_opt = torch.optim.Adam(generator.parameters(), 2e-4, betas=(0.5, 0.999))
     d_opt = torch.optim.Adam(discriminator.parameters(), 2e-4, betas=(0.5, 0.999))
     clock.watch(
@@ -50,7 +51,7 @@ def run(images: NDArray[np.uint8], settings: dict[str, str], clock: Clock) -> No
         g_opt=g_opt,
         d_opt=d_opt,
     )
-    for real in batches(images, _BATCH, 1):
+    for real in batches(images, _BATCH, channels):
         fake = generator(torch.randn(_BATCH, _LATENT))
         d_loss = relu(1 - discriminator(real)) + relu(1 + discriminator(fake.detach()))
         d_opt.zero_grad()

@@ -1,8 +1,8 @@
 """sagan itself: `sagan train --preset quick --resolution 32 --time M` with CPU time for the clock.
 
 The time decides its plan, so each mark has a run of its own, from nothing. A run's whole CPU time
-is noted, the program's start and the reading of the pictures included. `--set unconditional=1`
-trains without the classes; `--set preset=NAME` is another recipe.
+is noted, the program's start and the reading of the pictures included. `--set KEY=VALUE` is an
+option `--KEY VALUE` of `sagan train`, and `--set unconditional=` one without a value.
 """
 
 import sys
@@ -30,9 +30,10 @@ def run(images: NDArray[np.uint8], settings: dict[str, str], clock: Clock) -> No
     data = sys.argv[sys.argv.index("--data") + 1]
     for minutes in clock.minutes:
         path = clock.out / f"{clock.name}-{minutes:g}m-run"
-        words = ["train", str(path), "--data", data, "--preset", settings.get("preset", "quick")]
-        words += ["--resolution", "32", "--time", f"{60 * minutes:g}s", "--seed", str(clock.seed)]
-        words += ["--device", "cpu", *(["--unconditional"] if "unconditional" in settings else [])]
+        words = ["train", str(path), "--data", data, "--time", f"{60 * minutes:g}s"]
+        fixed = {"resolution": images.shape[1], "seed": clock.seed, "device": "cpu"}
+        for key, value in ({"preset": "quick"} | settings | fixed).items():
+            words += [f"--{key}", str(value)] if value != "" else [f"--{key}"]
         try:
             main(words)
         except SystemExit as done:
@@ -44,7 +45,8 @@ def run(images: NDArray[np.uint8], settings: dict[str, str], clock: Clock) -> No
         clock.shown = max(r["images"] for r in records if "images" in r)
         clock.steps = max(r["step"] for r in records if "step" in r)
         generator = sagan.load(path)
-        arrays = {"images": sagan.sample(generator, clock.num, seed=0).numpy()[:, 0]}
+        made = sagan.sample(generator, clock.num, seed=0).numpy()
+        arrays = {"images": made[:, 0] if clock.grey else made.transpose(0, 2, 3, 1)}
         if generator.config.classes:
             arrays["labels"] = spread_labels(clock.num, generator.config, None).numpy()
         np.savez(clock.out / f"{clock.name}-{minutes:g}m.npz", **arrays)

@@ -2,7 +2,8 @@
 
 python benchmarks/pictures/pictures.py SOURCE OUT --resolution 32
 
-writes OUT/train.npz and OUT/test.npz: `images` uint8 n h w (c), and `labels` if there are any.
+writes OUT/train.npz, and OUT/test.npz if the source has a test split: `images` uint8 n h w (c), and
+`labels` if there are any.
 """
 
 import argparse
@@ -11,13 +12,15 @@ from pathlib import Path
 import numpy as np
 
 from sagan.data import load_dataset
+from sagan.data.load import has_test_split
 
 
 def write(source: str, out: Path, resolution: int) -> list[Path]:
-    """Write both splits."""
+    """Write the splits that there are."""
     out.mkdir(parents=True, exist_ok=True)
     written = []
-    for split in ("train", "test"):
+    splits = ("train", "test") if has_test_split(source) else ("train",)
+    for split in splits:
         data = load_dataset(source, resolution=resolution, split=split)
         images = np.asarray(data.images).transpose(0, 2, 3, 1)
         arrays = {"images": images[..., 0] if images.shape[-1] == 1 else images}

@@ -3,7 +3,8 @@
 python benchmarks/pictures/score.py results --data test.npz --real train.npz
 
 Each NAME-Mm.npz gets NAME-Mm.json beside it, which is not made again. `real` are as many training
-pictures in a peer's place.
+pictures in a peer's place; a set without a test split is scored against what it was trained on,
+`--data train.npz`, and has none.
 """
 
 import argparse
@@ -21,7 +22,7 @@ _ROWS, _ACROSS, _GAP, _LINE = 4, 8, 12, 14  # of a grid; px
 
 
 def score(path: Path, data: Path) -> dict[str, Any]:
-    """Score a file of images against the test pictures, unless that was done."""
+    """Score a file of images against these pictures, unless that was done."""
     result = path.with_suffix(".json")
     if not result.is_file():
         from sagan import evaluate_run
@@ -36,12 +37,14 @@ def score(path: Path, data: Path) -> dict[str, Any]:
     return content
 
 
-def rows(out: Path, data: Path, real: Path) -> list[dict[str, Any]]:
+def rows(out: Path, data: Path, real: Path | None) -> list[dict[str, Any]]:
     """Score every mark of every peer, and training pictures in their place."""
-    with np.load(real) as arrays:
-        chosen = np.sort(np.random.default_rng(0).permutation(len(arrays["images"]))[:10_000])
-        np.savez(out / "real.npz", **{k: arrays[k][chosen] for k in ("images", "labels")})
-    found = [{"peer": "real", **_values(score(out / "real.npz", data))}]
+    found: list[dict[str, Any]] = []
+    if real:
+        with np.load(real) as arrays:
+            chosen = np.sort(np.random.default_rng(0).permutation(len(arrays["images"]))[:10_000])
+            np.savez(out / "real.npz", **{k: arrays[k][chosen] for k in ("images", "labels")})
+        found.append({"peer": "real", **_values(score(out / "real.npz", data))})
     for log in sorted(out.glob("*.jsonl")):
         for line in log.read_text(encoding="utf-8").splitlines():
             mark = json.loads(line)
@@ -72,8 +75,8 @@ def grid(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The first pictures, 4 x 8; spread over all where they come class by class."""
     some = images[np.linspace(0, len(images) - 1, _ROWS * _ACROSS).astype(int)]
     side = some.shape[1]
-    cells = some.reshape(_ROWS, _ACROSS, side, side).transpose(0, 2, 1, 3)
-    return cells.reshape(_ROWS * side, _ACROSS * side)
+    cells = some.reshape(_ROWS, _ACROSS, side, side, -1).transpose(0, 2, 1, 3, 4)
+    return cells.reshape(_ROWS * side, _ACROSS * side, *some.shape[3:])
 
 
 def draw(files: dict[str, Path], path: Path, across: int = 2) -> None:
@@ -82,12 +85,14 @@ def draw(files: dict[str, Path], path: Path, across: int = 2) -> None:
     for name, file in files.items():
         with np.load(file) as arrays:
             picture = Image.fromarray(grid(arrays["images"]))
-        cell = Image.new("L", (picture.width + _GAP, picture.height + _GAP + _LINE), 255)
+        size = (picture.width + _GAP, picture.height + _GAP + _LINE)
+        cell = Image.new(picture.mode, size, "white")
         cell.paste(picture, (0, _LINE))
-        ImageDraw.Draw(cell).text((0, 1), name, fill=0)
+        ImageDraw.Draw(cell).text((0, 1), name, fill="black")
         cells.append(cell)
     width, height = cells[0].size
-    sheet = Image.new("L", (across * width, -(-len(cells) // across) * height), 255)
+    size = (across * width, -(-len(cells) // across) * height)
+    sheet = Image.new(cells[0].mode, size, "white")
     for i, cell in enumerate(cells):
         sheet.paste(cell, (i % across * width, i // across * height))
     sheet.save(path, optimize=True)
@@ -96,8 +101,8 @@ def draw(files: dict[str, Path], path: Path, across: int = 2) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("out", type=Path, help="folder of beside.py")
-    parser.add_argument("--data", type=Path, required=True, help="test.npz")
-    parser.add_argument("--real", type=Path, required=True, help="train.npz")
+    parser.add_argument("--data", type=Path, required=True, help="test.npz, or train.npz")
+    parser.add_argument("--real", type=Path, help="train.npz")
     parser.add_argument("--json", type=Path, help="where to keep the rows")
     parser.add_argument("--picture", type=Path, help="where to draw the grids")
     parser.add_argument("--picture-minutes", type=float, default=30)
@@ -112,4 +117,5 @@ if __name__ == "__main__":
         best = sorted(every, key=lambda row: row["fd:own"])
         names = [row["peer"] for row in best if row.get("minutes") == m]
         files = {name: options.out / f"{name}-{m:g}m.npz" for name in names}
-        draw({"real": options.out / "real.npz", **files}, options.picture)
+        real = options.out / "real.npz" if options.real else options.data
+        draw({"real": real, **files}, options.picture)
