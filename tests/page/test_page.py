@@ -23,6 +23,7 @@ from sagan.explain.live.server import Gate, RenderQueue, make_app, open_socket, 
 from sagan.explain.live.studio import Studio
 from sagan.explain.maps import QueryMaps, explain_latents
 from sagan.explain.page import assemble
+from sagan.gallery import unpack
 from sagan.images import to_uint8
 from sagan.nn.attention import AttentionMap
 from sagan.randomness import sample_latents
@@ -355,12 +356,20 @@ def test_walking_through_training(visit, address, studio):
     gammas = []
     for i, step in enumerate((0, *STEPS)):
         set_control(page, "checkpoint", i)
+        assert page.get_by_text("before training", exact=True).is_visible() == (i == 0)
         gammas.append(page.evaluate("window.sagan.currentLayer().gamma"))
         point(page, 0.4, 0.4)
         made = studio.make(replace(FIRST, step=step))
         check_drawn(pixels(page, "map"), made.layers[0].attention.grid()[0, 3, 3])
     assert gammas == pytest.approx([0, 1, 2])
     assert page.locator("#history").is_visible()
+
+
+def test_what_was_trained_elsewhere_is_not_called_untrained(visit, browser, tmp_path):
+    served = serving(Studio(unpack("clothes", tmp_path / "run").path))
+    page = visit(next(served))
+    assert page.get_by_text("as it came", exact=True).is_visible()
+    assert next(served, None) is None
 
 
 def test_directions_and_ways_between_images(visit, address, studio):
@@ -471,7 +480,7 @@ def test_hovering_is_smooth_with_maps_of_1024_queries_and_256_keys(visit, tmp_pa
 
 
 def test_the_picture_for_the_readme(visit, address, tmp_path):
-    """Made of the run that SAGAN_SCREENSHOT_OF names, if any (runs/demo), into docs/images."""
+    """Made of the run that SAGAN_SCREENSHOT_OF names, if any (runs/trained), into docs/images."""
     served = serving(Studio(Path(SCREENSHOT_OF))) if SCREENSHOT_OF else iter([address])
     page = visit(next(served))
     page.set_viewport_size({"width": 1280, "height": 980})

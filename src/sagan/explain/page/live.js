@@ -193,7 +193,8 @@ function trainingGroup(facts) {
   const last = facts.checkpoints.length - 1;
   const words = (i) => {
     const { images } = facts.checkpoints[i];
-    return images ? `${images.toLocaleString("en")} images` : "before training";
+    if (images) return `${images.toLocaleString("en")} images`;
+    return last ? "before training" : "as it came"; // an imported run has but one
   };
   const chosen = facts.checkpoints.findIndex((checkpoint) => checkpoint.step === facts.step);
   return group(

@@ -40,7 +40,7 @@ function sentencePieces(layer, query, map) {
   const where = `The query at row ${query.y + 1}, column ${query.x + 1} of the ${layer.height}×${layer.width} map`;
   if (times < 1.05) return [`${where} looks `, "everywhere alike", `: each of its ${layer.keys} keys weighs ${percent(1 / layer.keys)}.`];
   const own = away < 0.75 * (layer.height / layer.key_height);
-  const place = own ? "its own place" : `a place ${shortNumber(away)} px ${direction(query.place, at)}`;
+  const place = own ? "its own place" : `a place ${shortNumber(away)} px of the map ${direction(query.place, at)}`;
   return [
     `${where} looks most at `,
     place,
