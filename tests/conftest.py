@@ -5,6 +5,8 @@ import torch
 from faults import rows
 from hypothesis import settings
 
+from sagan.training import curves
+
 torch.set_num_threads(1)
 
 settings.register_profile("sagan", derandomize=True, database=None, deadline=None)
@@ -15,6 +17,23 @@ settings.load_profile("sagan")
 def fixed_draws() -> None:
     """Give each test the same global random numbers, alone or among others."""
     torch.manual_seed(0)
+
+
+_DRAW_CURVES = curves.draw_curves
+
+
+@pytest.fixture(scope="session", autouse=True)
+def undrawn():
+    """Leave out the curves, which would take half the time of a run of a few steps."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(curves, "draw_curves", lambda *_: None)
+        yield
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """With the curves all the same."""
+    monkeypatch.setattr(curves, "draw_curves", _DRAW_CURVES)
 
 
 @pytest.fixture

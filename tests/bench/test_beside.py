@@ -29,7 +29,7 @@ def test_the_clock_saves_at_each_mark_and_leaves_sampling_out(tmp_path, cpu):
 
     def sample(num):
         cpu[0] += 1000  # however long it takes
-        return np.zeros((num, 2, 2), np.uint8)
+        return np.zeros((num, 2, 2, 1), np.uint8)
 
     clock = Clock("peer", tmp_path, [2, 1], 3, seed=0)
     clock.watch(sample)
@@ -55,7 +55,7 @@ def test_a_peer_goes_on_from_its_last_mark(tmp_path, cpu):
 
     def clock_for(minutes, layer):
         clock = Clock("peer", tmp_path, minutes, 1, seed=0)
-        clock.watch(lambda num: np.zeros((num, 2, 2), np.uint8), layer=layer)
+        clock.watch(lambda num: np.zeros((num, 2, 2, 1), np.uint8), layer=layer)
         return clock
 
     trained = torch.nn.Linear(2, 2)

@@ -89,6 +89,7 @@ def test_a_candidate_that_fails_in_its_own_process_is_one_line():
 
 
 LONGER = "data", "opening", "sampling", "scaling"  # of seconds
+BUILT = "device", "step"  # whose large networks are built to count their work
 
 
 @pytest.mark.parametrize(
@@ -103,8 +104,14 @@ def test_each_case_runs_at_tiny_size(name):
         assert text.count("\n") == len(comparison.candidates)
 
 
-@pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("scale", ["quick", "full"])
+@pytest.mark.parametrize(
+    ("name", "scale"),
+    [
+        pytest.param(n, s, marks=[pytest.mark.slow] * (s == "full" and n in BUILT))
+        for n in CASES
+        for s in ("quick", "full")
+    ],
+)
 def test_labels_are_unique_at_every_scale(name, scale):
     labels = [c.label for c in CASES[name](scale)]
     assert len(set(labels)) == len(labels) > 0

@@ -11,9 +11,3 @@ collect_ignore = ["coverage_fuzz.py"]  # a program, which needs atheris
 def digits():
     """The training digits at 8 px; do not change them."""
     return load_dataset("digits", resolution=8)
-
-
-@pytest.fixture
-def undrawn(monkeypatch):
-    """Leave out the curves, which have tests of their own."""
-    monkeypatch.setattr("sagan.training.curves.draw_curves", lambda *_: None)

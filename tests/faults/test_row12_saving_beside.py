@@ -20,7 +20,7 @@ from sagan.training import train
 from sagan.training import trainer as trainer_module
 from sagan.training.saving import Saver
 
-pytestmark = [pytest.mark.fault(12), pytest.mark.usefixtures("undrawn")]
+pytestmark = pytest.mark.fault(12)
 TRAINING = TrainingConfig(
     images=192, batch_size=16, g_lr=1e-3, d_lr=1e-3, log_every=32, snapshot_every=64
 )

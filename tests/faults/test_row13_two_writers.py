@@ -13,7 +13,7 @@ from sagan.runs.run import Run
 from sagan.training import train
 from sagan.training import trainer as trainer_module
 
-pytestmark = [pytest.mark.fault(13), pytest.mark.usefixtures("undrawn")]
+pytestmark = pytest.mark.fault(13)
 TRAINING = TrainingConfig(images=96, batch_size=16, snapshot_every=32, log_every=32)
 
 

@@ -16,7 +16,7 @@ from sagan.training import trainer as trainer_module
 from sagan.training.journal import Journal
 from sagan.training.snapshots import Snapshots
 
-pytestmark = [pytest.mark.fault(14), pytest.mark.usefixtures("undrawn")]
+pytestmark = pytest.mark.fault(14)
 TRAINING = TrainingConfig(
     images=128, batch_size=16, g_lr=1e-3, d_lr=1e-3, log_every=32, snapshot_every=64,
     evaluate_every=64, evaluate_num=40, evaluate_metric="kid:pixel", ema_start=32,
@@ -61,11 +61,11 @@ def when(monkeypatch, owner, name, number, *, call):
     ("owner", "name", "call", "step"),
     [
         (trainer_module.Trainer, "_update", 3, 3),
-        (Snapshots, "_look", 1, 4),
-        (evaluation.Scorer, "_measure", 1, 4),
+        pytest.param(Snapshots, "_look", 1, 4, marks=pytest.mark.slow),
+        pytest.param(evaluation.Scorer, "_measure", 1, 4, marks=pytest.mark.slow),
         (evaluation.Scorer, "_measure", 2, 8),  # at the end
         (Run, "save", 1, 4),
-        (Journal, "grid", 1, 4),
+        pytest.param(Journal, "grid", 1, 4, marks=pytest.mark.slow),
     ],
     ids=["a step", "pictures", "an evaluation", "the last one", "a save", "sampling"],
 )

@@ -12,7 +12,7 @@ from sagan.runs.run import Run
 from sagan.training import train
 from sagan.training import trainer as trainer_module
 
-pytestmark = [pytest.mark.fault(20), pytest.mark.usefixtures("undrawn")]
+pytestmark = pytest.mark.fault(20)
 AT = 6
 # Nobody looks for 40 steps otherwise: a record every 40, a snapshot every 4 before the fault.
 TRAINING = TrainingConfig(

@@ -174,7 +174,7 @@ def finite(tensors):
         ("heykeetae", "64px-z100"),
         ("biggan", "32px-thin"),
         ("studiogan", "32px"),
-        ("studiogan", "legacy-32px-unconditional"),
+        pytest.param("studiogan", "legacy-32px-unconditional", marks=pytest.mark.slow),
         ("mimicry", "sagan-32px-odd"),
         ("mmgen", "32px-in-place"),
     ],

@@ -15,9 +15,3 @@ def digits():
 def large_digits():
     """The training digits at 16 px; nobody may change them."""
     return load_dataset("digits", resolution=16)
-
-
-@pytest.fixture
-def undrawn(monkeypatch):
-    """Leave out the curves, which have tests of their own."""
-    monkeypatch.setattr("sagan.training.curves.draw_curves", lambda *_: None)

@@ -19,7 +19,6 @@ from sagan.runs.run import Run
 from sagan.training import train
 from sagan.training import trainer as trainer_module
 
-pytestmark = pytest.mark.usefixtures("undrawn")
 CONFIG = configure(
     NetworkConfig(
         resolution=8, channels=1, classes=10, latent_dim=8, g_width=4, d_width=8, g_attention=(8,)

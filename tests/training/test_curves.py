@@ -15,6 +15,8 @@ from sagan.training import train
 from sagan.training import trainer as trainer_module
 from sagan.training.curves import CurveDrawer, _kept, _panels, draw_curves
 
+pytestmark = pytest.mark.usefixtures("drawn")
+
 CONFIG = RunConfig(
     network=NetworkConfig(
         resolution=8, channels=1, latent_dim=8, g_width=4, d_width=8, g_attention=(8,)

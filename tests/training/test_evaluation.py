@@ -27,12 +27,6 @@ TRAINING = TrainingConfig(
 )
 
 
-@pytest.fixture(autouse=True)
-def undrawn(monkeypatch):
-    """Without pictures; there are tests of theirs."""
-    monkeypatch.setattr("sagan.training.curves.draw_curves", lambda *_: None)
-
-
 def configure(network=NETWORK, **training):
     return digits_run.configure(network, TRAINING, **training)
 

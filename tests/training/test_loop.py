@@ -34,7 +34,7 @@ def run_to(path, digits, **training):
     return train(configure(**training), Run(path), digits, runtime=CPU, progress=False)
 
 
-def test_a_run_leaves_what_the_interface_promises(tmp_path, digits):
+def test_a_run_leaves_what_the_interface_promises(tmp_path, digits, drawn):
     result = run_to(tmp_path, digits)
     assert (result.images, result.exit_code) == (160, 0)
     names = {p.name for p in tmp_path.iterdir()} - {".lock"}
@@ -57,7 +57,16 @@ def test_a_run_leaves_what_the_interface_promises(tmp_path, digits):
     "options",
     [
         {},
-        {"loss": "wgan-gp", "d_steps": 2, "images": 320, "snapshot_every": 128, "log_every": 96},
+        pytest.param(
+            {
+                "loss": "wgan-gp",
+                "d_steps": 2,
+                "images": 320,
+                "snapshot_every": 128,
+                "log_every": 96,
+            },
+            marks=pytest.mark.slow,
+        ),
         {"accumulate": 2, "standing_batches": 2, "fake_labels": "data", "gamma_lr": 3.0},
     ],
     ids=[
@@ -278,7 +287,9 @@ def test_a_jump_of_the_clock_changes_neither_the_time_trained_nor_the_time_left(
     assert all(int(hours) == 0 and int(minutes) < 5 for hours, minutes in left)
 
 
-def test_killed_after_its_last_save_a_run_has_its_curves_drawn(tmp_path, digits, monkeypatch):
+def test_killed_after_its_last_save_a_run_has_its_curves_drawn(
+    tmp_path, digits, drawn, monkeypatch
+):
     with monkeypatch.context() as patch:
         patch.setattr("sagan.training.journal.Journal.draw", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):

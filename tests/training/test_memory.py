@@ -20,7 +20,6 @@ from sagan.training import trainer as trainer_module
 from sagan.training.engine import Engine, usable_precision
 from sagan.training.memory import Fit, Memory, device_memory, is_out_of_memory
 
-pytestmark = pytest.mark.usefixtures("undrawn")
 CPU = torch.device("cpu")
 OUT_OF_MEMORY = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),

@@ -14,7 +14,6 @@ from sagan.runs.run import Run
 from sagan.training import train
 from sagan.training import trainer as trainer_module
 
-pytestmark = pytest.mark.usefixtures("undrawn")
 NAN = float("nan")
 NETWORK = NetworkConfig(
     resolution=8, channels=1, classes=10, latent_dim=8, g_width=4, d_width=8, g_attention=(8,)
@@ -224,7 +223,6 @@ def test_asked_for_later_roll_back_goes_behind_all_that_were_alarmed(tmp_path, d
     run_to(tmp_path, digits, keep=2)
     assert steps_of(tmp_path) == [4, 8, 12]
     monkeypatch.undo()
-    monkeypatch.setattr("sagan.training.curves.draw_curves", lambda *_: None)
     run_to(tmp_path, digits, keep=2, images=256, rollback=1)
     (record,) = of_kind(tmp_path, "rollback")
     assert (record["step"], record["failed_at_images"]) == (4, 256)

@@ -53,7 +53,7 @@ class Machine:
 
 
 @pytest.fixture
-def machine(monkeypatch, undrawn):
+def machine(monkeypatch):
     machine = Machine()
     began = {}
     step, snapshot = trainer_module.Trainer._step, Snapshots.make
@@ -143,7 +143,14 @@ def test_the_reserve_and_measuring_are_kept_free():
 # --- whole runs on a patched clock
 
 
-@pytest.mark.parametrize(("step_sec", "snapshot_sec"), [(2.0, 0.0), (4.0, 0.0), (1.4, 2.0)])
+@pytest.mark.parametrize(
+    ("step_sec", "snapshot_sec"),
+    [
+        pytest.param(2.0, 0.0, marks=pytest.mark.slow),
+        (4.0, 0.0),
+        pytest.param(1.4, 2.0, marks=pytest.mark.slow),
+    ],
+)
 def test_time_and_shares_are_kept(tmp_path, large_digits, machine, step_sec, snapshot_sec):
     machine.step_sec, machine.snapshot_sec = step_sec, snapshot_sec
     go(tmp_path, large_digits)

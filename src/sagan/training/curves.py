@@ -33,7 +33,6 @@ class CurveDrawer:
         if not now and (began_sec - self._last_end_sec) * _SHARE < self._took_sec:
             return False
         draw_curves(self._path, records())
-        gc.collect()  # a figure refers to itself: 11 MB that Python else leaves lying for long
         self._last_end_sec = self._clock()
         self._took_sec = self._last_end_sec - began_sec
         return True
@@ -48,6 +47,7 @@ def draw_curves(path: Path, records: Iterable[Record]) -> None:
     panels = _panels(kept)
     if panels:
         _draw(path, panels, kept)
+        gc.collect()  # a figure refers to itself: 11 MB that Python else leaves lying for long
 
 
 def draw_together(path: Path, logs: Mapping[str, Sequence[Record]]) -> bool:
