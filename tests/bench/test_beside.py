@@ -82,13 +82,14 @@ def test_batches_show_every_picture_once_an_epoch():
     assert shown.tolist() == [0, 1, 2, 3, 4, 5]
 
 
-def test_the_dcgan_learns_with_both_networks(tmp_path, monkeypatch):
+@pytest.mark.parametrize("colours", [(), (3,)])
+def test_the_dcgan_learns_with_both_networks(tmp_path, monkeypatch, colours):
     import peer_dcgan
     from clock import Clock, Finished
 
     monkeypatch.setattr(peer_dcgan, "_WIDTH", 4)
     monkeypatch.setattr(peer_dcgan, "_BATCH", 4)
-    clock = Clock("dcgan", tmp_path, [0], 5, seed=0)
+    clock = Clock("dcgan", tmp_path, [0], 5, seed=0, grey=not colours)
     before = {}
 
     def weights(network):  # at first the hinge loss leaves D's last bias alone
@@ -103,13 +104,21 @@ def test_the_dcgan_learns_with_both_networks(tmp_path, monkeypatch):
 
     clock.watch = watched
     with pytest.raises(Finished):
-        peer_dcgan.run(np.full((8, 32, 32), 200, np.uint8), {}, clock)
+        peer_dcgan.run(np.full((8, 32, 32, *colours), 200, np.uint8), {}, clock)
     for network in ("g", "d"):
         after = weights(before["parts"][network])
         assert all(not torch.equal(a, b) for a, b in zip(before[network], after, strict=True))
     with np.load(tmp_path / "dcgan-0m.npz") as arrays:
-        assert arrays["images"].shape == (5, 32, 32)
+        assert arrays["images"].shape == (5, 32, 32, *colours)
         assert arrays["images"].dtype == np.uint8
+
+
+def test_batches_of_colour_keep_each_pixel_s_channels():
+    from clock import batches
+
+    images = np.random.default_rng(0).integers(256, size=(1, 4, 4, 3), dtype=np.uint8)
+    shown = next(batches(images, 1, 3)).add(1).mul(127.5).round().to(torch.uint8)
+    assert np.array_equal(shown[0].permute(1, 2, 0).numpy(), images[0])
 
 
 def test_the_table_is_by_time_and_distance():
@@ -122,6 +131,16 @@ def test_the_table_is_by_time_and_distance():
     ]
     lines = table([*rows, {"peer": "real", "fd:own": 0.1, "cas": 0.9, **scores}]).splitlines()
     assert [line.split(" | ")[1] for line in lines[2:]] == ["real", "c", "b", "a"]
+
+
+def test_a_grid_keeps_colours_and_the_place_of_each_picture():
+    from score import grid
+
+    images = np.random.default_rng(0).integers(256, size=(32, 2, 2, 3), dtype=np.uint8)
+    drawn = grid(images)
+    assert drawn.shape == (8, 16, 3)
+    assert np.array_equal(drawn[2:4, 6:8], images[8 + 3])
+    assert np.array_equal(grid(images[..., 0]), drawn[..., 0])
 
 
 def test_a_grid_is_drawn_for_each(tmp_path):
