@@ -39,8 +39,8 @@ def main() -> None:
         images = arrays["images"]
     settings = dict(setting.split("=", 1) for setting in options.set)
     minutes = [float(m) for m in options.minutes.split(",")]
-    name, grey = options.name or options.peer, images.ndim == 3
-    clock = Clock(name, options.out, minutes, options.num, options.seed, grey)
+    name, channels = options.name or options.peer, images.shape[-1]
+    clock = Clock(name, options.out, minutes, options.num, options.seed, channels)
     with contextlib.suppress(Finished):
         importlib.import_module(f"peer_{options.peer}").run(images, settings, clock)
 

@@ -25,18 +25,17 @@ class Clock:
 
     Args:
         name: what the files are called.
-        out: folder for NAME-Mm.npz (uint8 n h w, or n h w 3), NAME.jsonl, and NAME.state to go on
-            from.
+        out: folder for NAME-Mm.npz (uint8 n h w c), NAME.jsonl, and NAME.state to go on from.
         minutes: marks, of CPU time spent in training.
         num: images to generate at each mark.
         seed: of training.
-        grey: whether the pictures are; generated ones are then the mean of their channels.
+        channels: of the pictures, 1 or 3; if 1, the mean over those of the generated is saved.
     """
 
     def __init__(
-        self, name: str, out: Path, minutes: list[float], num: int, seed: int, grey: bool = True
+        self, name: str, out: Path, minutes: list[float], num: int, seed: int, channels: int
     ) -> None:
-        self.name, self.out, self.num, self.seed, self.grey = name, out, num, seed, grey
+        self.name, self.out, self.num, self.seed, self.channels = name, out, num, seed, channels
         self.minutes = sorted(minutes)
         self.shown = self.steps = 0
         self._before_sec, self._began_sec = 0.0, time.process_time()
@@ -83,8 +82,8 @@ class Clock:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(0)
             images = self._sample(self.num)
-        if self.grey:
-            images = images.mean(-1).round().astype(np.uint8)
+        if self.channels == 1:
+            images = images.mean(-1, keepdims=True).round().astype(np.uint8)
         np.savez(self.out / f"{self.name}-{minutes:g}m.npz", images=images)
         state = {k: part.state_dict() for k, part in self._parts.items()}
         at = (self.shown, self.steps, spent_sec)
@@ -109,7 +108,7 @@ class Clock:
 
 def batches(images: NDArray[np.uint8], size: int, channels: int) -> Any:
     """Draw batches for ever, a shuffle an epoch: float [-1, 1] b c h w; grey is repeated."""
-    planes = images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)
+    planes = images.transpose(0, 3, 1, 2)
     while True:
         order = np.random.permutation(len(images))
         for begin in range(0, len(order) - size + 1, size):

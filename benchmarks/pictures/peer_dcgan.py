@@ -29,8 +29,8 @@ def _init(module: nn.Module) -> None:
 
 
 def run(images: NDArray[np.uint8], settings: dict[str, str], clock: Clock) -> None:
-    """Train on uint8 n 32 32 (c) until the clock stops it."""
-    w, channels = _WIDTH, 1 if images.ndim == 3 else images.shape[-1]
+    """Train on uint8 n 32 32 c until the clock stops it."""
+    w, channels = _WIDTH, images.shape[-1]
     generator = nn.Sequential(
         nn.Unflatten(1, (_LATENT, 1, 1)),
         *_up(_LATENT, 4 * w, 1, 0),

@@ -17,7 +17,7 @@ _NEVER = "1000000000"
 
 
 def run(images: NDArray[np.uint8], settings: dict[str, str], clock: Clock) -> None:
-    """Train on uint8 n 32 32 (3) until the clock stops it."""
+    """Train on uint8 n 32 32 c until the clock stops it."""
     if find_spec("torchvision") is None:  # only for writing PNGs, which is off
         stub = types.ModuleType("torchvision.utils")
         stub.save_image = None

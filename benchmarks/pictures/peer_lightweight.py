@@ -28,7 +28,7 @@ _OF_ITS_COMMAND_LINE = {
 
 
 def run(images: NDArray[np.uint8], settings: dict[str, str], clock: Clock) -> None:
-    """Train on uint8 n 32 32 (3) until the clock stops it."""
+    """Train on uint8 n 32 32 c until the clock stops it."""
     theirs = _imported()
     chosen = {**_OF_ITS_COMMAND_LINE, **{k: json.loads(v) for k, v in settings.items()}}
     with tempfile.TemporaryDirectory() as folder:

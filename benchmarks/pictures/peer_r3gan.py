@@ -18,7 +18,7 @@ _LATENT, _GAMMA, _EMA_IMAGES = 64, 0.05, 10_000
 
 
 def run(images: NDArray[np.uint8], settings: dict[str, str], clock: Clock) -> None:
-    """Train on uint8 n 32 32 (3) until the clock stops it."""
+    """Train on uint8 n 32 32 c until the clock stops it."""
     from R3GAN import FusedOperators, Resamplers
 
     FusedOperators.BiasedActivation = FusedOperators.BiasedActivationReference

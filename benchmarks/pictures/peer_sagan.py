@@ -46,7 +46,7 @@ def run(images: NDArray[np.uint8], settings: dict[str, str], clock: Clock) -> No
         clock.steps = max(r["step"] for r in records if "step" in r)
         generator = sagan.load(path)
         made = sagan.sample(generator, clock.num, seed=0).numpy()
-        arrays = {"images": made[:, 0] if clock.grey else made.transpose(0, 2, 3, 1)}
+        arrays = {"images": made.transpose(0, 2, 3, 1)}
         if generator.config.classes:
             arrays["labels"] = spread_labels(clock.num, generator.config, None).numpy()
         np.savez(clock.out / f"{clock.name}-{minutes:g}m.npz", **arrays)

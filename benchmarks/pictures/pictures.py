@@ -2,7 +2,7 @@
 
 python benchmarks/pictures/pictures.py SOURCE OUT --resolution 32
 
-writes OUT/train.npz, and OUT/test.npz if the source has a test split: `images` uint8 n h w (c), and
+writes OUT/train.npz, and OUT/test.npz if the source has a test split: `images` uint8 n h w c, and
 `labels` if there are any.
 """
 
@@ -22,8 +22,7 @@ def write(source: str, out: Path, resolution: int) -> list[Path]:
     splits = ("train", "test") if has_test_split(source) else ("train",)
     for split in splits:
         data = load_dataset(source, resolution=resolution, split=split)
-        images = np.asarray(data.images).transpose(0, 2, 3, 1)
-        arrays = {"images": images[..., 0] if images.shape[-1] == 1 else images}
+        arrays = {"images": np.asarray(data.images).transpose(0, 2, 3, 1)}
         if data.labels is not None:
             arrays["labels"] = np.asarray(data.labels)
         written.append(out / f"{split}.npz")

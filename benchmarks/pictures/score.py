@@ -74,9 +74,9 @@ def table(found: list[dict[str, Any]]) -> str:
 def grid(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The first pictures, 4 x 8; spread over all where they come class by class."""
     some = images[np.linspace(0, len(images) - 1, _ROWS * _ACROSS).astype(int)]
-    side = some.shape[1]
-    cells = some.reshape(_ROWS, _ACROSS, side, side, -1).transpose(0, 2, 1, 3, 4)
-    return cells.reshape(_ROWS * side, _ACROSS * side, *some.shape[3:])
+    side, channels = some.shape[2:]
+    cells = some.reshape(_ROWS, _ACROSS, side, side, channels).transpose(0, 2, 1, 3, 4)
+    return cells.reshape(_ROWS * side, _ACROSS * side, channels)
 
 
 def draw(files: dict[str, Path], path: Path, across: int = 2) -> None:
@@ -84,7 +84,8 @@ def draw(files: dict[str, Path], path: Path, across: int = 2) -> None:
     cells = []
     for name, file in files.items():
         with np.load(file) as arrays:
-            picture = Image.fromarray(grid(arrays["images"]))
+            pixels = grid(arrays["images"])
+        picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
         size = (picture.width + _GAP, picture.height + _GAP + _LINE)
         cell = Image.new(picture.mode, size, "white")
         cell.paste(picture, (0, _LINE))
