@@ -24,7 +24,7 @@ def default_px(native_px: int, device: str, time_sec: float | None) -> int:
     """The side for images whose own is `native_px`, in pixels: smaller if a CPU has little time.
 
     Example:
-        >>> default_px(64, "cpu", 3_600), default_px(64, "cpu", 86_400), default_px(8, "cpu", 60)
+        >>> default_px(64, "cpu", 1_200), default_px(64, "cpu", 3_600), default_px(8, "cpu", 60)
         (32, 64, 8)
         >>> default_px(64, "cuda", 60), default_px(64, "cpu", None)
         (64, 64)

@@ -49,7 +49,7 @@ def largest_px(time_sec: float) -> int:
     """The largest size in pixels that a CPU should be asked for in a time.
 
     Example:
-        >>> largest_px(60), largest_px(1_800), largest_px(86_400)
+        >>> largest_px(60), largest_px(1_200), largest_px(1_800)
         (16, 32, 64)
     """
     rows = _content()["largest_px_on_a_cpu"]
