@@ -330,7 +330,7 @@ def test_importing_the_package_loads_no_torch():
 SURFACE = {  # others rely on it: add to it, never take away
     "train": """data background crop strict preset from-scratch resolution channels unconditional
         no-unconditional grow images time batch-size seed loss g-lr d-lr d-steps accumulate
-        diversity mismatch ema-decay g-width d-width g-attention d-attention attention-form
+        diversity mismatch lecam ema-decay g-width d-width g-attention d-attention attention-form
         gamma-start paired-init no-paired-init latent class-input no-class-input beta2 gamma-lr
         ema-start standing-batches
         fake-labels augment augment-p holdout mirror freeze-d init precision log-every
@@ -348,7 +348,7 @@ SURFACE = {  # others rely on it: add to it, never take away
         fake-labels augment augment-p holdout mirror g-width d-width g-attention d-attention
         attention-form gamma-start paired-init no-paired-init latent class-input no-class-input
         loss g-lr d-lr beta2 gamma-lr d-steps
-        accumulate diversity mismatch ema-decay ema-start standing-batches freeze-d
+        accumulate diversity mismatch lecam ema-decay ema-start standing-batches freeze-d
         precision""",
     "explore": "port host token open device",
     "bench": "rounds threads quick out",

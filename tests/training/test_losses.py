@@ -7,7 +7,7 @@ import torch
 from sagan.config import NetworkConfig
 from sagan.models import build_discriminator
 from sagan.training import discriminator_loss, generator_loss, gradient_penalty
-from sagan.training.losses import mismatch_loss, mode_seeking_loss
+from sagan.training.losses import lecam_penalty, mismatch_loss, mode_seeking_loss
 
 REAL, FAKE = torch.tensor([2.0, 0.5, -1.0]), torch.tensor([-3.0, 0.25])
 
@@ -108,6 +108,17 @@ def test_mode_seeking_without_two_of_a_class_is_nothing():
     assert loss.item() == 0
     assert images.grad.abs().max() == 0
     assert mode_seeking_loss(images, latents, None).item() > 0
+
+
+def test_lecam_pulls_each_logit_towards_the_mean_of_the_other_kind():
+    real, fake = REAL.clone().requires_grad_(), FAKE.clone().requires_grad_()
+    penalty = lecam_penalty(real, fake)
+    means = REAL.numpy().mean(), FAKE.numpy().mean()
+    expected = ((REAL.numpy() - means[1]) ** 2).mean() + ((FAKE.numpy() - means[0]) ** 2).mean()
+    assert penalty.item() == pytest.approx(expected, rel=1e-6)
+    penalty.backward()
+    assert torch.allclose(real.grad, 2 / 3 * (REAL - means[1]))
+    assert torch.allclose(fake.grad, FAKE - means[0])
 
 
 @pytest.mark.parametrize("loss", ["hinge", "wgan-gp", "non-saturating"])

@@ -76,11 +76,17 @@ def assert_first_adam_step(stepped, reference, before, lr):
 
 
 @pytest.mark.parametrize(
-    ("loss", "mismatch"),
-    [("hinge", 0.0), ("wgan-gp", 0.0), ("non-saturating", 0.0), ("hinge", 0.5)],
+    ("loss", "mismatch", "lecam"),
+    [
+        ("hinge", 0.0, 0.0),
+        ("wgan-gp", 0.0, 0.0),
+        ("non-saturating", 0.0, 0.0),
+        ("hinge", 0.5, 0.0),
+        ("hinge", 0.5, 0.3),
+    ],
 )
-def test_d_step_is_adam_on_the_loss_of_separate_passes(loss, mismatch):
-    training = dataclasses.replace(TRAINING, loss=loss, mismatch=mismatch)
+def test_d_step_is_adam_on_the_loss_of_separate_passes(loss, mismatch, lecam):
+    training = dataclasses.replace(TRAINING, loss=loss, mismatch=mismatch, lecam=lecam)
     engine, state = make(training)
     D = copy.deepcopy(state.discriminator)
     batch = real_batch()
@@ -93,6 +99,9 @@ def test_d_step_is_adam_on_the_loss_of_separate_passes(loss, mismatch):
     if loss == "wgan-gp":
         penalty = gradient_penalty(D, batch.images, fake, batch.labels, batch.mix)
         expected = expected + 10 * penalty
+    if lecam:
+        expected = expected + lecam * (real_logits - fake_logits.mean().item()).square().mean()
+        expected = expected + lecam * (fake_logits - real_logits.mean().item()).square().mean()
     if mismatch:
         wrong = (1 + D(batch.images, batch.fake_labels)).relu()[batch.labels != batch.fake_labels]
         assert 0 < len(wrong) < len(real_logits)

@@ -39,6 +39,8 @@ class TrainingConfig:
         diversity: weight of the mode-seeking loss (`sagan.training.losses`); 0 leaves it out.
         mismatch: weight in the discriminator's loss of real images under another class's label,
             which it is to take for fakes; 0 leaves it out, and without classes there is none.
+        lecam: weight of the LeCam penalty (`sagan.training.losses`) in the discriminator's loss;
+            0 leaves it out.
         g_lr, d_lr, beta1, beta2: Adam's; two learning rates are TTUR.
         gamma_lr: factor on the learning rate of every attention block's gamma.
         d_steps: discriminator steps per generator step.
@@ -82,6 +84,7 @@ class TrainingConfig:
     gradient_penalty: float = 10.0
     diversity: float = 0.0
     mismatch: float = 0.0
+    lecam: float = 0.0
     g_lr: float = 1e-4
     d_lr: float = 4e-4
     beta1: float = 0.0
@@ -119,7 +122,7 @@ class TrainingConfig:
             require_at_least(name, getattr(self, name), 1)
         for name in ("seed", "ema_start", "standing_batches", "evaluate_every", "freeze_d"):
             require_at_least(name, getattr(self, name), 0)
-        for name in ("gradient_penalty", "diversity", "mismatch"):
+        for name in ("gradient_penalty", "diversity", "mismatch", "lecam"):
             require_at_least(name, getattr(self, name), 0)
         for name, most in _MOST.items():
             require_at_most(name, getattr(self, name), most)

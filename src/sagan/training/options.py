@@ -124,6 +124,8 @@ class Optimisation(TypedDict, total=False):
     """Weight of the mode-seeking loss, which keeps images of different latents apart; 0: none."""
     mismatch: float
     """Weight of real images under another class's label, fakes to the discriminator; 0: none."""
+    lecam: float
+    """Weight of the LeCam penalty on logits, against learning few images by heart; 0: none."""
     ema_decay: float
     """Decay of the averaged generator per step; 0: no averaging."""
     ema_start: int

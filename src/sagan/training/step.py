@@ -22,6 +22,7 @@ from sagan.training.losses import (
     discriminator_loss,
     generator_loss,
     gradient_penalty,
+    lecam_penalty,
     mismatch_loss,
     mode_seeking_loss,
 )
@@ -114,6 +115,8 @@ def d_step(
                 logits, others = logits.unbind(1)
             real_logits, fake_logits = logits.split([len(real), len(fake)])
             loss = discriminator_loss(training.loss, real_logits, fake_logits)
+            if training.lecam:
+                loss = loss + training.lecam * lecam_penalty(real_logits, fake_logits)
             if others is not None:
                 assert batch.labels is not None
                 assert batch.fake_labels is not None
