@@ -4,6 +4,8 @@ import command_line
 import numpy as np
 import pytest
 import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from torch import nn
 
 import sagan
@@ -13,7 +15,14 @@ from sagan.models import build_discriminator, build_generator
 from sagan.models.standing import standing_statistics
 from sagan.randomness import sample_latents
 from sagan.runs.run import Run
-from sagan.sampling import generate, interpolation_labels, interpolation_latents
+from sagan.sampling import (
+    generate,
+    interpolation_labels,
+    interpolation_latents,
+    labels_like,
+    of_all_classes,
+    spread_labels,
+)
 from sagan.sharing.card import make_card
 from sagan.sharing.facts import Facts
 
@@ -224,3 +233,28 @@ def test_a_card_says_averaged_only_of_an_average(decay, start, step, averaged):
     card = make_card(Facts(RunConfig(training=training), step, "ema"), "a run", "run")
     assert ("averaged over training" in card) == averaged
     assert ("as trained, not averaged" in card) != averaged
+
+
+@given(st.lists(st.integers(0, 300), min_size=1, max_size=20), st.integers(1, 500))
+def test_labels_are_as_frequent_as_counts_to_the_nearest_image(counts, num):
+    assume(sum(counts))
+    labels = labels_like(torch.tensor(counts), num)
+    assert len(labels) == num
+    assert labels.tolist() == sorted(labels.tolist())
+    made = np.bincount(labels, minlength=len(counts))
+    assert (abs(made - num * np.array(counts) / sum(counts)) < 1).all()
+
+
+@pytest.mark.parametrize(("each", "num"), [(1, 7), (25, 7), (1000, 500)])
+def test_equal_counts_spread_labels_evenly(each, num):
+    assert torch.equal(labels_like(torch.tensor([each] * 4), num), spread_labels(num, NETWORK))
+
+
+def test_images_of_all_classes_may_be_as_frequent_as_real_ones(generator):
+    batches, labels = of_all_classes(
+        generator, NETWORK, 8, seed=5, counts=torch.tensor([1, 0, 2, 1]), batch_size=3
+    )
+    assert labels.tolist() == [0, 0, 2, 2, 2, 2, 3, 3]
+    latents = sample_latents(range(5, 13), NETWORK.latent_dim)
+    made = torch.cat(list(generate(generator, latents, labels, batch_size=3)))
+    assert torch.equal(torch.cat(list(batches)), made)

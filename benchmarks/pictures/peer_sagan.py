@@ -9,6 +9,7 @@ import sys
 import time
 
 import numpy as np
+import torch
 from clock import Clock
 from numpy.typing import NDArray
 
@@ -22,7 +23,7 @@ def run(images: NDArray[np.uint8], settings: dict[str, str], clock: Clock) -> No
     import sagan.training.measure as measure
     from sagan.cli import main
     from sagan.runs.log import read_records
-    from sagan.sampling import spread_labels
+    from sagan.sampling import of_all_classes
 
     # A guess from two images would refuse short times on a loaded machine; only the first plan is
     # made of it, and the run corrects it.
@@ -45,10 +46,16 @@ def run(images: NDArray[np.uint8], settings: dict[str, str], clock: Clock) -> No
         clock.shown = max(r["images"] for r in records if "images" in r)
         clock.steps = max(r["step"] for r in records if "step" in r)
         generator = sagan.load(path)
-        made = sagan.sample(generator, clock.num, seed=0).numpy()
-        arrays = {"images": made.transpose(0, 2, 3, 1)}
+        counts = None  # of each class, so that its pictures are as frequent as the real ones
         if generator.config.classes:
-            arrays["labels"] = spread_labels(clock.num, generator.config, None).numpy()
+            with np.load(data) as given:
+                counts = torch.from_numpy(given["labels"]).bincount()
+        batches, labels = of_all_classes(
+            generator, generator.config, clock.num, seed=0, counts=counts
+        )
+        arrays = {"images": torch.cat(list(batches)).permute(0, 2, 3, 1).numpy()}
+        if labels is not None:
+            arrays["labels"] = labels.numpy()
         np.savez(clock.out / f"{clock.name}-{minutes:g}m.npz", **arrays)
         clock.note(minutes, spent_sec)
         began_sec = time.process_time()

@@ -122,16 +122,33 @@ def generate(
         yield to_uint8(generator(z.to(device), y)).cpu()
 
 
-def evenly_by_class(
+def labels_like(counts: Tensor, num: int) -> Tensor:
+    """Labels `num`, in order, of classes as frequent as in counts `k`.
+
+    Example:
+        >>> labels_like(torch.tensor([10, 0, 30]), 4).tolist()
+        [0, 2, 2, 2]
+    """
+    ends = counts.cumsum(0)
+    return torch.searchsorted(ends, torch.arange(num) * ends[-1] // num, right=True)
+
+
+def of_all_classes(
     generator: Callable[..., Tensor],
     network: NetworkConfig,
     num: int,
     *,
     seed: int,
+    counts: Tensor | None = None,
     batch_size: int = 64,
 ) -> tuple[Iterator[Tensor], Tensor | None]:
-    """Stream uint8 images over all classes, with their labels; image i has seed `seed + i`."""
+    """Stream uint8 images over all classes, with their labels; image i has seed `seed + i`.
+
+    The classes are as frequent as in `counts` (`k`, of real images), or all equally.
+    """
     labels = spread_labels(num, network)
+    if labels is not None and counts is not None:
+        labels = labels_like(counts, num)
     latents = sample_latents(range(seed, seed + num), network.latent_dim)
     return generate(generator, latents, labels, batch_size=batch_size), labels
 

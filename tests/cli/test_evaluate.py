@@ -11,6 +11,7 @@ from PIL import Image
 
 from sagan import evaluate_run
 from sagan.data import load_dataset
+from sagan.metrics import Reference
 from sagan.metrics.features import classifier
 from sagan.runs.log import read_records
 
@@ -183,3 +184,25 @@ def test_the_self_test_prints_a_table(capfd, monkeypatch):
     assert said["n"] == 898
     rows = [line.split() for line in err.splitlines()]
     assert {"fd:pixel", "coverage", "cas"} <= {row[0] for row in rows if row}
+
+
+def test_a_run_s_classes_are_as_frequent_as_the_real_ones(run, tmp_path, monkeypatch):
+    digits = load_dataset("digits", resolution=8)
+    rows = np.concatenate(
+        [np.flatnonzero(digits.labels == k)[: 100 if k == 3 else 20] for k in range(10)]
+    )
+    for i in rows:
+        folder = tmp_path / "uneven" / str(digits.labels[i])
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(digits.images[i, 0]).save(folder / f"{i:04d}.png")
+    scored = []
+    score = Reference.score
+
+    def watched(self, batches, labels=None):
+        scored.append(np.bincount(labels).tolist())
+        return score(self, batches, labels)
+
+    monkeypatch.setattr(Reference, "score", watched)
+    data = str(tmp_path / "uneven")
+    evaluate_run(run, data=data, metrics="fd:pixel", num=56, record=False)
+    assert scored == [[4, 4, 4, 20, 4, 4, 4, 4, 4, 4]]

@@ -5,12 +5,15 @@ import hashlib
 import json
 
 import digits_run
+import numpy as np
 import pytest
 import torch
 
 from sagan.config import NetworkConfig, Runtime, TrainingConfig
+from sagan.metrics import Reference
 from sagan.runs.log import read_records
 from sagan.runs.run import Run
+from sagan.sampling import labels_like
 from sagan.training import snapshots as snapshots_module
 from sagan.training import train
 from sagan.training.evaluation import Scorer
@@ -117,6 +120,22 @@ def test_the_same_weights_score_the_same_and_the_real_side_is_prepared_once(
     a, b = ([r["value"] for r in scores_of(tmp_path / name)] for name in "ab")
     assert a == b
     assert len(set(a)) == 3
+
+
+def test_classes_are_as_frequent_as_the_data_s(tmp_path, digits, monkeypatch):
+    rows = np.sort(
+        np.concatenate([np.flatnonzero(digits.labels != 3), np.flatnonzero(digits.labels == 3)[:5]])
+    )
+    uneven = dataclasses.replace(digits, images=digits.images[rows], labels=digits.labels[rows])
+    scored = []
+    score = Reference.score
+    monkeypatch.setattr(
+        Reference, "score", lambda *a: scored.append(np.bincount(a[2]).tolist()) or score(*a)
+    )
+    run_to(tmp_path, uneven, images=64)
+    counts = np.bincount(uneven.labels)
+    assert scored == [np.bincount(labels_like(torch.tensor(counts), 50)).tolist()]
+    assert scored[0][3] <= 1 < 5 <= scored[0][0]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from sagan.models.estimate import estimate
 from sagan.runs.log import read_records
 from sagan.runs.open_run import load_discriminator, load_run_generator
 from sagan.runs.run import Run
-from sagan.sampling import evenly_by_class
+from sagan.sampling import of_all_classes
 
 _GRID = 32
 _COLUMNS = 8
@@ -44,7 +44,7 @@ def sample_grid(run: Path) -> bytes:
     """A run's pictures of the first latents, as a PNG."""
     generator = load_run_generator(run)
     config = Run(run).checkpoint().config
-    batches, _ = evenly_by_class(generator, config.network, _GRID, seed=0)
+    batches, _ = of_all_classes(generator, config.network, _GRID, seed=0)
     return png(image_grid(torch.cat(list(batches)), _COLUMNS))
 
 

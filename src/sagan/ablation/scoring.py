@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from sagan.ablation.protocol import LIFT, Plan
@@ -16,7 +17,7 @@ from sagan.runs.checkpoint import open_checkpoint
 from sagan.runs.log import append_records, read_records
 from sagan.runs.open_run import load_run_generator
 from sagan.runs.run import Run
-from sagan.sampling import evenly_by_class
+from sagan.sampling import of_all_classes
 from sagan.structure import score_structure
 from sagan.structure.lift import TooManyAbstained
 
@@ -67,14 +68,20 @@ class SnapshotScorer:
         """Score a checkpoint's averaged generator, or another state of it, by some metrics."""
         config = open_checkpoint(path).config
         generator = generator or load_run_generator(path, device=self._device)
-        batches, labels = evenly_by_class(
-            generator, config.network, num, seed=EVALUATION_SEED, batch_size=_BATCH
+        names = ",".join(metric for metric in metrics if metric != LIFT)
+        reference = self._reference(config, num, names) if names else None
+        counts = None if self._real is None else self._real.class_counts
+        batches, labels = of_all_classes(
+            generator,
+            config.network,
+            num,
+            seed=EVALUATION_SEED,
+            counts=None if counts is None else torch.from_numpy(counts),
+            batch_size=_BATCH,
         )
         images = list(batches)
         found = {LIFT: lift_of(self._plan.data, images)} if LIFT in metrics else {}
-        names = ",".join(metric for metric in metrics if metric != LIFT)
-        if names:
-            reference = self._reference(config, num, names)
+        if reference is not None:
             for score in reference.score(images, labels):
                 found[score.metric] = score.to_dict()
         return found

@@ -89,7 +89,7 @@ def _score(name: str, candidate: "ImagesToScore", num: int | None, seed: int) ->
     num = num or candidate.available or _MOST_BY_DEFAULT
     batches = []
     with Bar("batches of images", None) as bar:
-        for batch in candidate.make(num)[0]:
+        for batch in candidate.make(num, None)[0]:
             batches.append(batch.numpy(force=True))
             bar.advance()
     found = score_structure(name, batches, seed=seed)

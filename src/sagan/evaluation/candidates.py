@@ -15,7 +15,7 @@ from sagan.data.decode import Unreadable
 from sagan.data.sources.open_source import NAMED, open_source
 from sagan.data.threads import read_all
 from sagan.runs.place import RUN_OR_CHECKPOINT, locate
-from sagan.sampling import evenly_by_class
+from sagan.sampling import of_all_classes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,8 @@ class ImagesToScore:
     class_names: tuple[str, ...]  # by label; empty without classes
     source: str | None  # of the real images, unless another is given
     available: int | None  # stored images; None: any number can be made
-    make: Callable[[int], tuple[Iterable[Tensor], Tensor | None]]  # N images and their labels
+    # N images and their labels, of classes as frequent as in counts `k` if it generates them
+    make: Callable[[int, Tensor | None], tuple[Iterable[Tensor], Tensor | None]]
     facts: dict[str, Any]  # for the report
     run: Path | None  # folder that scores are recorded in
 
@@ -98,8 +99,8 @@ def open_generated(
         class_names=tuple(config.data.class_names) if config.network.classes else (),
         source=config.data.source or None,
         available=None,
-        make=lambda num: evenly_by_class(
-            generator, config.network, num, seed=seed, batch_size=batch_size
+        make=lambda num, counts: of_all_classes(
+            generator, config.network, num, seed=seed, counts=counts, batch_size=batch_size
         ),
         facts={
             "run": str(path),
@@ -129,7 +130,7 @@ def _open_stored(
     side = _first_side(str(path)) if resolution is None else resolution
     images = load_dataset(str(path), resolution=side, cache=cache, progress=progress)
 
-    def make(num: int) -> tuple[Iterable[Tensor], Tensor | None]:
+    def make(num: int, _: Tensor | None) -> tuple[Iterable[Tensor], Tensor | None]:
         rows = np.sort(np.random.default_rng(seed).permutation(len(images))[:num])
         batches = (
             torch.tensor(images.images[rows[start : start + batch_size]])

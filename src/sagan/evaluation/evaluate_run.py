@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from torch import nn
 
 from sagan.config import RunConfig
@@ -30,7 +31,7 @@ from sagan.metrics.features.inception_features import HOW_TO_GET_WEIGHTS, Incept
 from sagan.metrics.formulas.statistics import write_statistics
 from sagan.metrics.registry import METRICS, Metric
 from sagan.runs.log import append_records
-from sagan.sampling import evenly_by_class
+from sagan.sampling import of_all_classes
 
 _CAS_IMAGES_PER_CLASS = 120
 _MOST_BY_DEFAULT = 10_000
@@ -173,7 +174,10 @@ def evaluate_run(
         )
         if save_stats is not None and inception is not None:
             write_statistics(Path(save_stats), reference.statistics, inception.resize)
-        batches, labels = candidate.make(num)
+        counts = None
+        if real is not None and real.class_counts is not None and numbers is not None:
+            counts = torch.from_numpy(real.class_counts)[numbers]
+        batches, labels = candidate.make(num, counts)
         if labels is not None:
             labels = None if numbers is None else numbers[labels]
         scores = {score.metric: score for score in reference.score(batches, labels)}
@@ -265,6 +269,6 @@ def cas_of(generator: nn.Module, config: RunConfig, *, source: str, seed: int = 
     )
     num = _CAS_IMAGES_PER_CLASS * network.classes
     reference = prepare(real, parse_metrics("cas"), num=num)
-    batches, labels = evenly_by_class(generator, network, num, seed=seed)
+    batches, labels = of_all_classes(generator, network, num, seed=seed)
     (score,) = reference.score(batches, labels)
     return score

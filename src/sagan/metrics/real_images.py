@@ -41,6 +41,13 @@ class RealImages:
         return int(self.reference.sum())
 
     @property
+    def class_counts(self) -> NDArray[np.int64] | None:
+        """How many of those there are of each class, `k`; None without classes."""
+        if self.labels is None:
+            return None
+        return np.bincount(self.labels[self.reference], minlength=len(self.class_names))
+
+    @property
     def shape(self) -> tuple[int, int, int]:
         """`c h w`."""
         channels, height, width = self.images.shape[1:]

@@ -15,7 +15,7 @@ from torch import nn
 from sagan.config import RunConfig
 from sagan.data import ImageDataset
 from sagan.randomness import derive_seed, generator_for
-from sagan.sampling import evenly_by_class
+from sagan.sampling import of_all_classes
 from sagan.text import one_line
 from sagan.training.engine import Engine
 
@@ -65,9 +65,18 @@ class Scorer:
             self._reference = self._prepare(engine)
         seed = derive_seed(training.seed, "evaluate")
         with engine.autocast():
-            batches, labels = evenly_by_class(generator, network, training.evaluate_num, seed=seed)
+            batches, labels = of_all_classes(
+                generator, network, training.evaluate_num, seed=seed, counts=self._counts()
+            )
             (score,) = self._reference.score(batches, labels)
         return score
+
+    def _counts(self) -> torch.Tensor | None:
+        """How many real images there are of each class, `k`."""
+        labels, classes = self._dataset.labels, self._config.network.classes
+        if labels is None or not classes:
+            return None
+        return torch.from_numpy(labels).bincount(minlength=classes)
 
     def _prepare(self, engine: Engine) -> "Reference":
         from sagan.metrics import prepare, split_off_test
