@@ -490,7 +490,7 @@ def test_a_shared_generator_is_evaluated_as_its_run_is(run, served):
     sagan.load(run).push_to_hub("me/cats")
     options = {"weights": "ema", "device": "cpu", "seed": 5, "batch_size": 4, "standing_batches": 0}
     ours, theirs = (open_generated(Path(p), **options) for p in (run, "hub:me/cats"))
-    (a, labels), (b, others) = ours.make(6), theirs.make(6)
+    (a, labels), (b, others) = ours.make(6, None), theirs.make(6, None)
     assert torch.equal(torch.cat(list(a)), torch.cat(list(b)))
     assert labels.tolist() == others.tolist()
     assert theirs.class_names == ours.class_names == CLASSES
