@@ -19,7 +19,6 @@ from sagan.sampling import (
     generate,
     interpolation_labels,
     interpolation_latents,
-    labels_like,
     of_all_classes,
     spread_labels,
 )
@@ -238,7 +237,7 @@ def test_a_card_says_averaged_only_of_an_average(decay, start, step, averaged):
 @given(st.lists(st.integers(0, 300), min_size=1, max_size=20), st.integers(1, 500))
 def test_labels_are_as_frequent_as_counts_to_the_nearest_image(counts, num):
     assume(sum(counts))
-    labels = labels_like(torch.tensor(counts), num)
+    labels = spread_labels(num, NetworkConfig(classes=len(counts)), counts=torch.tensor(counts))
     assert len(labels) == num
     assert labels.tolist() == sorted(labels.tolist())
     made = np.bincount(labels, minlength=len(counts))
@@ -247,7 +246,8 @@ def test_labels_are_as_frequent_as_counts_to_the_nearest_image(counts, num):
 
 @pytest.mark.parametrize(("each", "num"), [(1, 7), (25, 7), (1000, 500)])
 def test_equal_counts_spread_labels_evenly(each, num):
-    assert torch.equal(labels_like(torch.tensor([each] * 4), num), spread_labels(num, NETWORK))
+    counted = spread_labels(num, NETWORK, counts=torch.tensor([each] * 4))
+    assert torch.equal(counted, spread_labels(num, NETWORK))
 
 
 def test_images_of_all_classes_may_be_as_frequent_as_real_ones(generator):

@@ -81,13 +81,20 @@ def _in_eval_mode(generator: object) -> Iterator[None]:
 
 
 def spread_labels(
-    num: int, config: NetworkConfig, classes: Sequence[int] | None = None
+    num: int,
+    config: NetworkConfig,
+    classes: Sequence[int] | None = None,
+    counts: Tensor | None = None,
 ) -> Tensor | None:
-    """Labels that spread `num` images evenly over classes, in their order; None if unconditional.
+    """Labels that spread `num` images over classes, in their order; None if unconditional.
+
+    The classes are as frequent as in `counts` (`k`, of all classes), or all equally.
 
     Example:
         >>> spread_labels(5, NetworkConfig(classes=10), [7, 2]).tolist()
         [7, 7, 7, 2, 2]
+        >>> spread_labels(4, NetworkConfig(classes=3), counts=torch.tensor([10, 0, 30])).tolist()
+        [0, 2, 2, 2]
     """
     if num < 1:
         raise ValueError(f"the number of images must be at least 1, not {num}")
@@ -101,7 +108,10 @@ def spread_labels(
             raise ValueError(f"class {label} is not in 0 to {config.classes - 1}")
     if not chosen:
         raise ValueError("no classes were given")
-    return torch.tensor(chosen)[torch.arange(num) * len(chosen) // num]
+    weights = torch.ones(config.classes, dtype=torch.int64) if counts is None else counts
+    ends = weights[chosen].cumsum(0)
+    places = torch.searchsorted(ends, torch.arange(num) * ends[-1] // num, right=True)
+    return torch.tensor(chosen)[places]
 
 
 @torch.no_grad()
@@ -122,17 +132,6 @@ def generate(
         yield to_uint8(generator(z.to(device), y)).cpu()
 
 
-def labels_like(counts: Tensor, num: int) -> Tensor:
-    """Labels `num`, in order, of classes as frequent as in counts `k`.
-
-    Example:
-        >>> labels_like(torch.tensor([10, 0, 30]), 4).tolist()
-        [0, 2, 2, 2]
-    """
-    ends = counts.cumsum(0)
-    return torch.searchsorted(ends, torch.arange(num) * ends[-1] // num, right=True)
-
-
 def of_all_classes(
     generator: Callable[..., Tensor],
     network: NetworkConfig,
@@ -146,9 +145,7 @@ def of_all_classes(
 
     The classes are as frequent as in `counts` (`k`, of real images), or all equally.
     """
-    labels = spread_labels(num, network)
-    if labels is not None and counts is not None:
-        labels = labels_like(counts, num)
+    labels = spread_labels(num, network, counts=counts)
     latents = sample_latents(range(seed, seed + num), network.latent_dim)
     return generate(generator, latents, labels, batch_size=batch_size), labels
 

@@ -13,7 +13,7 @@ from sagan.config import NetworkConfig, Runtime, TrainingConfig
 from sagan.metrics import Reference
 from sagan.runs.log import read_records
 from sagan.runs.run import Run
-from sagan.sampling import labels_like
+from sagan.sampling import spread_labels
 from sagan.training import snapshots as snapshots_module
 from sagan.training import train
 from sagan.training.evaluation import Scorer
@@ -133,8 +133,8 @@ def test_classes_are_as_frequent_as_the_data_s(tmp_path, digits, monkeypatch):
         Reference, "score", lambda *a: scored.append(np.bincount(a[2]).tolist()) or score(*a)
     )
     run_to(tmp_path, uneven, images=64)
-    counts = np.bincount(uneven.labels)
-    assert scored == [np.bincount(labels_like(torch.tensor(counts), 50)).tolist()]
+    counts = torch.tensor(np.bincount(uneven.labels))
+    assert scored == [np.bincount(spread_labels(50, NETWORK, counts=counts)).tolist()]
     assert scored[0][3] <= 1 < 5 <= scored[0][0]
 
 

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from sagan.ablation.protocol import LIFT, Plan
@@ -70,13 +69,12 @@ class SnapshotScorer:
         generator = generator or load_run_generator(path, device=self._device)
         names = ",".join(metric for metric in metrics if metric != LIFT)
         reference = self._reference(config, num, names) if names else None
-        counts = None if self._real is None else self._real.class_counts
         batches, labels = of_all_classes(
             generator,
             config.network,
             num,
             seed=EVALUATION_SEED,
-            counts=None if counts is None else torch.from_numpy(counts),
+            counts=None if reference is None else reference.class_counts,
             batch_size=_BATCH,
         )
         images = list(batches)

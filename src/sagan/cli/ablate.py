@@ -17,7 +17,6 @@ _QUICK = {
     "preset": "quick",
     "diversity": 0.0,
     "mismatch": 0.0,
-    "lecam": 0.0,
     "images": 64_000,
     "snapshot_every": 12_800,
 }

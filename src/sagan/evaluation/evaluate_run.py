@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from torch import nn
 
 from sagan.config import RunConfig
@@ -174,9 +173,8 @@ def evaluate_run(
         )
         if save_stats is not None and inception is not None:
             write_statistics(Path(save_stats), reference.statistics, inception.resize)
-        counts = None
-        if real is not None and real.class_counts is not None and numbers is not None:
-            counts = torch.from_numpy(real.class_counts)[numbers]
+        counts = reference.class_counts
+        counts = None if counts is None or numbers is None else counts[numbers]
         batches, labels = candidate.make(num, counts)
         if labels is not None:
             labels = None if numbers is None else numbers[labels]

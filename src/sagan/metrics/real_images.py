@@ -41,11 +41,12 @@ class RealImages:
         return int(self.reference.sum())
 
     @property
-    def class_counts(self) -> NDArray[np.int64] | None:
+    def class_counts(self) -> Tensor | None:
         """How many of those there are of each class, `k`; None without classes."""
         if self.labels is None:
             return None
-        return np.bincount(self.labels[self.reference], minlength=len(self.class_names))
+        labels = torch.from_numpy(self.labels[self.reference])
+        return labels.bincount(minlength=len(self.class_names))
 
     @property
     def shape(self) -> tuple[int, int, int]:

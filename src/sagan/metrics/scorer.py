@@ -106,6 +106,7 @@ class Reference:
             for name in extractors
         }
         self._class_names = () if real is None else real.class_names
+        self.class_counts = None if real is None else real.class_counts  # to generate as many of
         self._test_split: dict[str, Any] = {}
         if real is not None:
             own = real.split_by_seed is None

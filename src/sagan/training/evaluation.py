@@ -66,17 +66,14 @@ class Scorer:
         seed = derive_seed(training.seed, "evaluate")
         with engine.autocast():
             batches, labels = of_all_classes(
-                generator, network, training.evaluate_num, seed=seed, counts=self._counts()
+                generator,
+                network,
+                training.evaluate_num,
+                seed=seed,
+                counts=self._reference.class_counts,
             )
             (score,) = self._reference.score(batches, labels)
         return score
-
-    def _counts(self) -> torch.Tensor | None:
-        """How many real images there are of each class, `k`."""
-        labels, classes = self._dataset.labels, self._config.network.classes
-        if labels is None or not classes:
-            return None
-        return torch.from_numpy(labels).bincount(minlength=classes)
 
     def _prepare(self, engine: Engine) -> "Reference":
         from sagan.metrics import prepare, split_off_test

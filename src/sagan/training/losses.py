@@ -91,8 +91,8 @@ def lecam_penalty(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         >>> lecam_penalty(torch.tensor([1.0, 2.0]), torch.tensor([-1.0])).item()
         12.75
     """
-    means = real_logits.detach().mean(), fake_logits.detach().mean()
-    return (real_logits - means[1]).square().mean() + (fake_logits - means[0]).square().mean()
+    real_mean, fake_mean = real_logits.detach().mean(), fake_logits.detach().mean()
+    return (real_logits - fake_mean).square().mean() + (fake_logits - real_mean).square().mean()
 
 
 def _penalties(loss: Loss, fake_logits: Tensor) -> Tensor:
