@@ -1,13 +1,14 @@
 """The preset that is chosen where none is named, and what the table's rows promise."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
 from sagan.config import presets
 from sagan.config.channels import discriminator_blocks, generator_blocks
 from sagan.config.defaults import default_preset
-from sagan.config.presets import FEW_IMAGES, PRESETS, preset
+from sagan.config.presets import FEW_IMAGES, GROWTH, PRESETS, preset
 
 
 @pytest.mark.parametrize(
@@ -34,9 +35,22 @@ def test_the_data_choose_the_preset_of_a_gpu(num_images, source, name):
 
 
 def test_a_cpu_has_a_preset_of_its_own():
-    for num_images in (300, 10**7):
+    for num_images in (FEW_IMAGES, 10**7):
         assert default_preset(num_images, "photos/", "cpu")[0] == "quick"
+    for num_images in (300, FEW_IMAGES - 1):
+        chosen, reason = default_preset(num_images, "photos/", "cpu")
+        assert chosen == "quick-few"
+        assert f"{num_images:,} images are few" in reason
     assert default_preset(0, "digits", "cpu")[0] == "digits"
+
+
+def test_quick_few_is_quick_against_learning_by_heart():
+    (network, training), (few_network, few) = PRESETS["quick"], PRESETS["quick-few"]
+    assert few_network == network
+    assert few.lecam > training.lecam
+    assert few.mismatch < training.mismatch
+    assert replace(few, lecam=training.lecam, mismatch=training.mismatch) == training
+    assert GROWTH["quick-few"] == GROWTH["quick"]
 
 
 def test_small_is_what_small_data_need():

@@ -89,7 +89,7 @@ def test_mode_seeking_pairs_images_of_one_class():
     images = torch.arange(5.0)[:, None, None, None].expand(5, 1, 2, 2) ** 2
     expected = [abs(9 - 1) / 1.0, abs(4 - 0) / 3.0]  # |x1 - x3| / mean |z|, |x0 - x2| / ...
     loss = mode_seeking_loss(images, latents, labels)
-    assert loss.item() == pytest.approx(1 / (sum(expected) / 2), rel=1e-4)
+    assert loss.item() == pytest.approx(sum(1 / (0.01 + r) for r in expected) / 2, rel=1e-6)
 
 
 def test_mode_seeking_moves_images_apart_and_ignores_other_classes():
@@ -99,6 +99,18 @@ def test_mode_seeking_moves_images_apart_and_ignores_other_classes():
     first, second, other = images.grad.flatten().tolist()
     assert first > 0 > second  # a step against the gradient parts them
     assert other == 0
+
+
+def test_mode_seeking_is_not_satisfied_by_one_image_far_from_all():
+    """Or some latents give white squares, so that the others need not differ."""
+    latents, values = torch.tensor([[0.0], [1.0], [2.0], [3.0]]), [0.1, 0.2, 0.5, 0.6]
+
+    def pull(values):
+        images = torch.tensor(values)[:, None, None, None].requires_grad_()
+        mode_seeking_loss(images, latents, None).backward()
+        return images.grad.flatten()[0].item()
+
+    assert pull(values) == pytest.approx(pull([0.1, 0.2, 0.5, 1.0]))
 
 
 def test_mode_seeking_without_two_of_a_class_is_nothing():

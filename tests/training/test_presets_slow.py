@@ -16,6 +16,7 @@ NARROW = ["--g-width", "8", "--d-width", "8"]
 OPTIONS = {
     "digits": ["--data", "digits"],
     "quick": ["--data", "fashion", "--grow", "none"],
+    "quick-few": ["--data", "photographs", "--grow", "none"],
     "article": ["--data", "photographs", "--batch-size", "16"],
     "article-quoted": ["--data", "photographs", "--batch-size", "16"],
     "paper": ["--data", "photographs", "--batch-size", "8", "--standing-batches", "2", *NARROW],

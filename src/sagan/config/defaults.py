@@ -37,23 +37,24 @@ def default_px(native_px: int, device: str, time_sec: float | None) -> int:
 def default_preset(num_images: int, source: str, device: str) -> tuple[str, str]:
     """The preset for a source with this many training images, and the reason on one line.
 
-    The bundled digits have their own. Other images take `quick` on a CPU. Elsewhere they take
-    `small` if they are few, else `best`, whose constants scored best of all published ones at the
-    same cost.
+    The bundled digits have their own. Other images take `quick` on a CPU, or `quick-few` if they
+    are few. Elsewhere they take `small` if they are few, else `best`, whose constants scored best
+    of all published ones at the same cost.
 
     Example:
         >>> default_preset(800, "holidays", "cpu")[0], default_preset(800, "holidays", "cuda")[0]
-        ('quick', 'small')
+        ('quick-few', 'small')
         >>> default_preset(200_000, "flowers.zip", "cuda")[0]
         'best'
     """
     if source == "digits":
         return "digits", "the bundled digits have a preset of their own"
+    few = f"{num_images:,} images are few (under {FEW_IMAGES:,})"
     if device == "cpu":
-        return "quick", "there is no GPU here, so small sizes come first"
+        sizes_first = "there is no GPU here, so small sizes come first"
+        if num_images < FEW_IMAGES:
+            return "quick-few", f"{sizes_first}; {few}: against learning them by heart"
+        return "quick", sizes_first
     if num_images < FEW_IMAGES:
-        return (
-            "small",
-            f"{num_images:,} images are few (under {FEW_IMAGES:,}): augmented, half width",
-        )
+        return "small", f"{few}: augmented, half width"
     return "best", f"{num_images:,} images are enough for the best published constants"

@@ -14,7 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from sagan.config import Loss
 from sagan.config.checks import require_choice
 
-_EPS = 1e-5
+_LEAST_RATIO = 1e-2  # of two images that are the same; bounds the loss at its inverse
 
 
 def discriminator_loss(loss: Loss, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
@@ -129,7 +129,10 @@ def generator_loss(loss: Loss, fake_logits: Tensor) -> Tensor:
 def mode_seeking_loss(images: Tensor, latents: Tensor, labels: Tensor | None) -> Tensor:
     """Punish a generator whose images hardly change with their latents.
 
-    The batch is paired within its classes, so that no image is made for this alone.
+    The batch is paired within its classes, so that no image is made for this alone. Published as
+    the inverse of the mean ratio; but there one image far from all others, a white one, makes up
+    for all that are too near each other, and some latents come to give nothing else. The mean of
+    the inverses judges each pair by itself.
 
     Args:
         images: `b c h w`, generated.
@@ -137,17 +140,18 @@ def mode_seeking_loss(images: Tensor, latents: Tensor, labels: Tensor | None) ->
         labels: `b`, their classes, or None.
 
     Returns:
-        A scalar: 1 / (mean of |image - other| / |latent - other latent|), where both distances are
-        means over entries; 0 where no two images are of one class.
+        A scalar in [0, 100]: the mean over pairs of 1 / (.01 + |image - other| / |latent - other
+        latent|), where both distances are means over entries; 0 where no two images are of one
+        class.
 
     Source:
-        Mao et al. 2019, equation 4; there both images of a pair are made for it.
+        After Mao et al. 2019, equation 4; there both images of a pair are made for it.
 
     Example:
         >>> z = torch.tensor([[0.0], [1.0], [5.0]])
         >>> loss = mode_seeking_loss(z[:, :, None, None] / 2, z, torch.tensor([0, 0, 1]))
-        >>> round(loss.item(), 3)
-        2.0
+        >>> round(loss.item(), 2)
+        1.96
     """
     order = torch.arange(len(images), device=images.device)
     if labels is not None:
@@ -155,11 +159,11 @@ def mode_seeking_loss(images: Tensor, latents: Tensor, labels: Tensor | None) ->
     first, second = order[: len(order) // 2 * 2].view(-1, 2).unbind(1)
     moved = (images[first] - images[second]).float().abs().flatten(1).mean(1)
     ratios = moved / (latents[first] - latents[second]).abs().mean(1)
+    near = 1 / (ratios + _LEAST_RATIO)
     if labels is None:
-        return 1 / (ratios.mean() + _EPS)
+        return near.mean()
     same = (labels[first] == labels[second]).float()
-    mean = (ratios * same).sum() / same.sum().clamp(min=1)
-    return same.amax() / (mean + _EPS)
+    return (near * same).sum() / same.sum().clamp(min=1)
 
 
 def gradient_penalty(
