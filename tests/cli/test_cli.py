@@ -382,7 +382,8 @@ def test_own_data_choose_their_preset_and_say_why_once(tmp_path, monkeypatch, ca
     options = ["train", "--data", "photographs", "--device", "cpu"]
     assert sagan(*options, *TINY, "--resolution", "16", "--grow", "none", "--images", "4") == 0
     said = capfd.readouterr().err
-    assert said.count("Preset quick-few at 16 px: there is no GPU here, so small sizes come first") == 1
+    chosen = "Preset quick-few at 16 px: there is no GPU here, so small sizes come first"
+    assert said.count(chosen) == 1
     assert Run(tmp_path / "runs/photographs-quick-few").config().preset == "quick-few"
     assert sagan(*options) == 0  # goes on, at the run's own resolution
     assert "Preset" not in capfd.readouterr().err
