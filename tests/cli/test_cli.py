@@ -32,7 +32,7 @@ def run(tmp_path_factory):
         (["--nonsense"], "nonsense"),
         (
             ["--preset", "nonsense"],
-            "choose from digits, quick, article, article-quoted, paper, best",
+            "choose from digits, quick, quick-few, article, article-quoted, paper, best",
         ),
         (["--data", "nonsense"], "choose from digits, photographs"),
         (["--resolution", "48"], "choose from 8, 16, 32, 64, 128, 256"),

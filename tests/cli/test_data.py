@@ -120,7 +120,7 @@ def test_a_run_older_than_fingerprints_goes_on(mixed, tmp_path):
 def test_a_run_is_named_after_its_data(mixed, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert sagan("train", *SMALL, "--data", "mixed", "--resolution", "8", "--images", "8") == 0
-    assert (tmp_path / "runs" / "mixed-quick" / "config.json").is_file()
+    assert (tmp_path / "runs" / "mixed-quick-few" / "config.json").is_file()
 
 
 def test_check_reports_and_draws(mixed, tmp_path, capfd):

@@ -53,7 +53,7 @@ def test_a_new_run_is_at_its_pictures_size_and_the_same_command_goes_on_without_
     pictures(tmp_path / "p", *[(9, 12)] * 32)
     assert sagan("train", "--data", "p", "--images", 32, *SMALL) == 0
     assert "at 16 px" in capsys.readouterr().err
-    path = tmp_path / "runs/p-quick"
+    path = tmp_path / "runs/p-quick-few"
     assert Run(path).config().network.resolution == 16
     caches = sorted((tmp_path / "cache").iterdir())
     for run in ((), (path,)):
@@ -70,6 +70,6 @@ def test_a_run_at_another_resolution_than_its_pictures_is_gone_on_with(tmp_path,
     assert sagan("train", *options, "--resolution", 8, "--images", 32) == 0
     caches = sorted((tmp_path / "cache").iterdir())
     assert sagan("train", *options, "--images", 64) == 0
-    run = Run(tmp_path / "runs/p-quick")
+    run = Run(tmp_path / "runs/p-quick-few")
     assert (run.checkpoint().step, run.config().network.resolution) == (2, 8)
     assert sorted((tmp_path / "cache").iterdir()) == caches
