@@ -198,8 +198,9 @@ PRESETS: Mapping[str, tuple[NetworkConfig, TrainingConfig]] = {
 }
 
 
-# Sizes that a preset grows through by default on the way to a larger one, and the images at each.
 _GROWTH_OF_QUICK = {8: 64_000, 16: 128_000, 32: 128_000, 64: 128_000}
+
+# Sizes that a preset grows through by default on the way to a larger one, and the images at each.
 GROWTH: Mapping[str, Mapping[int, int]] = {
     "quick": _GROWTH_OF_QUICK,
     "quick-few": _GROWTH_OF_QUICK,
