@@ -18,6 +18,7 @@ from sagan.config import NetworkConfig, Precision, Runtime, TrainingConfig
 from sagan.config.presets import preset
 from sagan.devices import pick_device
 from sagan.models.estimate import estimate
+from sagan.nn.resampled_conv import two_steps
 from sagan.text import one_line
 from sagan.training.engine import usable_precision
 from sagan.training.memory import is_out_of_memory
@@ -39,7 +40,7 @@ _SIZES: dict[tuple[str, Scale], list[tuple[int, int]]] = {
 
 
 def device_case(scale: Scale) -> list[Comparison]:
-    """Training steps of `best`, plain and compiled, by side and precision."""
+    """Training steps of `best`, plain, compiled and in two steps, by side and precision."""
     device = "cuda" if pick_device("auto") == "cuda" else "cpu"
     sizes = _SIZES[device, scale]
     deadline = time.monotonic() + _BUDGET_SEC if device == "cuda" else float("inf")
@@ -69,6 +70,7 @@ def _comparison(
         candidates=[
             Candidate(name="plain", prepare=prepare(False)),
             Candidate(name="compiled", prepare=prepare(True)),
+            Candidate(name="two-step", prepare=lambda: _in_two_steps(prepare(False)())),
         ],
         parameters={"side": side, "batch": batch, "precision": precision, "device": device, **note},
         items=batch,
@@ -78,6 +80,16 @@ def _comparison(
         precision=precision,
         look=profiled,
     )
+
+
+def _in_two_steps(call: Callable[[], object]) -> Callable[[], object]:
+    """The same step with doubling, or halving, and convolution one after the other."""
+
+    def two_step_call() -> object:
+        with two_steps():
+            return call()
+
+    return two_step_call
 
 
 def _step(

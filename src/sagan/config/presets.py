@@ -2,21 +2,23 @@
 
 | preset         | px  | network        | attention    | batch | D:G | GFLOP | reaches            |
 | -------------- | --- | -------------- | ------------ | ----- | --- | ----- | ------------------ |
-| digits         | 8   | ResNet         | 8; 8         | 64    | 1:1 | 0.115 | CAS .968 (demo)    |
-| quick          | 32  | ResNet, narrow | 8; 8         | 128   | 1:1 | 0.79  | docs/gallery.md    |
-| quick-few      | 32  | the same       | 8; 8         | 128   | 1:1 | 0.79  | docs/gallery.md    |
+| digits         | 8   | ResNet         | 8; 8         | 64    | 1:1 | 0.088 | CAS .968 (demo)    |
+| quick          | 32  | ResNet, narrow | 8; 8         | 128   | 1:1 | 0.54  | docs/gallery.md    |
+| quick-few      | 32  | the same       | 8; 8         | 128   | 1:1 | 0.54  | docs/gallery.md    |
 | article        | 64  | DCGAN, no cBN  | 16, 32; 4, 8 | 64    | 1:1 | 3.4   | -                  |
 | article-quoted | 64  | the same       | 16, 32; 4, 8 | 64    | 1:1 | 3.4   | collapses          |
-| paper          | 128 | ResNet         | 32; 32       | 256   | 1:1 | 149.5 | FID 18.28 (paper)  |
-| best           | 128 | ResNet         | 64; 64       | 256   | 1:1 | 154.2 | FID 12.83 (mmgen.) |
-| cifar          | 32  | ResNet         | 16; 16       | 64    | 5:1 | 17.8  | FID 9.43 (mmgen.)  |
-| small          | 64  | ResNet, narrow | 32; 32       | 32    | 1:1 | 7.7   | -                  |
+| paper          | 128 | ResNet         | 32; 32       | 256   | 1:1 | 93.3  | FID 18.28 (paper)  |
+| best           | 128 | ResNet         | 64; 64       | 256   | 1:1 | 98.0  | FID 12.83 (mmgen.) |
+| cifar          | 32  | ResNet         | 16; 16       | 64    | 5:1 | 6.0   | FID 9.43 (mmgen.)  |
+| small          | 64  | ResNet, narrow | 32; 32       | 32    | 1:1 | 5.0   | -                  |
 
 Attention is at these maps of G; of D. CAS is the median of seeds 0, 1 and 2; seed 0, which `./dev
 demo` runs, has .9783.
 
-GFLOP is per training image (4 G + 8 D forward passes' worth; less a D step in `cifar`). FID is by
-the publisher's own protocol on ImageNet-128 and CIFAR-10; nothing here has been trained on them.
+GFLOP is per training image, by `sagan.models.estimate`: 4 G + 8 D forward passes' worth, in `cifar`
+1.6 G + 6.4 D. The same networks convolved literally take 149.5 and 154.2 in `paper` and `best`. FID
+is by the publisher's own protocol on ImageNet-128 and CIFAR-10; nothing here has been trained on
+them.
 
 `small` is for a few hundred to a few thousand images: the paper's network in its light 64 px form,
 its learning rates and attention at half the side; EMA as in `best`; and DiffAugment with all three

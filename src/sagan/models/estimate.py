@@ -21,6 +21,7 @@ from sagan.models import Discriminator, Generator, build_discriminator, build_ge
 from sagan.nn.attention_kernels import attention_path
 
 _FLOAT_BYTES = 4
+_MANY = 64  # images in a batch: in small ones a network may compute the same in another way
 # A wgan-gp step adds a forward pass over mixtures, its gradient with respect to them, and the
 # backward pass through both; counted in forward passes.
 _PENALTY_PASSES = 6
@@ -120,15 +121,15 @@ def _forward_flop(G: Generator, D: Discriminator, network: NetworkConfig) -> tup
     """Count the forward passes of one more image, so that work per batch (sigma) cancels."""
     counts = []
     meta = torch.device("meta")
-    for batch in (1, 2):
+    for batch in (_MANY, _MANY + 1):
         labels = _labels(network, batch, meta)
         with torch.no_grad(), FlopCounterMode(display=False) as g_counter:
             images = G(torch.zeros(batch, network.latent_dim, device=meta), labels)
         with torch.no_grad(), FlopCounterMode(display=False) as d_counter:
             D(images, labels)
         counts.append((g_counter.get_total_flops(), d_counter.get_total_flops()))
-    (g_one, d_one), (g_two, d_two) = counts
-    return g_two - g_one, d_two - d_one
+    (g_many, d_many), (g_more, d_more) = counts
+    return g_more - g_many, d_more - d_many
 
 
 def _state_bytes(G: nn.Module, D: nn.Module) -> int:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from sagan.config import Upsampling
 from sagan.nn.norm import ConditionalBatchNorm, Labels
+from sagan.nn.resampled_conv import doubled_conv, halved_conv
 from sagan.nn.spectral import SpectralNorm
 
 
@@ -90,8 +91,12 @@ class GeneratorBlock(nn.Module):
 
     def forward(self, x: Tensor, labels: Labels) -> Tensor:
         """Map `b c_in h w` to `b c_out 2h 2w`."""
-        hidden: Tensor = self._double(F.relu(self.norm1(x, labels)))
-        hidden = self.conv2(F.relu(self.norm2(self.conv1(hidden), labels)))
+        hidden: Tensor = F.relu(self.norm1(x, labels))
+        if self.upsampling == "nearest":
+            hidden = doubled_conv(self.conv1, hidden)
+        else:
+            hidden = self.conv1(self._double(hidden))
+        hidden = self.conv2(F.relu(self.norm2(hidden, labels)))
         return hidden + self._double(self.shortcut(x))
 
     if TYPE_CHECKING:  # nn.Module's own returns Any
@@ -151,10 +156,11 @@ class DiscriminatorBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map `b c_in h w` to `b c_out h/2 w/2`, or h w without downsampling."""
         activated = x if self.first else F.relu(x)
-        hidden: Tensor = self.conv2(F.relu(self.conv1(activated)))
+        hidden: Tensor = F.relu(self.conv1(activated))
+        hidden = halved_conv(self.conv2, hidden) if self.downsample else self.conv2(hidden)
         skip = activated if self.shortcut_relu else x
         if self.downsample:
-            hidden, skip = F.avg_pool2d(hidden, 2), F.avg_pool2d(skip, 2)
+            skip = F.avg_pool2d(skip, 2)
         if self.shortcut is not None:
             skip = self.shortcut(skip)
         return hidden + skip
