@@ -16,6 +16,7 @@ from torch import nn
 
 import sagan
 from sagan.config import DataConfig, InitConfig, NetworkConfig, RunConfig
+from sagan.config.channels import generator_blocks
 from sagan.config.presets import preset
 from sagan.errors import ExportError
 from sagan.exchange import onnx as exchange_onnx
@@ -199,6 +200,17 @@ def test_any_reader_finds_inputs_outputs_and_facts(exported):
     assert (strings["sagan.step"], strings["sagan.weights"]) == ("7", "ema")
     assert strings["sagan.version"] == sagan.__version__
     assert open_generator(done.path).config == without_path(run.config())
+
+
+def test_a_resnet_doubles_inside_the_convolution(exported):
+    run, done = exported
+    graph = onnx.load(done.path).graph
+    network = run.config().network
+    if network.family != "resnet":
+        return
+    blocks = len(generator_blocks(network))
+    assert [node.op_type for node in graph.node].count("ConvTranspose") == blocks
+    assert [node.op_type for node in graph.node].count("Resize") == blocks  # of the shortcuts
 
 
 def test_no_path_of_the_machine_that_wrote_it_is_in_the_file(exported):
