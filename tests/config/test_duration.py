@@ -5,7 +5,7 @@ import math
 import pytest
 
 from sagan.config.duration import in_words, parse_duration
-from sagan.config.plans import RECORD_FIELDS, records, shares_of
+from sagan.config.plans import RECORD_FIELDS, reached, records, shares_of
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,16 @@ def test_shares_are_of_the_whole(sizes):
     assert len(shares) == len(sizes)
     assert math.isclose(sum(shares), 1)
     assert [*shares] == sorted(shares)
+
+
+def test_a_plan_is_told_the_record_that_is_nearest_in_images():
+    for record in records():  # some took equally long with other sizes
+        assert reached(record["sizes"], record["images"]) == record
+        assert reached(record["sizes"], record["images"] + 1) == record
+    of_32_px = [r["images"] for r in records() if r["sizes"] == [8, 16, 32]]
+    assert reached((8, 16, 32), 3 * max(of_32_px)) is None
+    assert reached((8, 16, 32), min(of_32_px) // 3) is None
+    assert reached((8, 32), of_32_px[0]) is None
 
 
 def test_records_are_whole():

@@ -17,7 +17,7 @@ RECORD_FIELDS = (
     *("hardware", "date", "command"),
 )
 _LONGER = 3.0  # a size's share over that of the size before, where there is no row: our choice
-_ALIKE = 2.0  # how many times longer or shorter a record's time may be
+_ALIKE = 2.0  # how many times as many images a record may have shown, or a plan may show
 
 
 @cache
@@ -62,8 +62,12 @@ def records() -> Sequence[Mapping[str, Any]]:
     return found
 
 
-def reached(sizes: Sequence[int], minutes: float) -> Mapping[str, Any] | None:
-    """The record of the same sizes that is nearest in time, if one took about as long."""
-    alike = {max(r["minutes"] / minutes, minutes / r["minutes"]): r for r in records()}
-    same = {apart: r for apart, r in alike.items() if r["sizes"] == [*sizes] and apart <= _ALIKE}
-    return same[min(same)] if same else None
+def reached(sizes: Sequence[int], images: int) -> Mapping[str, Any] | None:
+    """The record of the same sizes that is nearest in images, if one showed about as many."""
+    # not in time, in which another device may have shown several times as many
+
+    def apart(record: Mapping[str, Any]) -> float:
+        return float(max(record["images"] / images, images / record["images"]))
+
+    same = [r for r in records() if r["sizes"] == [*sizes] and apart(r) <= _ALIKE]
+    return min(same, key=apart, default=None)

@@ -139,10 +139,11 @@ def _describe_plan(config: RunConfig, rates: Sequence[float], engine: Engine) ->
         f"Plan for {in_words(time_sec)}: {config.training.images:,} images; {', '.join(parts)}",
         f"Measured here: {measured} images/s at {_sizes(sizes)} ({device})",
     ]
-    if record := reached(sizes, time_sec / 60):
+    if record := reached(sizes, config.training.images):
         scores = ", ".join(f"{name} {value:.3g}" for name, value in record["scores"].items())
         lines.append(
-            f"Reached before in {in_words(60 * record['minutes'])} on {record['set']} "
+            f"Reached before with {record['images']:,} images in "
+            f"{in_words(60 * record['minutes'])} on {record['set']} "
             f"({record['hardware']}): {scores}"
         )
     return lines
