@@ -250,6 +250,14 @@ def test_a_dim_that_the_weight_lacks_is_refused(dim: int) -> None:
         SpectralNorm(nn.Linear(3, 4), dim=dim)
 
 
+def test_a_layer_in_double_precision_gets_such_vectors() -> None:
+    layer = SpectralNorm(nn.Conv2d(3, 4, 3).double())
+    assert layer.u.dtype == layer.v.dtype == torch.float64
+    norm = torch.linalg.matrix_norm(layer.matrix(), 2)
+    torch.testing.assert_close(layer.sigma(), norm, rtol=1e-2, atol=0)
+    assert layer(torch.randn(1, 3, 5, 5, dtype=torch.float64)).dtype == torch.float64
+
+
 def test_all_layers_at_once_get_what_each_would_alone() -> None:
     network = nn.Sequential(*(SpectralNorm(make(), dim=dim) for make, dim, _ in CASES.values()))
     for i, layer in enumerate(network):

@@ -54,8 +54,10 @@ class SpectralNorm(nn.Module):
         self.dim = dim
         self.eps = eps
         rows = weight.shape[dim]
-        self.register_buffer("u", torch.nn.functional.normalize(torch.randn(rows), dim=0))
-        self.register_buffer("v", torch.zeros(weight.numel() // rows))
+        u = torch.nn.functional.normalize(torch.randn(rows), dim=0)
+        u = u.to(weight)  # its type and device
+        self.register_buffer("u", u)
+        self.register_buffer("v", u.new_zeros(weight.numel() // rows))
         self.power_iteration(steps=15)
 
     def matrix(self) -> Tensor:
