@@ -133,7 +133,7 @@ def test_a_model_that_cannot_fit_is_refused_before_anything_is_written(
     said = capsys.readouterr().err
     assert code == 2
     assert said.count("\n") == 1
-    assert "0.0344 GB of memory for 64 images at a time, and this cpu has 0.015 GB;" in said
+    assert "0.0319 GB of memory for 64 images at a time, and this cpu has 0.015 GB;" in said
     assert "these would fit: --accumulate 8 (batch norm over 8 images at a time)" in said
     assert not (tmp_path / "run").exists()
 
