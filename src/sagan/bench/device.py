@@ -1,7 +1,7 @@
 """Training steps on this machine's device: rates, memory and kernels on a GPU, less on a CPU.
 
-`best` at 32, 64 and 128 px in each precision, plain and compiled. Takes under ten minutes on a GPU:
-past a time limit the rest is skipped, which the result says.
+`best` at 32, 64 and 128 px in each precision, plain, compiled and in two steps. Takes under ten
+minutes on a GPU: past a time limit the rest is skipped, which the result says.
 """
 
 import time

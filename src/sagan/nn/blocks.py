@@ -157,10 +157,11 @@ class DiscriminatorBlock(nn.Module):
         """Map `b c_in h w` to `b c_out h/2 w/2`, or h w without downsampling."""
         activated = x if self.first else F.relu(x)
         hidden: Tensor = F.relu(self.conv1(activated))
-        hidden = halved_conv(self.conv2, hidden) if self.downsample else self.conv2(hidden)
         skip = activated if self.shortcut_relu else x
         if self.downsample:
-            skip = F.avg_pool2d(skip, 2)
+            hidden, skip = halved_conv(self.conv2, hidden), F.avg_pool2d(skip, 2)
+        else:
+            hidden = self.conv2(hidden)
         if self.shortcut is not None:
             skip = self.shortcut(skip)
         return hidden + skip

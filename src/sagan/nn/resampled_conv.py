@@ -48,7 +48,7 @@ def doubled_conv(layer: nn.Module, x: Tensor) -> Tensor:
         >>> torch.allclose(doubled_conv(layer, x), expected, atol=1e-6)
         True
     """
-    if not _worth_it(x, x.shape[-2] * x.shape[-1]):
+    if not _worth_it(x.numel() // x.shape[1]):
         return layer(F.interpolate(x, scale_factor=2.0))
     weight, bias = _weight_and_bias(layer)
     kernel = _with_box(weight).flip(2, 3).transpose(0, 1)
@@ -67,16 +67,17 @@ def halved_conv(layer: nn.Module, x: Tensor) -> Tensor:
         >>> torch.allclose(halved_conv(layer, x), F.avg_pool2d(layer(x), 2), atol=1e-6)
         True
     """
-    if not _worth_it(x, x.shape[-2] * x.shape[-1] // 4):
+    if not _worth_it(x.numel() // x.shape[1] // 4):
         return F.avg_pool2d(layer(x), 2)
     weight, bias = _weight_and_bias(layer)
     return F.conv2d(x, _with_box(weight) / 4, bias, stride=2, padding=1)
 
 
-def _worth_it(x: Tensor, values_per_image: int) -> bool:
+def _worth_it(values: int) -> bool:
+    """Whether to merge, for so many values per channel on the small map, of all images."""
     if torch.compiler.is_exporting():  # weights are constants then: kernels are made once, on load
         return True
-    return len(x) * values_per_image >= _worth_values
+    return values >= _worth_values
 
 
 def _weight_and_bias(layer: nn.Module) -> tuple[Tensor, Tensor | None]:

@@ -54,8 +54,7 @@ class SpectralNorm(nn.Module):
         self.dim = dim
         self.eps = eps
         rows = weight.shape[dim]
-        u = torch.nn.functional.normalize(torch.randn(rows), dim=0)
-        u = u.to(weight)  # its type and device
+        u = torch.nn.functional.normalize(torch.randn(rows), dim=0).to(weight)
         self.register_buffer("u", u)
         self.register_buffer("v", u.new_zeros(weight.numel() // rows))
         self.power_iteration(steps=15)
