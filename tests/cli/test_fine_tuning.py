@@ -1,5 +1,7 @@
 """`sagan train --init` from the command line."""
 
+import shutil
+
 import pytest
 from command_line import SMALL, sagan
 
@@ -77,3 +79,15 @@ def test_other_resolution_recipe_and_classes_are_taken(run, tmp_path, capfd):
     assert config.network.g_channels == (16, 16, 16)
     assert config.training.augment == ("color", "translation", "cutout")
     assert config.preset == "small"
+
+
+def test_beginning_again_without_the_old_run_is_refused_and_moves_nothing(tmp_path, capfd):
+    assert sagan("train", tmp_path / "old", *SMALL, "--images", "64") == 0
+    new = ["train", tmp_path / "new"]
+    options = ["--init", tmp_path / "old", "--images", "64", "--device", "cpu"]
+    assert sagan(*new, *options) == 0
+    shutil.rmtree(tmp_path / "old")
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    assert sagan(*new, "--from-scratch") == 2
+    assert "does not exist" in capfd.readouterr().err
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before

@@ -161,3 +161,10 @@ def test_an_empty_argument_is_refused(arguments, tmp_path, monkeypatch, capsys):
     assert sagan("train", *arguments, *SMALL) == 2
     assert "is empty" in capsys.readouterr().err
     assert not any(tmp_path.iterdir())
+
+
+def test_a_pointer_that_is_not_text_names_nothing(tmp_path):
+    (tmp_path / "latest").write_bytes(b"\xf3tep-00000004\n")
+    pointed = Run(tmp_path).pointed_to("latest")
+    assert pointed is not None
+    assert not pointed.exists()

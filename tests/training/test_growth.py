@@ -186,3 +186,33 @@ def test_a_stage_without_a_field_is_refused():
 def test_images_that_end_before_the_last_size_are_refused():
     with pytest.raises(ValueError, match="all shown at smaller sizes"):
         stages_of(growing(images=96))
+
+
+def test_what_is_logged_after_growth_is_of_the_new_size_alone(tmp_path, large_digits, monkeypatch):
+    begun_with = []
+    restore = trainer_module.Trainer._restore
+
+    def watched(self, checkpoint):
+        restore(self, checkpoint)
+        begun_with.append((checkpoint.manifest["log_sums"], dict(self.state.log_sums)))
+
+    monkeypatch.setattr(trainer_module.Trainer, "_restore", watched)
+    grow(tmp_path, large_digits, log_every=64)  # a step of 8 px is not logged yet
+    ((saved, sums),) = begun_with
+    assert saved
+    assert sums == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"batch_size": 2000}, "batch size 2000 is larger than the data"),
+        ({"evaluate_every": 64, "evaluate_metric": "nonsense"}, "unknown metric 'nonsense'"),
+    ],
+)
+def test_what_the_last_size_cannot_do_is_told_before_the_first(
+    tmp_path, large_digits, changes, said
+):
+    with pytest.raises(ValueError, match=said):
+        grow(tmp_path / "run", large_digits, **changes)
+    assert not (tmp_path / "run").exists()

@@ -143,3 +143,8 @@ def test_mismatch_counts_images_under_another_class_as_fakes(loss):
     found.backward()
     assert logits.grad[1] == 0  # its own class was drawn
     assert (logits.grad[[0, 2]] >= 0).all()
+
+
+@pytest.mark.parametrize("labels", [None, torch.tensor([0])])
+def test_one_image_alone_has_nothing_to_be_unlike(labels):
+    assert mode_seeking_loss(torch.zeros(1, 1, 4, 4), torch.ones(1, 3), labels) == 0

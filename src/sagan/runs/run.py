@@ -129,7 +129,8 @@ class Run:
         file = self.path / pointer
         if not file.is_file():
             return None
-        return self.path / "checkpoints" / Path(file.read_text().strip()).name
+        name = file.read_text(errors="backslashreplace").strip()  # damaged, it names nothing
+        return self.path / "checkpoints" / Path(name).name
 
     def open(self, path: Path) -> Checkpoint:
         """Open one of its checkpoints; CheckpointError for another run's."""

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sagan.config import RunConfig
+from sagan.config import RunConfig, TrainingConfig
 from sagan.data import ImageDataset
 from sagan.images import to_float
 from sagan.randomness import DataOrder, derive_seed, generator_for
@@ -39,6 +39,23 @@ class Share:
     world_size: int
 
 
+def check_batch(training: TrainingConfig, num: int, share: Share) -> int:
+    """How many of `num` images are held out; ValueError if the batch does not suit the others."""
+    held = math.ceil(training.holdout * num)
+    if training.batch_size > num - held:
+        left = f", of which {held} are held out" if held else ""
+        raise ValueError(
+            f"batch size {training.batch_size} is larger than the data ({num} images{left}); "
+            f"choose {num - held} or less"
+        )
+    if training.batch_size % (training.accumulate * share.world_size):
+        raise ValueError(
+            f"batch size {training.batch_size} does not divide into {training.accumulate} "
+            f"micro-batches on {share.world_size} devices"
+        )
+    return held
+
+
 class BatchSource:
     """Make the batches of any step from the data and keyed random numbers.
 
@@ -55,20 +72,9 @@ class BatchSource:
         stage: int = 0,
     ) -> None:
         training = config.training
+        held = check_batch(training, len(dataset), share)
         rows = _permuted(len(dataset), training.seed)
-        held = math.ceil(training.holdout * len(dataset))
         self._held_out, self._trained_on = rows[:held], rows[held:].sort().values
-        if training.batch_size > len(self._trained_on):
-            left = f", of which {held} are held out" if held else ""
-            raise ValueError(
-                f"batch size {training.batch_size} is larger than the data ({len(dataset)} "
-                f"images{left}); choose {len(self._trained_on)} or less"
-            )
-        if training.batch_size % (training.accumulate * share.world_size):
-            raise ValueError(
-                f"batch size {training.batch_size} does not divide into {training.accumulate} "
-                f"micro-batches on {share.world_size} devices"
-            )
         self._config, self._share, self._device, self._stage = config, share, device, stage
         self._conditional = config.network.classes > 0
         self._images = dataset.images  # memory-mapped if large: only rows become tensors

@@ -67,6 +67,17 @@ def parent_from(path: str) -> RunConfig:
     return replace(checkpoint.config, init=init)
 
 
+def open_parent(run: Run, config: RunConfig) -> Checkpoint:
+    """The checkpoint that a run starts from; ValueError if it is gone or has changed."""
+    source = find_checkpoint(config.init.source)
+    if source.manifest["sha256"] != config.init.sha256:
+        raise ValueError(
+            f"{config.init.source} was trained further since {run.path} was to start from it; name "
+            "the checkpoint's folder itself, and another run folder"
+        )
+    return source
+
+
 def begin(run: Run, config: RunConfig) -> list[str]:
     """Write the first checkpoint of a run that starts from another's, unless it has a sound one.
 
@@ -75,12 +86,7 @@ def begin(run: Run, config: RunConfig) -> list[str]:
     """
     if not config.init.source or run.checkpoint_to_resume()[0] is not None:
         return []
-    source = find_checkpoint(config.init.source)
-    if source.manifest["sha256"] != config.init.sha256:
-        raise ValueError(
-            f"{config.init.source} was trained further since {run.path} was to start from it; name "
-            "the checkpoint's folder itself, and another run folder"
-        )
+    source = open_parent(run, config)
     tensors, parts, classes = transferred(source, stage_config(config, 0))
     facts: dict[str, Any] = {
         "source": config.init.source,

@@ -15,6 +15,7 @@ from sagan.data import ImageDataset
 from sagan.runs.checkpoint import Checkpoint
 from sagan.runs.extent import with_first_plan
 from sagan.runs.run import Run
+from sagan.training.batches import Share, check_batch
 from sagan.training.engine import Engine
 from sagan.training.finetune import begin
 from sagan.training.memory import Fit
@@ -84,6 +85,9 @@ def train(
         clock, plan = open_clock(
             config, old, checkpoint, run, runtime, engine, dataset, chosen=chosen
         )
+        share = Share(engine.rank, engine.world_size)
+        for stage in clock.stages:  # a later size is not to fail hours from now
+            check_batch(stage.config.training, len(dataset), share)
         trainer = trainer_from(checkpoint, runtime)
         with run.lock() if main else nullcontext(), StopSignals(runtime.stop_signal) as stop:
             notes = _prepare_folder(run, clock.config, dataset) if main else []

@@ -161,7 +161,7 @@ def mode_seeking_loss(images: Tensor, latents: Tensor, labels: Tensor | None) ->
     ratios = moved / (latents[first] - latents[second]).abs().mean(1)
     near = 1 / (ratios + _LEAST_RATIO)
     if labels is None:
-        return near.mean()
+        return near.sum() / max(1, len(near))
     same = (labels[first] == labels[second]).float()
     return (near * same).sum() / same.sum().clamp(min=1)
 

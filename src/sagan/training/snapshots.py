@@ -43,8 +43,9 @@ class Snapshots:
         batch_size = config.training.batch_size // config.training.accumulate // engine.world_size
         self._viewer = Viewer(config.network, dataset, batch_size=batch_size)
         is_last = stage == len(clock.stages) - 1
-        evaluates = is_last and config.training.evaluate_every  # scores of a size are its own
-        self.scorer = Scorer(config, dataset) if evaluates else None
+        evaluates = clock.config.training.evaluate_every
+        scorer = Scorer(clock.config, dataset) if evaluates else None  # a bad metric is told now
+        self.scorer = scorer if is_last else None  # scores of a size are its own
         best = (self.scorer.metric, self.scorer.better) if self.scorer is not None else None
         self.saver = Saver(run, best=best)
         self.last_step = -1  # of the last snapshot

@@ -16,7 +16,7 @@ from sagan.devices import pick_device
 from sagan.runs.place import locate
 from sagan.runs.run import Run
 from sagan.text import skipped
-from sagan.training.finetune import parent_from
+from sagan.training.finetune import open_parent, parent_from
 from sagan.training.options import TrainOptions, runtime
 from sagan.training.planning import DEFAULT_DATA, DataFacts, data_options, plan
 
@@ -103,6 +103,8 @@ def train_run(
     config = plan(given, old=old, init=init, data=facts)
     if given.get("from_scratch") and first and old is not None:
         run.check_continues(config, old)  # before anything is moved
+        if config.init.source:
+            open_parent(run, config)
         if aside := run.set_aside():
             say(f"What the run had is now in {aside}.")
     chosen = old is not None or bool(given.keys() & {"images", "time"})

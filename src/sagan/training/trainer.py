@@ -107,6 +107,8 @@ class Trainer:
                 *(t.described() for t in transfers),
             ]
         restore(self.state, checkpoint, grown)
+        if grown is not None:
+            self.state.log_sums = {}  # of the smaller size; its steps are not counted here
 
     def _set_retry(self, retry: int) -> None:
         self.state.retry = retry
