@@ -20,6 +20,7 @@ from sagan.sampling import (
     interpolation_labels,
     interpolation_latents,
     of_all_classes,
+    slerp,
     spread_labels,
 )
 from sagan.sharing.card import make_card
@@ -258,3 +259,13 @@ def test_images_of_all_classes_may_be_as_frequent_as_real_ones(generator):
     latents = sample_latents(range(5, 13), NETWORK.latent_dim)
     made = torch.cat(list(generate(generator, latents, labels, batch_size=3)))
     assert torch.equal(torch.cat(list(batches)), made)
+
+
+def test_between_opposite_latents_one_goes_straight():
+    z = slerp(torch.tensor([2.0]), torch.tensor([-1.0]), torch.tensor([[0.0], [0.5], [1.0]]))
+    torch.testing.assert_close(z, torch.tensor([[2.0], [0.5], [-1.0]]))
+
+
+def test_classes_without_images_are_refused():
+    with pytest.raises(ValueError, match="no image is of any"):
+        spread_labels(4, NetworkConfig(classes=3), counts=torch.tensor([0, 0, 0]))

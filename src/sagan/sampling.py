@@ -110,6 +110,8 @@ def spread_labels(
         raise ValueError("no classes were given")
     weights = torch.ones(config.classes, dtype=torch.int64) if counts is None else counts
     ends = weights[chosen].cumsum(0)
+    if not ends[-1]:
+        raise ValueError("no image is of any of these classes")
     places = torch.searchsorted(ends, torch.arange(num) * ends[-1] // num, right=True)
     return torch.tensor(chosen)[places]
 
@@ -170,7 +172,7 @@ def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
         2.0
     """
     angle = torch.acos(torch.dot(a / a.norm(), b / b.norm()).clamp(-1, 1))
-    if angle < 1e-4:
+    if torch.sin(angle) < 1e-4:  # nearly the same direction, or opposite ones
         return a.lerp(b, t)
     return (torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b) / torch.sin(angle)
 

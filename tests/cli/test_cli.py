@@ -421,3 +421,15 @@ def test_evaluation_rollback_and_tensorboard_reach_the_run(tmp_path, capfd):
     assert sagan("train", tmp_path / "run", "--images", "128") == 0  # the two last are no settings
     assert sagan("train", tmp_path / "run", "--metric", "cas") == 2
     assert "training.evaluate_metric: kid:pixel -> cas" in capfd.readouterr().err
+
+
+def test_a_folder_may_have_a_dot_in_its_name(run, tmp_path):
+    (tmp_path / "truncated-1.5").mkdir()
+    assert sagan("sample", run, "--num", "3", "--out", tmp_path / "truncated-1.5") == 0
+    assert len(list((tmp_path / "truncated-1.5").glob("*.png"))) == 3
+
+
+def test_walks_of_all_classes_count(run, tmp_path, capfd):
+    options = ["--num", "100001", "--interpolate", "1,2", "--out", tmp_path / "o"]
+    assert sagan("sample", run, *options) == 2
+    assert "1,000,010 images, of all classes, are over" in capfd.readouterr().err

@@ -47,8 +47,8 @@ def test_the_table_has_a_line_a_run_and_stdout_the_same_as_json(runs, capfd):
     assert b.rstrip().endswith("0.6 ± 0.01")
     assert len(c.split()) == 5
     assert note == (
-        "cas: scored with other data, sizes, numbers of images or features, so the values do not "
-        "compare"
+        "cas: scored with other data, sizes, numbers of images, statistics or features, so the "
+        "values do not compare"
     )
     given = json.loads(out)
     assert given["files"] == []
@@ -149,3 +149,11 @@ def test_bad_input_is_one_line(runs, tmp_path, monkeypatch, capfd, arguments, sa
     assert err.count("\n") == 1
     assert out == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_is_not_written_into(runs, tmp_path, capfd):
+    shutil.copytree(runs / "a", tmp_path / "a")
+    before = {p: p.read_bytes() for p in (tmp_path / "a").rglob("*") if p.is_file()}
+    assert sagan("compare", runs / "b", tmp_path / "a", "--out", tmp_path / "a") == 2
+    assert "is a run, which has files of these names" in capfd.readouterr().err
+    assert {p: p.read_bytes() for p in (tmp_path / "a").rglob("*") if p.is_file()} == before

@@ -206,3 +206,34 @@ def test_a_run_s_classes_are_as_frequent_as_the_real_ones(run, tmp_path, monkeyp
     data = str(tmp_path / "uneven")
     evaluate_run(run, data=data, metrics="fd:pixel", num=56, record=False)
     assert scored == [[4, 4, 4, 20, 4, 4, 4, 4, 4, 4]]
+
+
+def test_standing_statistics_do_not_depend_on_how_many_are_made_at_once(run):
+    options = {"metrics": "fd:pixel", "num": 40, "standing_batches": 2, "record": False}
+    values = [
+        evaluate_run(run, batch_size=size, device="cpu", **options).scores["fd:pixel"].value
+        for size in (4, 32)
+    ]
+    assert values[0] == pytest.approx(values[1], rel=1e-4)
+
+
+def test_other_classes_matter_only_to_metrics_of_classes(folders, tmp_path, capfd):
+    renamed = tmp_path / "renamed"
+    shutil.copytree(folders / "b", renamed)
+    for folder in list(renamed.iterdir()):
+        folder.rename(renamed / f"digit-{folder.name}")
+    data = ["--data", renamed, "--device", "cpu", "--metrics"]
+    assert sagan("evaluate", folders / "a", *data, "fd:pixel") == 0
+    assert sagan("evaluate", folders / "a", *data, "fd:pixel,cas") == 2
+    assert "are not those of the images" in capfd.readouterr().err
+
+
+def test_one_class_is_scored_without_metrics_of_classes(folders, tmp_path, capfd):
+    for name in ("a", "b"):
+        shutil.copytree(folders / name / "3", tmp_path / name / "three")
+        shutil.copytree(folders / name / "5", tmp_path / name / "three", dirs_exist_ok=True)
+    code = sagan("evaluate", tmp_path / "a", "--data", tmp_path / "b", "--device", "cpu")
+    out, err = capfd.readouterr()
+    assert code == 0
+    assert "no cas" in err.replace("intra-fid and cas", "cas")
+    assert "cas" not in json.loads(out)

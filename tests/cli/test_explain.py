@@ -1,6 +1,7 @@
 """`sagan explain`: what it writes and prints, and how it refuses bad input."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -188,3 +189,17 @@ def test_bad_input_is_one_line_and_writes_nothing(
     assert err.count("\n") == 1
     assert out == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_both_networks_are_of_one_checkpoint(run, tmp_path):
+    mixed = tmp_path / "mixed"
+    shutil.copytree(run, mixed)
+    first, last = Run(mixed).checkpoint_paths()[-2:]
+    file = last / "discriminator.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    assert sagan("explain", mixed, "--out", tmp_path / "a", "--num", "1") == 0
+    assert sagan("explain", first, "--out", tmp_path / "b", "--num", "1") == 0
+    a, b = (json.loads((tmp_path / x / "attention.json").read_text())["images"] for x in "ab")
+    assert a == b

@@ -84,3 +84,17 @@ def test_what_is_no_picture_is_refused_with_its_name(tmp_path):
     ):
         with pytest.raises(ValueError, match=said):
             real_picture(tmp_path / name, CONFIG)
+
+
+def test_a_real_picture_is_cropped_as_the_run_crops(tmp_path):
+    tall = np.zeros((16, 8), np.uint8)
+    tall[:8] = 255  # its top is white, its centre half so
+    Image.fromarray(tall).save(tmp_path / "tall.png")
+    network = NetworkConfig(resolution=8, channels=1)
+    means = [
+        real_picture(tmp_path / "tall.png", RunConfig(network=network, data=DataConfig(crop=crop)))
+        .image.mean()
+        .item()
+        for crop in ("center", "top")
+    ]
+    assert means == [0, 1]

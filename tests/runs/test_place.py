@@ -1,8 +1,11 @@
 """What a RUN argument is, told from names alone."""
 
+from pathlib import Path
+
 import pytest
 
 from sagan.config import RunConfig
+from sagan.runs.checkpoint import open_checkpoint
 from sagan.runs.place import RUN_OR_CHECKPOINT, locate
 from sagan.runs.run import Run
 
@@ -59,3 +62,12 @@ def test_an_address_of_the_hub_is_no_path(folder, monkeypatch):
 def test_a_run_may_lack_its_configuration(folder):
     (folder / "run/config.json").unlink()
     assert locate(folder / "run").kind == "run"
+
+
+def test_a_checkpoint_named_from_inside_has_its_run(folder, monkeypatch):
+    path, inside = folder / "run", folder / "run/checkpoints/step-00000003"
+    monkeypatch.chdir(inside.parent)
+    assert locate(inside.name).run == path
+    monkeypatch.chdir(inside)
+    assert locate(".").run == path
+    assert open_checkpoint(Path()).run == path

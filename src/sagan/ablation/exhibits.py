@@ -43,8 +43,7 @@ def costs(folder: Path, plan: Plan, scores: Scores) -> list[list[str]]:
 def sample_grid(run: Path) -> bytes:
     """A run's pictures of the first latents, as a PNG."""
     generator = load_run_generator(run)
-    config = Run(run).checkpoint().config
-    batches, _ = of_all_classes(generator, config.network, _GRID, seed=0)
+    batches, _ = of_all_classes(generator, generator.config, _GRID, seed=0)
     return png(image_grid(torch.cat(list(batches)), _COLUMNS))
 
 
@@ -55,7 +54,8 @@ def attention_picture(run: Path) -> bytes | None:
     letter = "G" if network.g_maps else "D"
     if not network.g_maps and not network.d_maps:
         return None
-    generator, discriminator = load_run_generator(run), load_discriminator(run)
+    generator = load_run_generator(checkpoint.path)
+    discriminator = load_discriminator(checkpoint.path)
     examples = []
     for picture in generated_pictures(generator, checkpoint.config, _EXPLAINED):
         layers = explain_picture(picture, generator, discriminator, points=4)

@@ -121,7 +121,8 @@ def ablate(
     if quick:
         given = _QUICK | given
         seeds, underpowered = "2" if seeds is None else seeds, True
-        num, curve_num = num or 2_000, curve_num or 1_000
+        num = 2_000 if num is None else num
+        curve_num = 1_000 if curve_num is None else curve_num
     experiment = run_ablation(
         out,
         options=given,

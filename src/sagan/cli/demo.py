@@ -31,8 +31,10 @@ def demo(path: Path, *, images: int | None, seed: int) -> int:
     from sagan.runs.run import find_checkpoint
     from sagan.training.diagnostics import fixed_latents
 
-    config = find_checkpoint(path).config
-    generator, discriminator = load_run_generator(path), load_discriminator(path)
+    checkpoint = find_checkpoint(path, ["ema", "discriminator"])
+    config = checkpoint.config
+    generator = load_run_generator(checkpoint.path)
+    discriminator = load_discriminator(checkpoint.path)
     latents, labels = fixed_latents(config.network)
     with torch.no_grad():
         pictures = generator(latents, labels)

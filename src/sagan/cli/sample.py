@@ -91,7 +91,10 @@ def sample(
         device = "cpu"  # where ONNX Runtime runs
     opened = open_generator(run, weights=weights, device=pick_device(device))
     config = opened.config
-    _check_room(out, num, config)
+    walks = 1
+    if interpolate and not interpolate_classes and config.network.classes:  # one a class
+        walks = len(parse_classes(classes, config) or range(config.network.classes))
+    _check_room(out, num * walks, config)
     plan = (
         _interpolation(config, num, seed, classes, interpolate, interpolate_classes, truncation)
         if interpolate or interpolate_classes
@@ -117,15 +120,19 @@ def _check_out(out: Path, *, walk: bool) -> None:
         raise ValueError(f"--out {out} is for a walk: add --interpolate or --interpolate-classes")
     if ending == ".mp4" and shutil.which("ffmpeg") is None:
         raise ValueError(f"--out {out} needs the program ffmpeg, which is not here; write a .gif")
-    if ending and ending not in (".png", *_ANIMATIONS):
+    if ending and ending not in (".png", *_ANIMATIONS) and not out.is_dir():
         raise ValueError(f"--out {out} is neither a .png, .gif or .mp4 file nor a folder")
 
 
 def _check_room(out: Path, num: int, config: "RunConfig") -> None:
     """Refuse more images than memory or disk can hold, before the first is made."""
     network = config.network
+    if num > _MOST_IMAGES:
+        raise ValueError(
+            f"{num:,} images, of all classes, are over {_MOST_IMAGES:,}: name fewer --classes"
+        )
     n_bytes = num * network.channels * network.resolution**2
-    if out.suffix:
+    if out.suffix and not out.is_dir():
         if n_bytes > _MOST_HELD_BYTES:
             raise ValueError(
                 f"{num:,} images of {network.resolution} px are too many for one file "

@@ -88,7 +88,11 @@ def open_generated(
     generator, config = opened.generator, opened.config
     assert isinstance(generator, nn.Module)
     standing_statistics(
-        generator, config.network, batches=standing_batches, batch_size=batch_size, seed=seed
+        generator,
+        config.network,
+        batches=standing_batches,
+        batch_size=config.training.batch_size // config.training.accumulate,
+        seed=seed,
     )
     return ImagesToScore(
         resolution=config.network.resolution,

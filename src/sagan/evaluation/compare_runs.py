@@ -17,7 +17,7 @@ from sagan.images import image_grid, png, side_by_side
 from sagan.randomness import sample_latents
 from sagan.runs.log import read_records
 from sagan.runs.open_run import load_run_generator
-from sagan.runs.place import locate
+from sagan.runs.place import RUN_OR_CHECKPOINT, locate
 from sagan.runs.run import Run
 from sagan.sampling import generate
 from sagan.text import listed
@@ -74,6 +74,8 @@ def compare_runs(
         raise ValueError(f"--seed must be 0 or more, not {seed}")
     if out is not None and out.exists() and not out.is_dir():
         raise ValueError(f"--out {out} is a file; name a folder")
+    if out is not None and locate(out).kind in RUN_OR_CHECKPOINT:
+        raise ValueError(f"--out {out} is a run, which has files of these names; name another")
     runs = _named(paths)
     configs = {name: run.config() for name, run in runs.items()}
     logs = {name: list(read_records(run.log_path)) for name, run in runs.items()}
@@ -156,14 +158,14 @@ def _notes(configs: dict[str, RunConfig], found: dict[str, list[dict[str, Any]]]
     for name, records in found.items():
         for metric, r in {r["metric"]: r for r in records if "metric" in r}.items():
             protocol = r.get("protocol") or {}
-            how = (r.get("data"), r.get("n_generated"), r.get("n_real"))
+            how = (r.get("data"), r.get("n_generated"), r.get("n_real"), r.get("standing_batches"))
             features = (protocol.get("features"), protocol.get("weights_sha256"))
             side = configs[name].network.resolution
             ways.setdefault(metric, set()).add((*how, *features, side))
     different = [metric for metric, seen in ways.items() if len(seen) > 1]
     if not different:
         return []
-    why = "other data, sizes, numbers of images or features"
+    why = "other data, sizes, numbers of images, statistics or features"
     return [f"{', '.join(different)}: scored with {why}, so the values do not compare"]
 
 

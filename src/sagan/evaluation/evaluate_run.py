@@ -152,11 +152,14 @@ def evaluate_run(
         began = time.monotonic()
         source = _source(data, candidate)
         real, statistics = open_real_side(source, candidate, seed, progress)
-        numbers = None if real is None else class_numbers(candidate, real, source)
-        if metrics is None:
-            specs = _default_specs(kind, real, labelled=numbers is not None, say=progress)
-        else:
-            specs = parse_metrics(metrics, kind)
+        specs = None if metrics is None else parse_metrics(metrics, kind)
+        needed = specs is None or any(spec.metric.labelled for spec in specs)
+        numbers = None
+        if real is not None:
+            numbers = class_numbers(candidate, real, source, needed=needed)
+        if specs is None:
+            labelled = real is not None and numbers is not None and len(real.class_names) > 1
+            specs = _default_specs(kind, real, labelled=labelled, say=progress)
         if save_stats is not None and not any(spec.name == "fid" for spec in specs):
             raise ValueError("--save-stats needs fid among the metrics")
         num = _num(num, candidate, real)
@@ -224,7 +227,7 @@ def _default_specs(
     if say and not kind.startswith("inception"):
         _say_skipped((m for m in METRICS.values() if m.features == "inception"), HOW_TO_GET_WEIGHTS)
     if say and not labelled:
-        _say_skipped((s.metric for s in specs if s.metric.labelled), "there are no classes")
+        _say_skipped((s.metric for s in specs if s.metric.labelled), "there are no two classes")
     return tuple(spec for spec in specs if labelled or not spec.metric.labelled)
 
 
@@ -243,7 +246,7 @@ def _num(num: int | None, candidate: ImagesToScore, real: RealImages | None) -> 
         return num
     most = _MOST_BY_DEFAULT if real is None else min(_MOST_BY_DEFAULT, real.n_reference)
     classes = max(1, len(candidate.class_names))
-    return -(-most // classes) * classes  # as many of each class
+    return min(_MOST_BY_DEFAULT, -(-most // classes) * classes)  # as many of each class
 
 
 def _open_inception(kind: str, file: str, device: str) -> InceptionFeatures | None:

@@ -67,11 +67,16 @@ def open_real_side(
     return real, None
 
 
-def class_numbers(candidate: ImagesToScore, real: RealImages, source: str) -> Tensor | None:
+def class_numbers(
+    candidate: ImagesToScore, real: RealImages, source: str, *, needed: bool
+) -> Tensor | None:
     """The real images' label of each of the candidate's classes; None without classes."""
+    # other classes are an error only where a metric needs them
     if not candidate.class_names or real.labels is None:
         return None
     if not set(candidate.class_names) <= set(real.class_names):
+        if not needed:
+            return None
         whose = "the run's" if candidate.available is None else "those of the images"
         raise ValueError(f"the classes of {source} are not {whose}")
     return torch.tensor([real.class_names.index(name) for name in candidate.class_names])

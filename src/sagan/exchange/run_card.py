@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from sagan.files import parse_json, write_atomically
+from sagan.files import write_atomically
 from sagan.images import image_grid, png
 from sagan.models import Generator, fold
 from sagan.runs.checkpoint import Checkpoint
+from sagan.runs.log import read_records
 from sagan.runs.open_run import CHECKPOINT_FILES, load_run_generator
 from sagan.runs.run import find_checkpoint
 from sagan.sampling import sample
@@ -51,11 +52,11 @@ def make_run_card(
     # `address` is what `sagan.load` opens; `picture` the file name of the samples beside the card
     facts, manifest = generator.facts, checkpoint.manifest
     assert facts is not None
-    home = checkpoint.path.parent.parent
+    home = checkpoint.run
     png, caption = _samples(generator, facts)
     text = make_card(
         facts,
-        title or home.resolve().name,
+        title or home.name,
         address,
         samples=f"![Samples]({picture})\n\n{caption}",
         imported_from=manifest["imported"]["peer"] if "imported" in manifest else "",
@@ -77,17 +78,18 @@ def _samples(generator: Generator, facts: Facts) -> tuple[bytes, str]:
 
 
 def _scores(evaluations: Path, facts: Facts) -> str:
-    """List the last score by each metric of exactly these weights; empty if there is none."""
-    last: dict[str, dict[str, Any]] = {}
-    if evaluations.is_file():
-        for line in evaluations.read_text(encoding="utf-8").splitlines():
-            record = parse_json(line)
-            if (record.get("step"), record.get("weights")) == (facts.step, facts.weights):
-                last[record["title"]] = record
+    """List the last score by each metric and data of exactly these weights, if there is one."""
+    last: dict[tuple[str, str], dict[str, Any]] = {}
+    for record in read_records(evaluations):
+        # standing statistics of an evaluation are not those that are handed on
+        of_these = (record.get("step"), record.get("weights")) == (facts.step, facts.weights)
+        if of_these and "title" in record and not record.get("standing_batches"):
+            data = Path(str(record.get("data", "-"))).name  # no path of this machine
+            last[record["title"], data] = record
     rows = [
         f"| {table_cell(title)} | {_number(r)} | {r['better']} | {_number(r['real_vs_real'])} "
-        f"| {r['n_generated']:,} against {r['n_real']:,} |"
-        for title, r in last.items()
+        f"| {r['n_generated']:,} against {r['n_real']:,} of {table_cell(data)} |"
+        for (title, data), r in last.items()
     ]
     if not rows:
         return ""

@@ -84,7 +84,7 @@ def real_picture(
     label: int | None = None,
     device: str | torch.device = "cpu",
 ) -> ExplainedPicture:
-    """Read a picture as the run reads its training images: centre square, size and channels."""
+    """Read a picture as the run reads its training images: rules, crop, size and channels."""
     # Without a label, a conditional run weighs all classes alike: that changes D's logit, but none
     # of its maps.
     network = config.network
@@ -94,13 +94,13 @@ def real_picture(
         if path.stat().st_size > MOST_BYTES:
             raise ValueError(f"{path} is larger than {MOST_BYTES:,} bytes")
         with quiet_pillow():
-            picture = read_picture(path.read_bytes()).image
+            picture = read_picture(path.read_bytes(), rules=config.data.rules).image
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None
     except Unreadable as reason:
         raise ValueError(f"{path} is not a readable picture: {reason}") from None
     background = parse_background(config.data.background)
-    square = to_square(picture, network.resolution, network.channels, background)
+    square = to_square(picture, network.resolution, network.channels, background, config.data.crop)
     image = to_float(torch.tensor(square).permute(2, 0, 1)[None]).to(device)
     labels, name = _labels(network, label), None
     if label is not None and network.classes:

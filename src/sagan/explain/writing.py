@@ -137,8 +137,10 @@ def explain_run(
         real = [real_picture(Path(image), config, label=label, device=device)]
         if not d_looks:
             raise ValueError(f"{run} has no attention in D, and D alone looks at a real image")
-    generator = load_run_generator(run, device=device)
-    discriminator = load_discriminator(run, device=device) if has_discriminator else None
+    generator = load_run_generator(checkpoint.path, device=device)
+    discriminator = None
+    if has_discriminator:
+        discriminator = load_discriminator(checkpoint.path, device=device)
     findings = []
     for picture in generated_pictures(generator, config, num, seed=seed, classes=classes) + real:
         layers = explain_picture(picture, generator, discriminator, points=points)
@@ -149,7 +151,7 @@ def explain_run(
         for network_name in ("G", "D")
         if (effects := [e for f in findings for e in f.effects if e.network == network_name])
     ]
-    history = read_history(_log_of(run))
+    history = read_history(checkpoint.run / "log.jsonl")
 
     out.mkdir(parents=True, exist_ok=True)
     files = _write_maps(run, out, findings)
@@ -174,12 +176,6 @@ def _region_mask(region: tuple[int, int, int, int], network: NetworkConfig) -> T
     mask = torch.zeros(side, side, dtype=torch.bool)
     mask[y0:y1, x0:x1] = True
     return mask
-
-
-def _log_of(run: Path) -> Path:
-    """The run's log; a checkpoint's run is two folders up."""
-    folder = run.resolve().parent.parent if (run / "manifest.json").is_file() else run
-    return folder / "log.jsonl"
 
 
 def _write_maps(run: Path, out: Path, findings: Sequence[_Findings]) -> list[Path]:

@@ -92,7 +92,7 @@ def split_off_test(
     index, size = np.arange(len(images)), round(_HELD_OUT_SHARE * len(images))
     counts = np.unique(labels, return_counts=True)[1] if labels is not None else np.array([])
     by_class = labels if len(counts) and counts.min() > 1 and len(counts) <= size else None
-    _, test = train_test_split(index, test_size=size, random_state=seed, stratify=by_class)
+    _, test = train_test_split(index, test_size=size, random_state=seed % 2**32, stratify=by_class)
     held_out = np.zeros(len(images), bool)
     held_out[test] = True
     return RealImages(

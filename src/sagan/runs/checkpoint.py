@@ -46,6 +46,11 @@ class Checkpoint:
     manifest: Mapping[str, Any]
 
     @property
+    def run(self) -> Path:
+        """The folder of the run that it belongs to, by whatever path it was named."""
+        return self.path.resolve().parent.parent
+
+    @property
     def step(self) -> int:
         """Generator steps taken."""
         return int(self.manifest["step"])

@@ -68,7 +68,7 @@ def locate(path: str | os.PathLike[str]) -> Place:
     if not path.is_dir():
         return Place("model file" if path.suffix.lower() in MODEL_ENDINGS else "file", path)
     if (path / "manifest.json").is_file():
-        return Place("checkpoint", path, path.parent.parent)
+        return Place("checkpoint", path, path.resolve().parent.parent)
     if is_shared_folder(path):
         return Place("shared folder", path)
     if (path / "config.json").is_file() or (path / "checkpoints").is_dir():

@@ -73,7 +73,7 @@ class Studio:
         self._networks: OrderedDict[int, Networks] = OrderedDict()
         self._directions: dict[tuple[int, str], list[Direction]] = {}
         self._unchanged: tuple[ImageRequest, Rendering] | None = None
-        self._run = Run(checkpoint.path.parent.parent)
+        self._run = Run(checkpoint.run)
         self._name = str(path)
         points = _find_training_points(self._run, checkpoint.path)
         self.training_points = {point.step: point for point in points}
