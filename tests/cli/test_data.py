@@ -268,3 +268,17 @@ def test_a_source_with_train_and_val_is_trained_and_scored_by_its_own_split(tmp_
     capfd.readouterr()
     assert sagan("evaluate", run, "--metrics", "fd:pixel", "--num", "24") == 0
     assert json.loads(capfd.readouterr().out)["fd:pixel"]["n_real"] == 24
+
+
+def test_a_run_inside_the_folder_of_its_pictures_is_refused(tmp_path, monkeypatch, capfd):
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for i in range(8):
+        Image.fromarray(np.full((8, 8), 9 * i, np.uint8)).save(pictures / f"{i}.png")
+    before = sorted(tmp_path.rglob("*.png"))
+    monkeypatch.chdir(pictures)
+    for command in (["--data", "."], [".", "--data", "."], ["mine", "--data", pictures]):
+        assert sagan("train", *command, "--resolution", "8", "--images", "16") == 2
+        err = capfd.readouterr().err
+        assert "would lie in the folder of the pictures" in err
+        assert sorted(pictures.rglob("*")) == before

@@ -7,7 +7,7 @@ import pytest
 
 import sagan
 from sagan.config import DataConfig, InitConfig, RunConfig, differences
-from sagan.config.channels import generator_blocks
+from sagan.config.channels import discriminator_blocks, generator_blocks
 from sagan.config.growth import stages_of
 from sagan.config.presets import preset
 from sagan.runs.run import Run
@@ -166,3 +166,18 @@ def test_a_fine_tuned_run_can_grow():
 def test_bad_growth_is_refused(grow, said):
     with pytest.raises(ValueError, match=said):
         plan({"preset": "quick", "grow": grow})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"grow": "none"}, {"images": 100}, {"grow": "none", "resolution": 64}, {"grow": "16:200"}],
+)
+def test_widths_count_however_a_preset_that_grows_is_grown(options):
+    def widths(**chosen):
+        network = plan({"preset": "quick", **options, **chosen}).network
+        blocks = *generator_blocks(network), *discriminator_blocks(network)
+        return [block.c_out for block in blocks]
+
+    usual = widths()
+    assert widths(g_width=12, d_width=32) == usual
+    assert widths(g_width=24, d_width=64) == [2 * width for width in usual]

@@ -246,9 +246,12 @@ def growing(base: RunConfig, grow: str | None, total: int, **widths: Any) -> Run
         images = {size: n * (total // 2) // sum(images.values()) for size, n in images.items()}
         stages = growth_stages(images, base.training)  # and none for less than a step
         images = {s.resolution: s.images for s in stages if s.images >= s.batch_size}
-    if not images:
+    widened = bool(widths) and base.preset in GROWTH
+    if not images and not widened:
         return base
-    small = replace(preset(base.preset, min(images))[0], **widths)
+    # of a preset that grows, all larger networks are its smallest one's, whose widths count
+    least = min(GROWTH[base.preset]) if widened else min(images)
+    small = replace(preset(base.preset, least)[0], **widths)
     growth = growth_stages(images, base.training)
     return replace(base, network=resized(small, px), growth=growth)
 

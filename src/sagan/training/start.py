@@ -86,6 +86,8 @@ def train_run(
     config = plan(given, old=old, init=init)
     if old is not None:
         run.check_continues(config, old)
+    elif Path(config.data.source).is_dir():
+        _check_apart(run, Path(config.data.source))
     if dataset is None or old is not None:
         own_channels = old is None and init is None and "channels" not in given
         dataset = _open(
@@ -109,6 +111,15 @@ def train_run(
             say(f"What the run had is now in {aside}.")
     chosen = old is not None or bool(given.keys() & {"images", "time"})
     return train(config, run, dataset, runtime=how, progress=progress, chosen=chosen)
+
+
+def _check_apart(run: Run, pictures: Path) -> None:
+    """Refuse a run inside the folder of its pictures: its samples would be read with them."""
+    if run.path.resolve().is_relative_to(pictures.resolve()):
+        raise ValueError(
+            f"{run.path} would lie in the folder of the pictures, {pictures}, and be read with "
+            "them next time: name a run folder outside it"
+        )
 
 
 def _existing(path: Path) -> tuple[Run, RunConfig | None]:
