@@ -164,3 +164,9 @@ def test_cut_arrays_are_one_line(tmp_path: Path, cut: int) -> None:
         with pytest.raises(ValueError, match=r".") as error:
             open_source(source)
         assert "\n" not in str(error.value)
+
+
+def test_a_label_that_is_not_among_the_class_names_is_named(tmp_path):
+    labels = ["cat", "dog", "owl", "cat", "dog", "cat"]
+    with pytest.raises(ValueError, match="the label owl is not among its 2 class names"):
+        open_source(npz(tmp_path, x=COLOUR, y=labels, class_names=["cat", "dog"]))

@@ -137,7 +137,11 @@ def _classes(labels: NDArray[Any] | None, names: tuple[str, ...], length: int) -
     if labels.shape not in ((length,), (length, 1)):
         raise ValueError(f"labels of shape {labels.shape} do not fit {length} images")
     found = [label_name(label) for label in labels.reshape(length)]
-    if not names or labels.dtype.kind not in "iu":
+    if not names:
+        return found
+    if labels.dtype.kind not in "iu":
+        if unknown := sorted(set(found) - set(names)):
+            raise ValueError(f"the label {unknown[0]} is not among its {len(names)} class names")
         return found
     largest = int(labels.max())
     if largest >= len(names):
