@@ -433,3 +433,14 @@ def test_walks_of_all_classes_count(run, tmp_path, capfd):
     options = ["--num", "100001", "--interpolate", "1,2", "--out", tmp_path / "o"]
     assert sagan("sample", run, *options) == 2
     assert "1,000,010 images, of all classes, are over" in capfd.readouterr().err
+
+
+def test_digits_go_on_with_their_own_preset_and_not_with_another(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = ["--data", "digits", "--images", "64", *SMALL]
+    assert sagan("train", "--preset", "quick", "--resolution", "8", *options) == 0
+    assert sagan("train", *options) == 0
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == [
+        "digits-digits",
+        "digits-quick",
+    ]

@@ -131,7 +131,8 @@ def _existing(path: Path) -> tuple[Run, RunConfig | None]:
 
 def _begun_before(options: TrainOptions) -> tuple[Run | None, RunConfig | None]:
     """The run that the same command began with a preset by default, found without its images."""
-    if "data" in options and not options.keys() & {"init", "preset"}:
+    others = options.get("data", DEFAULT_DATA) != DEFAULT_DATA  # digits have a preset of their own
+    if others and not options.keys() & {"init", "preset"}:
         for name in ("quick", "quick-few", "small", "best"):  # what `default_preset` chooses
             run, old = _existing(Path("runs") / _default_name({**options, "preset": name}))
             if old is not None and old.data.source == options["data"]:
