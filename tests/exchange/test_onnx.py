@@ -352,13 +352,19 @@ def test_a_card_says_what_the_run_knows_and_its_code_runs(tmp_path, monkeypatch,
     score |= {"better": "higher", "real_vs_real": {"value": 0.99, "spread": None}, "n_real": 599}
     mine = {**score, "step": 7, "weights": "ema"}
     others = [{**mine, "step": 6, "value": 0.1}, {**mine, "weights": "raw", "value": 0.2}]
-    append_records(run.path / "evaluations.jsonl", {**mine, "value": 0.3}, mine, *others)
+    others += [{**mine, "standing_batches": 5, "value": 0.4}]  # other statistics
+    evaluations = run.path / "evaluations.jsonl"
+    append_records(evaluations, {**mine, "value": 0.3}, mine, *others)
+    append_records(evaluations, {**mine, "title": "fd", "data": "/home/me/zoo", "value": 3})
+    with evaluations.open("a") as torn:
+        torn.write('{"metric": "fd:pix')
     file = tmp_path / "here" / "model.safetensors"
     file.parent.mkdir()
     export_weights(run.path, file)
     grid = write_card(run.path, file, file.with_name("README.md"))
     text = file.with_name("README.md").read_text()
     assert "| cas | 0.9512 ± 0.004 | higher | 0.99 | 600 against 599 |" in text
+    assert "| fd | 3 ± 0.004 | higher | 0.99 | 600 against 599 of zoo |" in text
     assert len(re.findall(r"^\| cas ", text, flags=re.MULTILINE)) == 1  # of these weights, the last
     assert r"| classes | 3: cat, dog \| cow, eel |" in text
     assert "| data | pets |" in text  # not where it lay

@@ -84,11 +84,12 @@ def _scores(evaluations: Path, facts: Facts) -> str:
         # standing statistics of an evaluation are not those that are handed on
         of_these = (record.get("step"), record.get("weights")) == (facts.step, facts.weights)
         if of_these and "title" in record and not record.get("standing_batches"):
-            data = Path(str(record.get("data", "-"))).name  # no path of this machine
+            data = Path(record.get("data", "")).name  # no path of this machine
             last[record["title"], data] = record
     rows = [
         f"| {table_cell(title)} | {_number(r)} | {r['better']} | {_number(r['real_vs_real'])} "
-        f"| {r['n_generated']:,} against {r['n_real']:,} of {table_cell(data)} |"
+        f"| {r['n_generated']:,} against {r['n_real']:,}"
+        f"{f' of {table_cell(data)}' if data else ''} |"
         for (title, data), r in last.items()
     ]
     if not rows:
