@@ -246,12 +246,10 @@ def growing(base: RunConfig, grow: str | None, total: int, **widths: Any) -> Run
         images = {size: n * (total // 2) // sum(images.values()) for size, n in images.items()}
         stages = growth_stages(images, base.training)  # and none for less than a step
         images = {s.resolution: s.images for s in stages if s.images >= s.batch_size}
-    widened = bool(widths) and base.preset in GROWTH
-    if not images and not widened:
+    from_px = GROWTH.get(base.preset, images)  # all networks of a preset that grows are resized
+    if not from_px:
         return base
-    # of a preset that grows, all larger networks are its smallest one's, whose widths count
-    least = min(GROWTH[base.preset]) if widened else min(images)
-    small = replace(preset(base.preset, least)[0], **widths)
+    small = replace(preset(base.preset, min(from_px))[0], **widths)
     growth = growth_stages(images, base.training)
     return replace(base, network=resized(small, px), growth=growth)
 

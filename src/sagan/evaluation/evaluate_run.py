@@ -134,8 +134,7 @@ def evaluate_run(
         if value is not None and value > _MOST_IMAGES:
             raise ValueError(f"{name} must be at most {_MOST_IMAGES:,}, not {value:,}")
     kind, weights_file = _parse_features(features)
-    if metrics is not None:
-        parse_metrics(metrics, kind)  # refused before anything is read
+    specs = None if metrics is None else parse_metrics(metrics, kind)  # refused before all reading
     path, device = Path(path), pick_device(device)
     with tempfile.TemporaryDirectory(prefix="sagan-") as cache:
         candidate = open_images_to_score(
@@ -152,7 +151,6 @@ def evaluate_run(
         began = time.monotonic()
         source = _source(data, candidate)
         real, statistics = open_real_side(source, candidate, seed, progress)
-        specs = None if metrics is None else parse_metrics(metrics, kind)
         needed = specs is None or any(spec.metric.labelled for spec in specs)
         numbers = None
         if real is not None:
@@ -227,7 +225,9 @@ def _default_specs(
     if say and not kind.startswith("inception"):
         _say_skipped((m for m in METRICS.values() if m.features == "inception"), HOW_TO_GET_WEIGHTS)
     if say and not labelled:
-        _say_skipped((s.metric for s in specs if s.metric.labelled), "there are no two classes")
+        _say_skipped(
+            (s.metric for s in specs if s.metric.labelled), "there are fewer than two classes"
+        )
     return tuple(spec for spec in specs if labelled or not spec.metric.labelled)
 
 
