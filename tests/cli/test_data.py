@@ -95,6 +95,29 @@ def test_data_that_changed_are_refused_by_their_fingerprint(mixed, tmp_path, cap
     assert sagan("train", run, "--images", "32") == 0
 
 
+def test_pictures_may_be_moved_and_named_otherwise(mixed, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    begun = [*SMALL, "--resolution", "8", "--images"]
+    assert sagan("train", *begun, "8", "--data", "mixed") == 0
+    run = "runs/mixed-quick-few"
+    assert sagan("train", *begun, "16", "--data", "./mixed/") == 0
+    assert sagan("train", run, "--images", "24", "--data", mixed) == 0  # absolute
+    mixed.rename(tmp_path / "elsewhere")
+    capfd.readouterr()
+    assert sagan("train", run, "--images", "32") == 2
+    said = f"the pictures of {run} are not at {mixed} any more: say with --data where they are"
+    assert said in capfd.readouterr().err
+    assert sagan("train", run, "--images", "32", "--data", "elsewhere") == 0
+    assert sagan("train", run, "--images", "40") == 0
+    config = json.loads((tmp_path / run / "config.json").read_text())
+    assert (config["data"]["source"], config["training"]["images"]) == ("elsewhere", 40)
+    (tmp_path / "elsewhere" / "photos" / "3.png").unlink()
+    (tmp_path / "elsewhere").rename(mixed)
+    capfd.readouterr()
+    assert sagan("train", run, "--images", "48", "--data", "mixed") == 2
+    assert "data.source: elsewhere -> mixed" in capfd.readouterr().err
+
+
 def test_strict_and_background_reach_training(mixed, tmp_path, capfd):
     run = tmp_path / "run"
     options = [*SMALL, "--data", mixed, "--resolution", "8", "--images", "8"]

@@ -21,6 +21,7 @@ from sagan.training import measure, outlook, train
 from sagan.training import trainer as trainer_module
 from sagan.training.clock import Budget, Clock, replanned
 from sagan.training.measure import images_per_second
+from sagan.training.planning import plan
 from sagan.training.snapshots import Snapshots
 from sagan.training.stopwatch import Stopwatch
 
@@ -268,6 +269,20 @@ def test_time_and_images_follow_each_other(tmp_path, large_digits, machine):
     assert logged_sec > TIME_SEC
     go(tmp_path, large_digits, by(time_sec=logged_sec + 60, images=shown + 160))
     assert machine.now_sec == pytest.approx(spent_sec + 60, abs=0.05 * spent_sec)
+
+
+def test_after_a_time_cut_short_images_need_not_reach_its_first_plan(
+    tmp_path, large_digits, machine
+):
+    machine.step_sec = 20.0
+    go(tmp_path, large_digits)
+    old, ends = Run(tmp_path).config(), planned(tmp_path)[-1]
+    images = ends[1] + 32
+    assert images <= old.growth[0].images  # of the small size alone, as first planned
+    by_images = plan({"images": images}, old=old)
+    assert go(tmp_path, large_digits, by_images).images == images
+    again = plan({}, old=Run(tmp_path).config())
+    assert go(tmp_path, large_digits, again).images == images
 
 
 def test_too_little_time_is_refused_with_the_least_that_would_do(tmp_path, large_digits, machine):

@@ -88,14 +88,10 @@ class Run:
                 f"{self.path} was begun with the reading rules {old.data.rules}: to go on, give "
                 f"DataConfig(rules={old.data.rules}) and load_dataset(..., rules={old.data.rules})"
             )
-        before = _with_first_training(old, config)
+        before = _with_source_of(_with_first_training(old, config), config)
         found = differences(with_extent_of(before, config), config)
         if found:
-            raise ValueError(
-                f"{self.path} was started with other settings ({'; '.join(found)}); name another "
-                f"run folder (--init {self.path} begins it from this one), or leave these options "
-                "out to continue with the run's own"
-            )
+            raise self.started_otherwise(found)
         refused = why_not_shorter(
             self.path,
             before,
@@ -105,6 +101,14 @@ class Run:
         )
         if refused:
             raise ValueError(refused)
+
+    def started_otherwise(self, found: Sequence[str]) -> ValueError:
+        """Say that options ask for something else than the run was started with."""
+        return ValueError(
+            f"{self.path} was started with other settings ({'; '.join(found)}); name another "
+            f"run folder (--init {self.path} begins it from this one), or leave these options "
+            "out to continue with the run's own"
+        )
 
     def _images_shown(self) -> int:
         checkpoint, _ = self.newest_sound_checkpoint()
@@ -191,7 +195,7 @@ class Run:
 
     def check_unedited(self, config: RunConfig, checkpoint: Checkpoint) -> None:
         """Raise ValueError unless the checkpoint had this configuration (images and time apart)."""
-        old = _with_first_training(checkpoint.run_config, config)
+        old = _with_source_of(_with_first_training(checkpoint.run_config, config), config)
         if not config.data.fingerprint:  # older than fingerprints
             old = replace(old, data=replace(old.data, fingerprint=""))
         found = differences(trained_with(old, config), config)
@@ -324,6 +328,13 @@ class Run:
 def _with_first_training(old: RunConfig, new: RunConfig) -> RunConfig:
     """An imported run has no data yet: its first training chooses them, and how to train."""
     return old if old.data.source else replace(old, data=new.data, training=new.training)
+
+
+def _with_source_of(old: RunConfig, new: RunConfig) -> RunConfig:
+    """Pictures may be moved or named otherwise: their fingerprint says if they are the same."""
+    if not old.data.fingerprint:  # older than fingerprints
+        return old
+    return replace(old, data=replace(old.data, source=new.data.source))
 
 
 def find_checkpoint(

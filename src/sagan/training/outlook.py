@@ -53,10 +53,12 @@ def open_clock(
     stopwatch = Stopwatch.of(run)
     plans = checkpoint.manifest.get("plan", []) if checkpoint else []
     is_new = old is None or not old.data.source  # an imported run has no plan either
-    stages, notes = stages_of(_endless(config) if is_new else config), []
+    notes: list[str] = []
+    stages: Sequence[Stage] = ()
     rates: Sequence[float] = ()
     long = checkpoint is None and config.training.images >= _LONG_IMAGES
     if (config.training.time_sec and not plans) or (not config.training.time_sec and long):
+        stages = stages_of(_endless(config) if is_new else config)
         rates = measured_rates(stages, runtime, engine, dataset)
     if config.training.time_sec and is_new:
         gone_sec = engine.first(stopwatch.elapsed_sec)

@@ -12,6 +12,7 @@ from sagan.config.duration import parse_duration
 from sagan.config.presets import preset
 from sagan.data import ImageDataset, load_dataset
 from sagan.data.load import native_resolution
+from sagan.data.sources.open_source import HUB, NAMED, is_known_source
 from sagan.devices import pick_device
 from sagan.runs.place import locate
 from sagan.runs.run import Run
@@ -88,6 +89,11 @@ def train_run(
         run.check_continues(config, old)
     elif Path(config.data.source).is_dir():
         _check_apart(run, Path(config.data.source))
+    if old is not None and "data" not in given and not is_known_source(config.data.source):
+        raise ValueError(
+            f"the pictures of {run.path} are not at {config.data.source} any more: say with --data "
+            "where they are"
+        )
     if dataset is None or old is not None:
         own_channels = old is None and init is None and "channels" not in given
         dataset = _open(
@@ -101,7 +107,7 @@ def train_run(
         say(*skipped(dataset.excluded, "the run's data.json"))
     facts = DataFacts(dataset.images.shape[1], dataset.class_names, dataset.fingerprint)
     if old is not None:
-        _check_unchanged(run, old, facts.fingerprint)
+        _check_unchanged(run, old, config.data.source, facts.fingerprint)
     config = plan(given, old=old, init=init, data=facts)
     if given.get("from_scratch") and first and old is not None:
         run.check_continues(config, old)  # before anything is moved
@@ -135,9 +141,14 @@ def _begun_before(options: TrainOptions) -> tuple[Run | None, RunConfig | None]:
     if others and not options.keys() & {"init", "preset"}:
         for name in ("quick", "quick-few", "small", "best"):  # what `default_preset` chooses
             run, old = _existing(Path("runs") / _default_name({**options, "preset": name}))
-            if old is not None and old.data.source == options["data"]:
+            if old is not None and _place(old.data.source) == _place(options["data"]):
                 return run, old
     return None, None
+
+
+def _place(source: str) -> str:
+    named = source in NAMED or source.startswith(HUB)
+    return source if named else str(Path(source).resolve())
 
 
 def _default_name(options: TrainOptions) -> str:
@@ -212,9 +223,11 @@ def _open(
     )
 
 
-def _check_unchanged(run: Run, old: RunConfig, fingerprint: str) -> None:
+def _check_unchanged(run: Run, old: RunConfig, source: str, fingerprint: str) -> None:
     before = old.data.fingerprint
     if before and before != fingerprint:
+        if source != old.data.source:
+            raise run.started_otherwise([f"data.source: {old.data.source} -> {source}"])
         raise ValueError(
             f"the data have changed since {run.path} was started (fingerprint {before[:12]} -> "
             f"{fingerprint[:12]}); put the same pictures back, or name another run folder"
