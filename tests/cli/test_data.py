@@ -11,7 +11,9 @@ from command_line import sagan
 from image_corpus import READABLE, UNREADABLE, encoded, noise, rgb
 from PIL import Image
 
+from sagan.data.load import pack_dataset
 from sagan.evaluation.real_side import open_real
+from sagan.training import start
 
 SMALL = [
     "--grow",
@@ -116,6 +118,52 @@ def test_pictures_may_be_moved_and_named_otherwise(mixed, tmp_path, monkeypatch,
     capfd.readouterr()
     assert sagan("train", run, "--images", "48", "--data", "mixed") == 2
     assert "data.source: elsewhere -> mixed" in capfd.readouterr().err
+
+
+def test_colour_is_not_dropped_by_a_grey_run_unasked(mixed, tmp_path, capfd):
+    grey, new = tmp_path / "grey", tmp_path / "new"
+    assert sagan("train", grey, *SMALL, "--images", "8") == 0  # digits, 8 px
+    capfd.readouterr()
+    command = ["train", new, "--init", grey, "--data", mixed, "--images", "8", "--batch-size", "8"]
+    assert sagan(*command) == 2
+    said = f"{mixed} is in colour and {grey} is grey: give --channels 1 to train on it in grey"
+    assert said in capfd.readouterr().err
+    assert not new.exists()
+    assert sagan(*command, "--channels", "1") == 0
+    assert sagan(*command) == 0  # done
+
+
+def test_a_folder_of_other_things_does_not_become_a_run(mixed, capfd):
+    before = sorted(mixed.rglob("*"))
+    for folder in (mixed, mixed / "photos"):
+        assert sagan("train", folder, *SMALL, "--images", "8") == 2
+        err = capfd.readouterr().err
+        assert f"{folder} is a folder of other things (" in err
+        assert err.count("\n") == 1
+    assert sorted(mixed.rglob("*")) == before
+
+
+def test_a_folder_with_a_log_file_alone_becomes_a_run(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "out.txt").write_text("as of nohup sagan train run > run/out.txt")
+    assert sagan("train", tmp_path / "run", *SMALL, "--images", "8") == 0
+
+
+def test_an_unknown_size_is_refused_before_the_pictures_are_read(mixed, tmp_path, cache, capfd):
+    options = ["--data", mixed, "--resolution", "100"]
+    assert sagan("train", tmp_path / "run", *SMALL, *options) == 2
+    assert capfd.readouterr().err.startswith("sagan: resolution 100 is unknown; choose from 8,")
+    assert not cache.exists()
+
+
+def test_a_packed_folder_keeps_its_size_in_a_short_time(mixed, tmp_path):
+    out = tmp_path / "packed"
+    pack_dataset(str(mixed), out, resolution=64)
+    options = {"data": str(out), "time": "1m", "device": "cpu"}
+    chosen, data, _ = start._with_default_plan(options, progress=False)
+    assert (chosen["resolution"], data.images.shape[2]) == (64, 64)
+    options["data"] = str(mixed)
+    assert start._with_default_plan(options, progress=False)[0]["resolution"] < 32
 
 
 def test_strict_and_background_reach_training(mixed, tmp_path, capfd):
@@ -284,7 +332,7 @@ def test_a_source_with_train_and_val_is_trained_and_scored_by_its_own_split(tmp_
     assert sagan("train", run, *SMALL, "--data", root, "--resolution", "8", "--images", "16") == 0
     data = json.loads((run / "config.json").read_text())["data"]
     assert data["class_names"] == ["cat", "dog"]
-    assert data["rules"] == 2
+    assert data["rules"] == 3
     real = open_real(str(root), resolution=8, channels=3)
     assert real.split_by_seed is None
     assert (len(real), real.held_out.sum()) == (34, 10)

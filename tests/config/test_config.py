@@ -275,7 +275,7 @@ def test_configurations_are_frozen_and_keyword_only(cls: type) -> None:
 
 
 def test_reading_rules_are_the_newest_unless_a_file_is_older_than_their_field() -> None:
-    assert DataConfig().rules == READING_RULES == 2
+    assert DataConfig().rules == READING_RULES == 3
     assert run_config_from_dict({"data": {"source": "pictures"}}).data.rules == 1
-    with pytest.raises(ValueError, match="reading rules 3 are of a newer sagan"):
-        run_config_from_dict({"data": {"rules": 3}})
+    with pytest.raises(ValueError, match="reading rules 4 are of a newer sagan"):
+        run_config_from_dict({"data": {"rules": 4}})

@@ -242,6 +242,17 @@ def test_sixteen_bits_divide_by_257(values: list[int]) -> None:
     assert scaled.tolist() == [round(value / 257) for value in values]
 
 
+def test_the_transparent_value_of_sixteen_bit_grey_shows_the_background() -> None:
+    values = np.array([[0, 300], [300, 65535]], np.uint16)
+    data = encoded(Image.fromarray(values), transparency=300)
+    picture = read_picture(data)
+    assert picture.odd == ("16-bit grey", "transparency")
+    assert to_square(picture.image, 2, 1, WHITE)[..., 0].tolist() == [[0, 255], [255, 255]]
+    old = read_picture(data, rules=2)
+    assert old.odd == ("16-bit grey",)
+    assert to_square(old.image, 2, 1, WHITE)[..., 0].tolist() == [[0, 1], [1, 255]]
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_one_value_that_is_no_number_makes_a_picture_unreadable(value: float) -> None:
     values = np.full((4, 4), 0.5)

@@ -103,8 +103,8 @@ def test_by_the_first_rules_every_folder_is_a_class(tmp_path: Path) -> None:
     new = load_dataset(str(tmp_path / "data"), **options)
     assert (old.class_names, len(old)) == (names, 4)
     assert (new.class_names, len(new)) == (("cat", "dog"), 2)  # the cache tells them apart
-    with pytest.raises(ValueError, match="reading rules 3 are unknown; choose from 1 to 2"):
-        load_dataset(str(tmp_path / "data"), rules=3, **options)
+    with pytest.raises(ValueError, match="reading rules 4 are unknown; choose from 1 to 3"):
+        load_dataset(str(tmp_path / "data"), rules=4, **options)
 
 
 def test_the_test_split_is_the_other_side_with_the_training_labels(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The packed cache: what is in it, found again, damaged, shared, and never half there."""
 
+import errno
 import json
 import os
 import subprocess
@@ -16,6 +17,7 @@ from PIL import Image
 
 from sagan.data import ImageDataset, load_dataset, pack_dataset, packed, packing
 from sagan.data.packed import cache_root
+from sagan.data.sources import folder as folders_module
 
 
 @pytest.fixture
@@ -47,6 +49,27 @@ def test_the_readable_are_kept_and_the_rest_is_listed(folder: Path, tmp_path: Pa
     assert {name for name, _ in data.excluded} == {f"dog/{name}" for name in UNREADABLE}
     one = Image.open(folder / "cat/2.png").resize((16, 16), Image.Resampling.LANCZOS)
     assert np.array_equal(data.images[1].transpose(1, 2, 0), one)
+
+
+@pytest.mark.fault(26)
+@pytest.mark.parametrize(
+    "error", [OSError(errno.EIO, "Input/output error"), OSError(errno.EMFILE, "x"), MemoryError()]
+)
+def test_what_the_machine_cannot_read_now_is_not_taken_for_damaged(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def read(path: Path) -> bytes:
+        if path.name == "2.png":
+            raise error
+        return read_file(path)
+
+    read_file = folders_module.read_file
+    with monkeypatch.context() as patch:
+        patch.setattr(folders_module, "read_file", read)
+        with pytest.raises(type(error)):
+            load(folder, tmp_path)
+    assert folders(tmp_path) == []
+    assert len(load(folder, tmp_path)) == 3
 
 
 @pytest.mark.fault(26)
@@ -335,7 +358,7 @@ def test_packed_json_says_what_it_was_made_from(folder: Path, tmp_path: Path) ->
         "resolution": 8,
         "channels": 0,
         "background": [255, 0, 0],
-        "rules": 2,
+        "rules": 3,
         "crop": "center",
     }
     assert facts["source"]["kind"] == "folder"

@@ -186,6 +186,27 @@ def test_parquet_files_are_read_with_the_names_that_they_note(tmp_path: Path) ->
     assert len(folder) == 6
 
 
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [("train-00000-of-1.parquet", "test-00000-of-1.parquet"), ("train/0.parquet", "Val/0.parquet")],
+)
+def test_tables_for_testing_are_not_trained_on(tmp_path: Path, train: str, test: str) -> None:
+    folder = tmp_path / "set"
+    for name in (train, test):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    parquet_file(folder / train, labels=(3, 5, 5))
+    parquet_file(folder / test, labels=(5, 5, 5))
+    options: dict[str, Any] = {"resolution": 24, "cache": tmp_path / "cache"}
+    data = load_dataset(str(folder), **options)
+    assert (len(data), data.class_names) == (3, ("3", "5"))
+    held_out = load_dataset(str(folder), split="test", **options)
+    assert (len(held_out), held_out.class_names) == (3, ("5",))
+    old = load_dataset(str(folder), rules=2, **options)
+    assert (len(old), old.class_names) == (6, ("3", "5"))
+    (folder / train).unlink()
+    assert len(load_dataset(str(folder), **options)) == 3  # nothing else to train on
+
+
 def test_a_missing_library_is_named_and_a_damaged_table_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

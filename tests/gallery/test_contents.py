@@ -47,6 +47,10 @@ def test_the_list_and_a_run(tmp_path, monkeypatch, capsys):
     assert "clothes: " in capsys.readouterr().out
     assert sagan("gallery", "clothes") == 0
     assert "sagan sample runs/clothes" in capsys.readouterr().err
+    assert sagan("export", "runs/clothes", "--out", "shared") == 0
+    card = (tmp_path / "shared" / "README.md").read_text()
+    assert "| images seen | unknown |" in card
+    assert "| generator steps |" not in card
     assert sagan("gallery", "clothes") == 2
     assert "exists already" in capsys.readouterr().err
     assert sagan("gallery", "nonsense", "--out", "x") == 2

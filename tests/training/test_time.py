@@ -387,6 +387,7 @@ def test_a_device_is_measured_by_real_steps(large_digits):
         (["--time", "30"], "time '30' is not a length of time"),
         (["--time", "30m", "--images", "64"], "--time and --images both say how long"),
         (["--time", "30m", "--grow", "8:640", "--resolution", "16"], "give --grow its sizes alone"),
+        (["--images", "8", "--augment-p", ".5"], "--augment-p needs --augment: the kinds"),
         (["--time", "1s", "--batch-size", "1199"], "larger than the data (1198 images)"),
     ],
 )

@@ -131,7 +131,7 @@ def read_picture(
     # A JPEG is decoded at 1/2, 1/4 or 1/8, several times faster, while its sides keep `least_px`
     # pixels; 0 decodes it whole.
     if isinstance(data, np.ndarray):
-        return _of_array(data)
+        return _of_array(data, rules)
     if not data:
         raise Unreadable("empty file")
     try:
@@ -187,7 +187,7 @@ def _decode(data: bytes, least_px: int, rules: int) -> Picture:
             image.draft(None, (least_px, least_px))
         image.load()
         turn, exif_is_broken = _turn(image)
-        upright = _to_8_bit(image, odd)
+        upright = _to_8_bit(image, odd, rules)
     if turn is not None:
         upright = upright.transpose(turn)
         odd.append("EXIF rotation")
@@ -206,12 +206,18 @@ def _turn(image: Image.Image) -> tuple[Image.Transpose | None, bool]:
         return None, True
 
 
-def _to_8_bit(image: Image.Image, odd: list[str]) -> Image.Image:
+def _to_8_bit(image: Image.Image, odd: list[str], rules: int) -> Image.Image:
     mode = image.mode
     if mode.startswith("I;16") or (mode == "I" and image.format in ("PNG", "PPM")):
         odd.append("16-bit grey")
         values = np.asarray(image).astype(np.uint16)
-        return Image.fromarray(scale(values, *value_range(values.dtype, 0, 0)))
+        grey = Image.fromarray(scale(values, *value_range(values.dtype, 0, 0)))
+        clear = image.info.get("transparency")
+        if rules > 2 and isinstance(clear, int) and (values == clear).any():
+            odd.append("transparency")
+            grey.putalpha(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))
+            return grey.convert("RGBA")
+        return grey
     if mode in ("I", "F"):
         odd.append("32-bit or float")
         values = np.asarray(image)
@@ -261,7 +267,7 @@ def scale(values: NDArray[Any], black: float, white: float) -> NDArray[np.uint8]
     return np.rint(scaled).clip(0, 255).astype(np.uint8)
 
 
-def _of_array(array: NDArray[np.uint8]) -> Picture:
+def _of_array(array: NDArray[np.uint8], rules: int) -> Picture:
     assert array.dtype == np.uint8
     channels = 1 if array.ndim == 2 else array.shape[2]
     if array.size == 0 or channels not in (1, 2, 3, 4):
@@ -270,7 +276,9 @@ def _of_array(array: NDArray[np.uint8]) -> Picture:
         array = array.reshape(array.shape[:2])
     image = Image.fromarray(np.ascontiguousarray(array))
     odd: list[str] = []
-    return Picture(_to_8_bit(image, odd), f"{channels} channels", "array", tuple(odd), image.size)
+    return Picture(
+        _to_8_bit(image, odd, rules), f"{channels} channels", "array", tuple(odd), image.size
+    )
 
 
 def to_square(

@@ -3,6 +3,7 @@
 Pillow releases the interpreter's lock while it decodes and resizes, so threads are enough.
 """
 
+import errno
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -12,8 +13,13 @@ from typing import TypeVar
 
 from sagan.data.decode import Picture, Unreadable, quiet_pillow, read_picture
 from sagan.data.sources.source import Item, Source
+from sagan.text import one_line
 
 Result = TypeVar("Result")
+_OF_THE_FILE = (  # errors that lie in the file itself, not in the machine; None: an archive's own
+    *(None, errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR),
+    *(errno.ELOOP, errno.EINVAL, errno.ENXIO, errno.EOVERFLOW),
+)
 _MOST_THREADS = 32
 _AT_ONCE = 8  # items per task, so that queueing costs little
 _AHEAD = 3  # tasks queued per thread
@@ -55,6 +61,12 @@ def _read(
         content = item.read()
     except Unreadable as error:
         return error
+    except MemoryError:
+        raise
+    except OSError as error:
+        if error.errno not in _OF_THE_FILE:  # it may be readable another time
+            raise
+        return Unreadable(f"cannot be read: {one_line(error)}")
     except Exception as error:  # from the file system, an archive or a decompressor
         return Unreadable(f"cannot be read: {' '.join(str(error).split()) or type(error).__name__}")
     try:

@@ -60,7 +60,7 @@ def make_run_card(
         address,
         samples=f"![Samples]({picture})\n\n{caption}",
         imported_from=manifest["imported"]["peer"] if "imported" in manifest else "",
-        images_seen=f"{manifest['images']:,}" if "images" in manifest else "unknown",
+        images_seen=f"{manifest['images']:,}" if manifest.get("images") else "unknown",
         scores=_scores(home / "evaluations.jsonl", facts),
     )
     return Card(text.encode(), png)

@@ -61,7 +61,7 @@ def _training(facts: Facts, imported_from: str, images_seen: str) -> dict[str, o
         "data": last_name(config.data.source) or "unknown",
         "weights": "averaged over training" if facts.averaged else "as trained, not averaged",
         "images seen": images_seen,
-        "generator steps": f"{facts.step:,}",
+        "generator steps": f"{facts.step:,}" if facts.step else "",
     }
     rows = {name: value for name, value in rows.items() if value}
     if facts.step:

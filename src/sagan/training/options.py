@@ -60,7 +60,7 @@ class Reading(TypedDict, total=False):
     strict: bool
     """Stop at an unreadable image instead of skipping it."""
     channels: int
-    """Image channels: 1 grey, 3 RGB, 4 RGBA; by default the data's own."""
+    """Image channels: 1 grey, 3 RGB, 4 RGBA; by default the data's own, with --init the run's."""
 
 
 class Pictures(TypedDict, total=False):
@@ -73,7 +73,7 @@ class Pictures(TypedDict, total=False):
     augment: str
     """DiffAugment for few images: any of color,translation,cutout; or none."""
     augment_p: str | float
-    """Probability of each augmentation per image, 0 to 1; or adaptive, against overfitting of D."""
+    """Probability of each of --augment per image, 0 to 1; or adaptive, against D's overfitting."""
     holdout: float
     """Share of the images never trained on; 0.1 with --augment-p adaptive, which needs some."""
     mirror: bool

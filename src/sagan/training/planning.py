@@ -76,6 +76,8 @@ def plan(
     )
     if old is None:  # one that goes on may have other sizes' ends by now, if it went by time
         stages_of(config)  # raises where no images are left for the last size
+    if "augment_p" in training and not config.training.augment:
+        raise ValueError("--augment-p needs --augment: the kinds of augmentation")
     if "evaluate_metric" in training and not config.training.evaluate_every:
         raise ValueError("--metric needs --evaluate-every: the images between evaluations")
     generator_blocks(config.network)  # raises where attention does not fit

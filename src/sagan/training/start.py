@@ -11,12 +11,14 @@ from sagan.config.defaults import default_preset, default_px, default_time
 from sagan.config.duration import parse_duration
 from sagan.config.presets import preset
 from sagan.data import ImageDataset, load_dataset
+from sagan.data.decode import ENDINGS
 from sagan.data.load import native_resolution
+from sagan.data.packed import is_packed
 from sagan.data.sources.open_source import HUB, NAMED, is_known_source
 from sagan.devices import pick_device
 from sagan.runs.place import locate
 from sagan.runs.run import Run
-from sagan.text import skipped
+from sagan.text import listed, skipped
 from sagan.training.finetune import open_parent, parent_from
 from sagan.training.options import TrainOptions, runtime
 from sagan.training.planning import DEFAULT_DATA, DataFacts, data_options, plan
@@ -87,22 +89,29 @@ def train_run(
     config = plan(given, old=old, init=init)
     if old is not None:
         run.check_continues(config, old)
-    elif Path(config.data.source).is_dir():
-        _check_apart(run, Path(config.data.source))
+    else:
+        _check_place(run, Path(config.data.source))
     if old is not None and "data" not in given and not is_known_source(config.data.source):
         raise ValueError(
             f"the pictures of {run.path} are not at {config.data.source} any more: say with --data "
             "where they are"
         )
     if dataset is None or old is not None:
-        own_channels = old is None and init is None and "channels" not in given
+        channels = config.network.channels
+        colour_lost = init is not None and channels == 1 and "data" in given
+        own_channels = old is None and (init is None or colour_lost) and "channels" not in given
         dataset = _open(
             given,
             config.data,
             config.network.resolution,
-            0 if own_channels else config.network.channels,
+            0 if own_channels else channels,
             progress,
         )
+        if init is not None and own_channels and dataset.images.shape[1] > channels:
+            raise ValueError(
+                f"{config.data.source} is in colour and {given['init']} is grey: give --channels 1 "
+                "to train on it in grey, or begin without --init"
+            )
     if dataset.excluded:
         say(*skipped(dataset.excluded, "the run's data.json"))
     facts = DataFacts(dataset.images.shape[1], dataset.class_names, dataset.fingerprint)
@@ -119,12 +128,24 @@ def train_run(
     return train(config, run, dataset, runtime=how, progress=progress, chosen=chosen)
 
 
-def _check_apart(run: Run, pictures: Path) -> None:
-    """Refuse a run inside the folder of its pictures: its samples would be read with them."""
-    if run.path.resolve().is_relative_to(pictures.resolve()):
+def _check_place(run: Run, pictures: Path) -> None:
+    """Refuse a new run among other things, or its pictures: its samples are pictures too."""
+    if pictures.is_dir() and run.path.resolve().is_relative_to(pictures.resolve()):
         raise ValueError(
             f"{run.path} would lie in the folder of the pictures, {pictures}, and be read with "
             "them next time: name a run folder outside it"
+        )
+    endings = {f".{ending}" for known in ENDINGS.values() for ending in known.split()}
+    inside = sorted(run.path.iterdir()) if run.path.is_dir() else []
+    others = [
+        path.name
+        for path in inside
+        if not path.name.startswith((".", "samples", "checkpoints", "before-"))
+        and (path.is_dir() or path.suffix.lower() in endings)
+    ]
+    if others:
+        raise ValueError(
+            f"{run.path} is a folder of other things ({listed(others)}): name a new run folder"
         )
 
 
@@ -183,6 +204,7 @@ def _with_default_plan(
     if source == DEFAULT_DATA:
         return {**options, "preset": DEFAULT_DATA}, None, ""
     device = pick_device(options.get("device", "auto"))
+    preset("quick", options.get("resolution"))  # an unknown size is refused before all is read
     options, until = {**options}, ""
     if not options.keys() & {"time", "images"} and ":" not in options.get("grow", ""):
         options["time"] = default_time(device)
@@ -190,7 +212,8 @@ def _with_default_plan(
     if "resolution" not in options:
         time_sec = parse_duration(options["time"]) if "time" in options else None
         native_px = native_resolution(source)
-        options["resolution"] = default_px(native_px, device, time_sec)
+        packed = source not in NAMED and not source.startswith(HUB) and is_packed(Path(source))
+        options["resolution"] = native_px if packed else default_px(native_px, device, time_sec)
         if options["resolution"] < native_px:
             until += f"; --resolution {native_px} is the images' own"
     dataset = _open(

@@ -18,7 +18,7 @@ from sagan.data.sources.bundled import BUNDLED, load_bundled
 from sagan.data.sources.folder import open_folder, read_file
 from sagan.data.sources.idx import image_files, is_idx, open_idx, open_idx_folder
 from sagan.data.sources.source import Source
-from sagan.data.sources.tables import open_hub, open_parquet
+from sagan.data.sources.tables import open_hub, open_parquet, open_parquet_folder
 from sagan.text import one_line, shown
 
 HUB = "hub:"
@@ -58,7 +58,7 @@ def _open(source: str, rules: int, resolution: int) -> Source:
         if rules > 1 and (idx := image_files(path)):
             return open_idx_folder(path, idx)
         tables = sorted([*path.glob("*.parquet"), *path.glob("*/*.parquet")])
-        return open_parquet(tables) if tables else open_folder(path, rules)
+        return open_parquet_folder(path, tables, rules) if tables else open_folder(path, rules)
     if not path.is_file():
         raise ValueError(f"neither a folder nor a regular file; expected {_EXPECTED}")
     return _open_file(path, rules)

@@ -5,7 +5,9 @@ Libraries are imported when needed. No code of a data set is run.
 
 import importlib
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from sagan.text import listed, one_line
 
 STREAM_FROM_BYTES = 2**31  # larger data sets are read over the network as they are packed
 _INSTALL = "pip install 'sagan[data]'"
+_TEST = re.compile(r"(?<![a-z])(val|valid|validation|test|testing)(?![a-z])", re.IGNORECASE)
 _IMAGE_COLUMNS = ("image", "img", "images", "picture")
 _LABEL_COLUMNS = ("label", "labels", "fine_label", "class")
 
@@ -64,6 +67,20 @@ def open_parquet(paths: list[Path]) -> Source:
     stamp = stamp_of((path.name, *file_stamp(path)) for path in paths)
     length = sum(file.metadata.num_rows for file in files)
     return Source("Parquet", stamp, items, _names(label, features), length)
+
+
+def open_parquet_folder(folder: Path, paths: list[Path], rules: int) -> Source:
+    """Open a folder's Parquet files; those named as for testing, or in such a folder, are apart."""
+    tests = [path for path in paths if _TEST.search(path.relative_to(folder).as_posix())]
+    trains = [path for path in paths if path not in tests]
+    if rules < 3 or not tests or not trains:
+        return open_parquet(paths)
+    source, test = open_parquet(trains), open_parquet(tests)
+    if (test.class_names == ()) != (source.class_names == ()):
+        without = tests if source.class_names != () else trains
+        raise ValueError(f"there are no labels in {listed([path.name for path in without])}")
+    kind = f"Parquet, {listed([path.relative_to(folder).as_posix() for path in tests])}"
+    return replace(source, test=replace(test, kind=kind, may_lack_classes=True))
 
 
 def open_hub(name: str) -> Source:
