@@ -1,7 +1,9 @@
 """A plain DCGAN (Radford et al. 2016), hinge loss, spectral norm in D (Miyato et al. 2018).
 
-Spectral norm is on the three layers that downsample.
+Spectral norm is on the layers that downsample, three at 32 px and four at 64.
 """
+
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -29,19 +31,19 @@ def _init(module: nn.Module) -> None:
 
 
 def run(images: NDArray[np.uint8], settings: dict[str, str], clock: Clock) -> None:
-    """Train on uint8 n 32 32 c until the clock stops it."""
+    """Train on uint8 n h h c, of 32 or 64 px, until the clock stops it."""
     w, channels = _WIDTH, images.shape[-1]
+    widths = [w * 2**i for i in range({32: 3, 64: 4}[images.shape[1]])]  # near the pictures first
     generator = nn.Sequential(
         nn.Unflatten(1, (_LATENT, 1, 1)),
-        *_up(_LATENT, 4 * w, 1, 0),
-        *_up(4 * w, 2 * w),
-        *_up(2 * w, w),
+        *_up(_LATENT, widths[-1], 1, 0),
+        *(layer for wide, thin in pairwise(widths[::-1]) for layer in _up(wide, thin)),
         nn.ConvTranspose2d(w, channels, 4, 2, 1),
         nn.Tanh(),
     ).apply(_init)
-    convs = [nn.Conv2d(4 * w, 1, 4), nn.Flatten(0)]
-    downs = [*_down(channels, w), *_down(w, 2 * w), *_down(2 * w, 4 * w)]
-    discriminator = nn.Sequential(*downs, *convs)
+    head = [nn.Conv2d(widths[-1], 1, 4), nn.Flatten(0)]
+    downs = [layer for thin, wide in pairwise([channels, *widths]) for layer in _down(thin, wide)]
+    discriminator = nn.Sequential(*downs, *head)
     g_opt = torch.optim.Adam(generator.parameters(), 2e-4, betas=(0.5, 0.999))
     d_opt = torch.optim.Adam(discriminator.parameters(), 2e-4, betas=(0.5, 0.999))
     clock.watch(
