@@ -97,9 +97,13 @@ def images(count: int) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("counts", "said", "unsaid"),
     [
-        ({"": 4}, ["--augment"], ["--unconditional", "unequal"]),
-        ({"cat/": 4}, ["--augment", "--unconditional"], ["unequal"]),
-        ({"cat/": 60, "dog/": 60}, ["--augment"], ["unequal", "merge classes", "one class"]),
+        ({"": 4}, ["--preset quick-few"], ["--unconditional", "unequal"]),
+        ({"cat/": 4}, ["--preset quick-few", "--unconditional"], ["unequal"]),
+        (
+            {"cat/": 60, "dog/": 60},
+            ["--preset quick-few"],
+            ["unequal", "merge classes", "one class"],
+        ),
         ({"cat/": 60, "dog/": 12}, ["--fake-labels data", "merge classes"], []),
         ({"cat/": 60, "dog/": 13}, ["merge classes"], ["unequal"]),
     ],

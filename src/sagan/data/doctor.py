@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sagan.config.presets import FEW_IMAGES
 from sagan.data.dataset import LeftOut
 from sagan.data.decode import ENDINGS, ODD_KINDS, Picture, Unreadable, is_grey, to_square
 from sagan.data.packed import Options
@@ -19,7 +20,6 @@ from sagan.data.threads import read_all
 from sagan.progress import Bar
 from sagan.text import listed, shown
 
-_FEW = 10_000  # pictures under which augmentation is advised
 _TOO_FEW_A_CLASS = 50
 _UNEQUAL = 5.0  # largest class to smallest
 _EXAMPLES = 8  # of a class on the contact sheet
@@ -208,10 +208,10 @@ def _wrong_extension(name: str, form: str) -> bool:
 def _advice(
     pictures: int, classes: dict[str, int], groups: list[list[tuple[str, str | None]]]
 ) -> Iterable[str]:
-    if 0 < pictures < _FEW:
+    if 0 < pictures < FEW_IMAGES:
         yield (
-            f"{pictures:,} pictures are few: train with --augment color,translation,cutout, "
-            "or the discriminator overfits"
+            f"{pictures:,} pictures are few, and in time the discriminator learns them by heart: "
+            "--preset quick-few is made for minutes or hours with them, small (augmented) for days"
         )
     if len(classes) == 1:
         yield "there is only one class: train with --unconditional"
