@@ -156,6 +156,15 @@ def test_an_unknown_size_is_refused_before_the_pictures_are_read(mixed, tmp_path
     assert not cache.exists()
 
 
+def test_the_batch_fits_the_images_that_are_not_held_out(mixed):
+    options = {"data": str(mixed), "time": "1m", "device": "cpu", "resolution": 8}
+    for more, batch in (({}, 16), ({"holdout": 0.4}, 8), ({"augment_p": "adaptive"}, 16)):
+        more = {"augment": "color", **more}
+        chosen, data, reason = start._with_default_plan({**options, **more}, progress=False)
+        assert (len(data), chosen["batch_size"]) == (24, batch)
+    assert reason.endswith("; batch 16, as there are 21 images")
+
+
 def test_a_packed_folder_keeps_its_size_in_a_short_time(mixed, tmp_path):
     out = tmp_path / "packed"
     pack_dataset(str(mixed), out, resolution=64)

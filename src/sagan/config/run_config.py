@@ -139,6 +139,10 @@ class TrainingConfig:
         )
         self._check_augmentation()
 
+    def held_out(self, num: int) -> int:
+        """How many of `num` images are never trained on."""
+        return math.ceil(self.holdout * num)
+
     def _check_augmentation(self) -> None:
         kinds = get_args(AugmentKind)
         for kind in self.augment:

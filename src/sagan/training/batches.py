@@ -6,7 +6,6 @@ so they are the same for any number of processes.
 Dimensions: b batch, z latent length.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -41,7 +40,7 @@ class Share:
 
 def check_batch(training: TrainingConfig, num: int, share: Share) -> int:
     """How many of `num` images are held out; ValueError if the batch does not suit the others."""
-    held = math.ceil(training.holdout * num)
+    held = training.held_out(num)
     if training.batch_size > num - held:
         left = f", of which {held} are held out" if held else ""
         raise ValueError(

@@ -224,10 +224,11 @@ def _with_default_plan(
         progress,
     )
     options["preset"], reason = default_preset(len(dataset), source, device)
-    batch_size = preset(options["preset"])[1].batch_size
-    if "batch_size" not in options and len(dataset) < batch_size:
-        options["batch_size"] = 2 ** (len(dataset).bit_length() - 1)
-        until += f"; batch {options['batch_size']}, as there are {len(dataset)} images"
+    training = plan(options).training
+    num = len(dataset) - training.held_out(len(dataset))
+    if "batch_size" not in options and 0 < num < training.batch_size:
+        options["batch_size"] = 2 ** (num.bit_length() - 1)
+        until += f"; batch {options['batch_size']}, as there are {num} images"
     return options, dataset, reason + until
 
 
