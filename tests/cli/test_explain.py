@@ -90,12 +90,15 @@ def test_a_network_that_lives_off_its_attention_is_said_to_need_it(run, tmp_path
         group[name] = torch.full((1,), 20.0)
     other.write_config(checkpoint.config)
     other.save(2, tensors, config=checkpoint.config, keep=1)
+    (tmp_path / "o").mkdir()
+    for name in ("attention-real.png", "attention-history.png", "notes.txt"):  # of another run
+        (tmp_path / "o" / name).write_text("old")
     assert sagan("explain", other.path, "--out", tmp_path / "o", "--num", "1") == 0
     g, d = json.loads((tmp_path / "o" / "causal.json").read_text())["verdicts"]
     assert (g["matters"], d["matters"]) == (True, True)
     assert capfd.readouterr().err.count("matters here") == 2
     written = {file.stem for file in (tmp_path / "o").iterdir()}
-    assert written >= {"attention-g", "attention-d", "causal", "directions"}
+    assert written >= {"attention-g", "attention-d", "causal", "directions", "notes"}
     assert not {"attention-history", "attention-real"} & written
 
 

@@ -31,6 +31,7 @@ from sagan.nn.attention import attention_numbers
 from sagan.runs.open_run import load_discriminator, load_run_generator
 from sagan.runs.run import find_checkpoint
 
+_NOT_ALWAYS = tuple(f"attention-{what}.png" for what in ("g", "d", "real", "history"))
 _MAX_POINTS = len(COLOURS)  # each query point has a colour of its own
 
 
@@ -161,6 +162,9 @@ def explain_run(
     files += _write_causal_check(run, out, findings, verdicts)
     files.append(_write_directions(out, config, findings[0].picture, generator))
     files.append(_write_page(run, out, config, findings, verdicts, history))
+    for name in _NOT_ALWAYS:  # what an earlier call left there would be taken for this run's
+        if out / name not in files:
+            (out / name).unlink(missing_ok=True)
     return Explanation(files, verdicts)
 
 
