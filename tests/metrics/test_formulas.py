@@ -138,6 +138,10 @@ def test_memorisation_sees_copies_and_only_copies():
     # each copy is in one of the two parts that train is dealt into
     assert copied.nearer_to_train > sound.nearer_to_train + 0.1
     assert copied.copies > 0.48
+    assert memorisation(train[:100], train[:100], held_out).copies == 1  # 40 are in no part
+    twice = np.concatenate([held_out[:2], train])  # some held-out images are in training too
+    assert memorisation(train, twice, held_out).copies == 1
+    assert memorisation(other, twice, held_out).copies < 0.1
     assert memorisation(held_out, train, held_out).nearer_to_train == 0
     with pytest.raises(ValueError, match="at least 2"):
         memorisation(other[:1], train, held_out)

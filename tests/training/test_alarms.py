@@ -91,6 +91,8 @@ def test_gamma_that_stays_at_zero_is_told_once_it_could_have_moved():
     watch = Watch(config(g_lr=1e-4))
     records = [gamma_record(step, 1e-3) for step in range(100, 3000, 100)]
     assert alarms(watch, records) == [(1000, "unused attention: G attention.0")]
+    slow = Watch(config(g_lr=1e-4, gamma_lr=0.1))
+    assert alarms(slow, records[:20]) == []  # it could not have moved farther
     used = Watch(config(g_lr=1e-4))
     assert alarms(used, [gamma_record(s, s * 1e-5) for s in range(100, 9000, 100)]) == []
     once_used = [gamma_record(s, 0.1 if s < 1900 else 0.0) for s in range(100, 2001, 100)]

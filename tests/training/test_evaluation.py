@@ -3,12 +3,14 @@
 import dataclasses
 import hashlib
 import json
+import math
 
 import digits_run
 import numpy as np
 import pytest
 import torch
 
+from sagan import metrics
 from sagan.config import NetworkConfig, Runtime, TrainingConfig
 from sagan.metrics import Reference
 from sagan.runs.log import read_records
@@ -16,6 +18,7 @@ from sagan.runs.run import Run
 from sagan.sampling import spread_labels
 from sagan.training import snapshots as snapshots_module
 from sagan.training import train
+from sagan.training.batches import rows_apart
 from sagan.training.evaluation import Scorer
 
 NETWORK = NetworkConfig(resolution=8, channels=1, classes=10, latent_dim=8, g_width=4, d_width=8)
@@ -274,6 +277,43 @@ def test_a_metric_that_cannot_be_is_refused_before_anything_is_written(
         train(configure(**options), Run(tmp_path / "run"), digits, runtime=Runtime(device="cpu"))
     assert "\n" not in str(error.value)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("metric", ["fd:own", "kid:own", "fd:pixel"])
+def test_in_bf16_the_features_are_of_the_same_precision_on_both_sides(digits, metric):
+    from sagan.models import build_generator
+    from sagan.training.engine import Engine
+
+    config = configure(evaluate_metric=metric)
+    torch.manual_seed(0)
+    generator = build_generator(config.network).eval()
+    half, whole = (
+        Scorer(config, digits).score(generator, Engine(Runtime(device="cpu"), precision))
+        for precision in ("bf16", "float32")
+    )
+    assert half.get("error") is None
+    assert half["value"] == pytest.approx(whole["value"], rel=0.02)
+
+
+def test_held_out_images_are_not_the_real_ones(digits, monkeypatch):
+    from sagan.models import build_generator
+    from sagan.training.engine import Engine
+
+    def split(images, labels, class_names, **how):
+        seen.extend(images)
+        return split_off_test(images, labels, class_names, **how)
+
+    seen = []
+    split_off_test = metrics.split_off_test
+    monkeypatch.setattr(metrics, "split_off_test", split)
+    config = configure(evaluate_metric="fd:pixel", holdout=0.5)
+    generator = build_generator(config.network).eval()
+    assert Scorer(config, digits).score(generator, Engine(Runtime(device="cpu"), "float32"))[
+        "value"
+    ]
+    held_out, trained_on = rows_apart(config.training, len(digits))
+    assert len(held_out) == math.ceil(len(digits) / 2)
+    assert np.array_equal(np.stack(seen), digits.images[trained_on.numpy()])
 
 
 def test_the_global_random_numbers_are_left_as_they_were(digits):

@@ -90,8 +90,9 @@ class Watch:
             name = f"{layer['network']} {layer['layer']}"
             gammas = self._gammas.setdefault(name, deque(maxlen=_GAMMA_RECORDS))
             gammas.append(abs(layer["gamma"]))
-            lr = training.g_lr if layer["network"] == "G" else training.d_lr
-            reach = lr * record["step"] * (training.d_steps if layer["network"] == "D" else 1)
+            is_g = layer["network"] == "G"
+            lr = training.gamma_lr * (training.g_lr if is_g else training.d_lr)
+            reach = lr * record["step"] * (1 if is_g else training.d_steps)
             young = len(gammas) < _GAMMA_RECORDS or reach < _GAMMA_REACH * _GAMMA_UNUSED
             if not young and max(gammas) < _GAMMA_UNUSED:
                 yield Alarm(

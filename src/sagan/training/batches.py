@@ -25,9 +25,11 @@ _KEEP_ON_DEVICE_BYTES = 2**31
 _ALIGNMENT_BYTES = 16  # of each tensor within a packed buffer
 
 
-def _permuted(length: int, seed: int) -> Tensor:
-    """The order whose first rows are held out."""
-    return torch.randperm(length, generator=generator_for(seed, "holdout"))
+def rows_apart(training: TrainingConfig, num: int) -> tuple[Tensor, Tensor]:
+    """Which of `num` images are held out, and which are trained on."""
+    rows = torch.randperm(num, generator=generator_for(training.seed, "holdout"))
+    held = training.held_out(num)
+    return rows[:held], rows[held:].sort().values
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,8 @@ class Share:
     world_size: int
 
 
-def check_batch(training: TrainingConfig, num: int, share: Share) -> int:
-    """How many of `num` images are held out; ValueError if the batch does not suit the others."""
+def check_batch(training: TrainingConfig, num: int, share: Share) -> None:
+    """Raise ValueError if the batch does not suit those of `num` images that are trained on."""
     held = training.held_out(num)
     if training.batch_size > num - held:
         left = f", of which {held} are held out" if held else ""
@@ -52,7 +54,6 @@ def check_batch(training: TrainingConfig, num: int, share: Share) -> int:
             f"batch size {training.batch_size} does not divide into {training.accumulate} "
             f"micro-batches on {share.world_size} devices"
         )
-    return held
 
 
 class BatchSource:
@@ -71,9 +72,8 @@ class BatchSource:
         stage: int = 0,
     ) -> None:
         training = config.training
-        held = check_batch(training, len(dataset), share)
-        rows = _permuted(len(dataset), training.seed)
-        self._held_out, self._trained_on = rows[:held], rows[held:].sort().values
+        check_batch(training, len(dataset), share)
+        self._held_out, self._trained_on = rows_apart(training, len(dataset))
         self._config, self._share, self._device, self._stage = config, share, device, stage
         self._conditional = config.network.classes > 0
         self._images = dataset.images  # memory-mapped if large: only rows become tensors

@@ -1,7 +1,8 @@
 """Scores during training, to choose the best checkpoint.
 
 The real side is prepared once, at the first evaluation; samples come from the same seeds each time.
-Only training images are used: a test split stays unseen until the final score.
+Only images that are trained on are used: a test split and those held out stay unseen until the
+final score.
 """
 
 import math
@@ -17,6 +18,7 @@ from sagan.data import ImageDataset
 from sagan.randomness import derive_seed, generator_for
 from sagan.sampling import of_all_classes
 from sagan.text import one_line
+from sagan.training.batches import rows_apart
 from sagan.training.engine import Engine
 
 if TYPE_CHECKING:
@@ -80,8 +82,9 @@ class Scorer:
 
         data, training = self._dataset, self._config.training
         most = max(_MOST_REAL, training.evaluate_num)
-        order = torch.randperm(len(data), generator=generator_for(training.seed, "evaluate"))
-        rows = order[:most].sort().values.numpy()
+        _, trained_on = rows_apart(training, len(data))
+        order = torch.randperm(len(trained_on), generator=generator_for(training.seed, "evaluate"))
+        rows = trained_on[order[:most].sort().values].numpy()
         labels = None
         if self._config.network.classes and data.labels is not None:
             labels = data.labels[rows]

@@ -64,7 +64,8 @@ class OwnFeatures:
     def __call__(self, images: Tensor) -> Extracted:
         """Give features `b d`."""
         device = next(self._network.parameters()).device
-        parts = self._network.features(_shrink(images.to(device), self._side))
+        with torch.autocast(device.type, enabled=False):  # in training it may be on: as real ones
+            parts = self._network.features(_shrink(images.to(device), self._side))
         scaled = [part / scale for part, scale in zip(parts, self._scales, strict=True)]
         return Extracted(torch.cat(scaled, 1).cpu().numpy())
 

@@ -15,10 +15,10 @@ from sagan.metrics.formulas.neighbours import nearest_squared, tie_width
 class Memorisation:
     """How often training images are nearer, and how often they are copied."""
 
-    # share nearer to the training images than to as many held-out ones: .5 without memorisation, 1
-    # if all are copies
+    # share nearer to the training images than to as many held-out ones: .5 without memorisation;
+    # with training images enough for P parts, .5 + .5 / P if all are copies, as each is in one
     nearer_to_train: float
-    copies: float  # share nearer to a training image than 99 % of held-out ones are
+    copies: float  # share as near to a training image as 1 % of held-out ones are, or nearer
 
 
 def memorisation(
@@ -61,9 +61,9 @@ def memorisation(
         for a in train_parts
         for b in held_out_parts
     ]
-    nearest = np.min(train_parts, axis=0)
-    usual = np.quantile(nearest_squared(held_out, train), 0.01)
-    return Memorisation(float(np.mean(shares)), float((nearest < usual).mean()))
+    usual = max(tie, float(np.quantile(nearest_squared(held_out, train), 0.01)))
+    copies = float((nearest_squared(generated, train) <= usual).mean())
+    return Memorisation(float(np.mean(shares)), copies)
 
 
 def _deal(x: NDArray[np.floating], size: int, seed: int) -> list[NDArray[np.floating]]:
