@@ -3,8 +3,10 @@
 import io
 import json
 import tarfile
+import time
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -188,3 +190,24 @@ def test_a_folder_of_links_in_a_tar_is_left_out(tmp_path: Path) -> None:
         "links": "a folder with nothing readable in it",
         "cat/cat.png": "an empty folder named like a picture",
     }
+
+
+def test_a_zips_entries_are_read_one_at_a_time(tmp_path: Path, monkeypatch: Any) -> None:
+    # Since Python 3.12 `ZipFile.open` moves the shared file relative to where it stands.
+    source = opened(tmp_path, "zip", {f"a/{i}.png": PICTURE for i in range(24)})
+    read, inside, most = zipfile.ZipFile.read, [], []
+
+    def slow(self: zipfile.ZipFile, *given: Any) -> bytes:
+        inside.append(None)
+        most.append(len(inside))
+        time.sleep(0.005)
+        try:
+            return read(self, *given)
+        finally:
+            inside.pop()
+
+    monkeypatch.setattr(zipfile.ZipFile, "read", slow)
+    with ThreadPoolExecutor(8) as pool:
+        contents = list(pool.map(lambda item: item.read(), source.items()))
+    assert contents == [PICTURE] * 24
+    assert max(most) == 1

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
+from threading import Lock
 from typing import NamedTuple
 
 from sagan.data.dataset import LeftOut
@@ -44,10 +45,17 @@ def open_zip(path: Path, rules: int) -> Source:
         raise ValueError(f"the zip archive is damaged: {error}") from None
     arranged = _arrange(entries, lambda stored: archive.read(stored), rules)
 
-    # zipfile reads from several threads at once
+    # Since Python 3.12, opening an entry moves the shared file relative to where it stands: a
+    # read at the same time takes other bytes, or fails.
+    one_at_a_time = Lock()
+
+    def read(stored: str) -> bytes:
+        with one_at_a_time:
+            return archive.read(stored)
+
     def items(class_of: dict[str, str | None]) -> Iterator[Item]:
         for name, class_name in class_of.items():
-            yield Item(name, class_name, partial(archive.read, arranged.stored_name[name]))
+            yield Item(name, class_name, partial(read, arranged.stored_name[name]))
 
     return arranged.arrangement.source("zip", _stamp(path), items)
 
