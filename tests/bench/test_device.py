@@ -43,14 +43,14 @@ def test_the_tiny_case_measures_each_precision_or_says_why_not(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     results = [compare(c, rounds=1, scale="tiny") for c in device_case("tiny")]
-    assert [r["parameters"]["precision"] for r in results] == ["float32", "tf32", "bf16"]
+    assert [r["parameters"]["precision"] for r in results] == ["bf16", "float32", "tf32"]
     assert results[0]["candidates"][0]["mfu"] > 0
-    assert results[1]["candidates"][0]["skipped"] == "this cpu cannot compute in tf32"
-    assert results[2]["candidates"][1]["skipped"].startswith("compiling is measured on a GPU only")
+    assert results[2]["candidates"][0]["skipped"] == "this cpu cannot compute in tf32"
+    assert results[0]["candidates"][1]["skipped"].startswith("compiling is measured on a GPU only")
     said = summary(results)
     assert said.endswith("not measured on a GPU")
-    assert "the most expensive kernels of a step, best 32 px b=2 bf16 on cpu:" in said
-    assert len(said.split("bf16 on cpu:\n")[1].splitlines()) == 10 + 1
+    assert "the most expensive kernels of a step, best 32 px b=2 float32 on cpu:" in said
+    assert len(said.split("float32 on cpu:\n")[1].splitlines()) == 10 + 1
 
 
 def test_attention_kernels_are_named():

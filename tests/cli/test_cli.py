@@ -335,7 +335,7 @@ SURFACE = {  # others rely on it: add to it, never take away
         ema-start standing-batches
         fake-labels augment augment-p holdout mirror freeze-d init precision log-every
         snapshot-every keep evaluate-every evaluate-num metric rollback tensorboard device devices
-        compile channels-last no-channels-last stop-signal timeout""",
+        compile channels-last no-channels-last cuda-graphs no-cuda-graphs stop-signal timeout""",
     "sample": """num out classes seed truncation interpolate interpolate-classes weights batch-size
         device""",
     "evaluate": """data metrics features num seed weights standing-batches resolution batch-size

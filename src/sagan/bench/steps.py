@@ -23,7 +23,8 @@ from sagan.models import build_discriminator, build_generator
 from sagan.models.estimate import estimate
 from sagan.training.engine import Engine
 from sagan.training.state import new_state
-from sagan.training.step import FakeBatch, RealBatch, d_step, g_step
+from sagan.training.step import FakeBatch, RealBatch
+from sagan.training.update import update_discriminator, update_generator
 
 # preset, side in pixels, batch
 _SIZES: dict[Scale, list[tuple[str, int, int]]] = {
@@ -94,9 +95,13 @@ def _literal(network: NetworkConfig, training: TrainingConfig) -> Callable[[], o
 def training_step(
     network: NetworkConfig, training: TrainingConfig, runtime: Runtime | None = None
 ) -> Callable[[], object]:
-    """Build both networks; return a call that steps both and the average, and synchronises."""
+    """Build both networks; return a call that steps both and the average, and synchronises.
+
+    Without augmentation, which the literal form lacks.
+    """
     # if a launcher started several processes, each takes a batch of its own
     runtime = runtime or Runtime(device="cpu")
+    training = replace(training, augment=())
     engine = Engine(runtime, training.precision)
     engine.launch()
     state = new_state(RunConfig(network=network, training=training), runtime, engine)
@@ -110,8 +115,8 @@ def training_step(
     fakes = [FakeBatch(g_latents, g_labels)]
 
     def call() -> object:
-        numbers = d_step(state.networks, reals, training, engine)
-        numbers |= g_step(state.networks, fakes, training, engine)
+        numbers = update_discriminator(state, training, engine, reals)
+        numbers |= update_generator(state, training, engine, fakes)
         state.ema.update(state.generator)
         if engine.device.type == "cuda":
             torch.cuda.synchronize()

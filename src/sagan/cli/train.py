@@ -28,7 +28,7 @@ def train(
     optimisation: Annotated[options.Optimisation | None, _part("Optimisation", 4)] = None,
     following: Annotated[options.Following | None, _part("Following a run", 5)] = None,
     machine: Annotated[options.Machine | None, _part("Machine", 6)] = None,
-    layout: Annotated[options.MemoryLayout | None, _part("Machine", 6, negative=True)] = None,
+    execution: Annotated[options.Execution | None, _part("Machine", 6, negative=True)] = None,
 ) -> int:
     """Train a Self-Attention GAN, or continue a run.
 
@@ -45,7 +45,7 @@ def train(
     """
     from sagan.training.start import train_run
 
-    parts = (basics, reading, pictures, networks, optimisation, following, machine, layout)
+    parts = (basics, reading, pictures, networks, optimisation, following, machine, execution)
     given = {name: value for part in parts for name, value in (part or {}).items()}
     result = train_run(run, **cast(options.TrainOptions, given))
     say_how_it_ended(result)

@@ -259,6 +259,7 @@ class Runtime:
     devices: int = 1  # or processes, on the CPU
     compile: bool = False  # run the networks through torch.compile
     channels_last: bool = True  # memory order of feature maps
+    cuda_graphs: bool = True  # with one CUDA device: record steps, see `sagan.training.replay`
     # How often in a run's life a failure (NaN, mode collapse, weights that blow up) takes it back
     # to its last good checkpoint; 0 only reports it.
     rollback: int = 0

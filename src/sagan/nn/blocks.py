@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sagan.config import Upsampling
 from sagan.nn.norm import ConditionalBatchNorm, Labels
-from sagan.nn.resampled_conv import doubled_conv, halved_conv
+from sagan.nn.resampled_conv import doubled, doubled_conv, halved_conv
 from sagan.nn.spectral import SpectralNorm
 
 
@@ -103,6 +103,8 @@ class GeneratorBlock(nn.Module):
         __call__ = forward
 
     def _double(self, x: Tensor) -> Tensor:
+        if self.upsampling == "nearest":
+            return doubled(x)
         return F.interpolate(x, scale_factor=2.0, mode=self.upsampling)
 
 

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sagan.nn.spectral import SpectralNorm
+from sagan.nn.spectral import SpectralNorm, without_autocast
 
 # Of fewer values per channel than this on the small map, making the 4x4 kernel costs more than it
 # saves: on a CPU the two forms are even at about 256 (docs/speed.md).
@@ -35,6 +35,12 @@ def two_steps() -> Iterator[None]:
         _worth_values = before
 
 
+def doubled(x: Tensor) -> Tensor:
+    """Repeat each value of `b c h w` four times, `b c 2h 2w`, in the map's own type."""
+    with without_autocast(x):  # which makes it float32, and with it all that is added to it
+        return F.interpolate(x, scale_factor=2.0)
+
+
 def doubled_conv(layer: nn.Module, x: Tensor) -> Tensor:
     """`layer(F.interpolate(x, scale_factor=2))`, nearest-neighbour: `b c h w` to `b c' 2h 2w`.
 
@@ -49,7 +55,7 @@ def doubled_conv(layer: nn.Module, x: Tensor) -> Tensor:
         True
     """
     if not _worth_it(x.numel() // x.shape[1]):
-        return layer(F.interpolate(x, scale_factor=2.0))
+        return layer(doubled(x))
     weight, bias = _weight_and_bias(layer)
     kernel = _with_box(weight).flip(2, 3).transpose(0, 1)
     return F.conv_transpose2d(x, kernel, bias, stride=2, padding=1)

@@ -71,7 +71,7 @@ class SpectralNorm(nn.Module):
     def sigma(self) -> Tensor:
         """The estimated largest singular value, a scalar that carries gradient to the weight."""
         matrix = self.matrix()
-        with _full_precision(matrix):
+        with without_autocast(matrix):
             return torch.dot(self.u, torch.mv(matrix, self.v))
 
     def normalized_weight(self) -> Tensor:
@@ -79,7 +79,7 @@ class SpectralNorm(nn.Module):
         weight: Tensor = self.layer.weight  # type: ignore[assignment]
         if weight.is_meta or torch.compiler.is_compiling():  # these use the plain formula
             return weight / self.sigma()
-        with _full_precision(weight):
+        with without_autocast(weight):
             normalised: Tensor = _Normalised.apply(  # type: ignore[no-untyped-call]
                 weight, self.u, self.v, self.dim
             )
@@ -156,9 +156,11 @@ class _Normalised(torch.autograd.Function):
         return ctx.order.weight(result), None, None, None
 
 
-def _full_precision(tensor: Tensor) -> AbstractContextManager[None]:
+def without_autocast(tensor: Tensor) -> AbstractContextManager[None]:
+    """Inside, operations on tensors like this one keep its type."""
     kind = tensor.device.type
-    if not torch.amp.is_autocast_available(kind):  # meta, say
+    # the compiler cannot trace the question, and compiles for nothing that lacks autocast
+    if not torch.compiler.is_compiling() and not torch.amp.is_autocast_available(kind):  # meta, say
         return nullcontext()
     return torch.autocast(kind, enabled=False)
 
@@ -192,7 +194,7 @@ def _advance(layers: Sequence[SpectralNorm], steps: int) -> None:
     ]
     matrices = [order.matrix(weight) for order, weight in zip(orders, weights, strict=True)]
     us, eps = [layer.u for layer in layers], [layer.eps for layer in layers]
-    with _full_precision(weights[0]):
+    with without_autocast(weights[0]):
         for _ in range(steps):
             vs = _unit([torch.mv(m.t(), u) for m, u in zip(matrices, us, strict=True)], eps)
             us = _unit([torch.mv(m, v) for m, v in zip(matrices, vs, strict=True)], eps)

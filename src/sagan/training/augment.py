@@ -153,6 +153,7 @@ class Augmentation:
 
     def adapt(self, logits: Tensor, shown_nimg: int) -> None:
         """Update p from the mean logits of training images, held-out images and fakes, stacked."""
-        self.p = adapted(
+        new = adapted(
             self.p, *logits, target=self.target, shown_nimg=shown_nimg, ramp_nimg=self.ramp_nimg
         )
+        self.p.copy_(new)  # in place, where a recorded step reads it

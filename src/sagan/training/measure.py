@@ -8,6 +8,7 @@ from sagan.config.growth import Stage
 from sagan.data import ImageDataset
 from sagan.training.batches import BatchSource, Share
 from sagan.training.engine import Engine
+from sagan.training.replay import EAGER_STEPS
 from sagan.training.state import new_state
 from sagan.training.update import update
 
@@ -68,9 +69,11 @@ def _rate(
         update(state, batches, training, engine, state.step * images)
         engine.wait()
 
-    step()
+    warm_up = 1 if state.replays is None else EAGER_STEPS + 1
+    for _ in range(warm_up):
+        step()
     began_sec, took_sec = time.monotonic(), 0.0
-    while state.step == 1 or engine.any(engine.rank == 0 and took_sec < seconds):
+    while state.step == warm_up or engine.any(engine.rank == 0 and took_sec < seconds):
         step()
         took_sec = time.monotonic() - began_sec
-    return engine.first((state.step - 1) * images / took_sec)
+    return engine.first((state.step - warm_up) * images / took_sec)

@@ -172,11 +172,13 @@ class Machine(TypedDict, total=False):
     """Signal of a scheduler that saves and stops, as SIGTERM does; USR2 by default. The other saves only."""  # noqa: E501
 
 
-class MemoryLayout(TypedDict, total=False):
-    """How to use memory."""
+class Execution(TypedDict, total=False):
+    """What is on unless it is turned off."""
 
     channels_last: bool
     """Keep feature maps in channels-last order, as by default."""
+    cuda_graphs: bool
+    """On one CUDA device, start whole steps as CUDA graphs, as by default."""
 
 
 class TrainOptions(
@@ -187,7 +189,7 @@ class TrainOptions(
     Optimisation,
     Following,
     Machine,
-    MemoryLayout,
+    Execution,
     total=False,
 ):
     """All options."""

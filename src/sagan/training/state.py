@@ -21,6 +21,7 @@ from sagan.text import one_line
 from sagan.training.augment import Augmentation
 from sagan.training.ema import EMA
 from sagan.training.engine import Engine
+from sagan.training.replay import Replays
 from sagan.training.step import Networks
 
 
@@ -33,6 +34,7 @@ class TrainState:
     networks: Networks  # the same, wrapped by the engine, for stepping
     ema: EMA[Generator]
     augmentation: Augmentation | None = None
+    replays: Replays | None = None  # runs the steps, if they are recorded
     step: int = 0  # generator steps taken
     log_sums: dict[str, Tensor] = field(default_factory=dict)  # since the last log record
     retry: int = 0  # rollbacks so far; each one changes the random numbers
@@ -54,8 +56,11 @@ def new_state(config: RunConfig, runtime: Runtime, engine: Engine) -> TrainState
         network.to(engine.device, memory_format=layout)  # type: ignore[call-overload]
     ema = EMA(generator, decay=training.ema_decay)  # before the networks are compiled or wrapped
     betas = (training.beta1, training.beta2)
-    g_optimizer = _adam(generator, training.g_lr, betas, training.gamma_lr)
-    d_optimizer = _adam(discriminator, training.d_lr, betas, training.gamma_lr)
+    capturable = engine.device.type == "cuda"  # the same arithmetic, but allowed in a CUDA graph
+    g_optimizer, d_optimizer = (
+        _adam(network, lr, betas, training.gamma_lr, capturable)
+        for network, lr in ((generator, training.g_lr), (discriminator, training.d_lr))
+    )
     g: nn.Module = generator
     d: nn.Module = discriminator
     if runtime.compile:
@@ -71,21 +76,24 @@ def new_state(config: RunConfig, runtime: Runtime, engine: Engine) -> TrainState
             target=training.augment_target,
             ramp_nimg=training.augment_ramp,
         )
-    return TrainState(generator, discriminator, networks, ema, augmentation)
+    recorded = runtime.cuda_graphs and engine.device.type == "cuda" and engine.world_size == 1
+    replays = Replays((generator, discriminator)) if recorded else None
+    return TrainState(generator, discriminator, networks, ema, augmentation, replays)
 
 
 def _adam(
-    network: nn.Module, lr: float, betas: tuple[float, float], gamma_lr: float
+    network: nn.Module, lr: float, betas: tuple[float, float], gamma_lr: float, capturable: bool
 ) -> torch.optim.Optimizer:
     """An optimiser in whose state parameters stand in the network's order, as in checkpoints."""
     parameters = dict(network.named_parameters())
     if gamma_lr == 1:
-        return torch.optim.Adam(parameters.values(), lr, betas, fused=True)
+        weights = parameters.values()
+        return torch.optim.Adam(weights, lr, betas, fused=True, capturable=capturable)
     groups = [
         {"params": [parameters[n] for n in names], "lr": lr * (gamma_lr if is_gamma else 1)}
         for is_gamma, names in groupby(parameters, _is_gamma)
     ]
-    return torch.optim.Adam(groups, lr, betas, fused=True)
+    return torch.optim.Adam(groups, lr, betas, fused=True, capturable=capturable)
 
 
 def _is_gamma(name: str) -> bool:

@@ -227,6 +227,9 @@ class Trainer:
     def _update(self) -> None:
         update(self.state, self.batches, self.config.training, self.engine, self.images)
         self.engine.reached(self.state.step)
+        replays = self.state.replays
+        if replays is not None and (trouble := replays.news()):
+            self.journal.meter.say(f"CUDA graphs failed ({trouble}); continuing without them.")
 
     def _log(self) -> None:
         """Log means since the last record; only here does the host wait for the device."""

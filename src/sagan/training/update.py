@@ -1,5 +1,7 @@
 """One step of a run: discriminator, generator, average and adaptive augmentation."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -7,26 +9,26 @@ from sagan.config import TrainingConfig
 from sagan.training.augment import UPDATE_STEPS
 from sagan.training.batches import BatchSource
 from sagan.training.engine import Engine
+from sagan.training.replay import Batches, Step
 from sagan.training.state import TrainState
-from sagan.training.step import d_step, g_step
+from sagan.training.step import FakeBatch, HeldOutBatch, RealBatch, d_step, g_step
 
 
 def update(
     state: TrainState, batches: BatchSource, training: TrainingConfig, engine: Engine, images: int
 ) -> None:
     """Take a step in place; `images` have been shown before it."""
-    networks, augmentation = state.networks, state.augmentation
+    augmentation = state.augmentation
     adapts = augmentation is not None and augmentation.adapts_at(state.step)
     numbers: dict[str, Tensor] = {}
     for k in range(training.d_steps):
         reals = batches.real(state.step * training.d_steps + k)
         last = k + 1 == training.d_steps  # all logits must come from the same discriminator
         held_out = batches.held_out(state.step) if adapts and last else ()
-        judged = d_step(networks, reals, training, engine, augmentation, held_out)
+        judged = update_discriminator(state, training, engine, reals, held_out)
         for name in ("d_loss", "real_logits", "fake_logits"):
             numbers[name] = numbers.get(name, 0) + judged[name] / training.d_steps
-    fakes = batches.fake(state.step)
-    numbers |= g_step(networks, fakes, training, engine, augmentation)
+    numbers |= update_generator(state, training, engine, batches.fake(state.step))
     averaging = images >= training.ema_start
     state.ema.update(state.generator, decay=None if averaging else 0.0)
     if augmentation is not None and adapts:
@@ -37,3 +39,33 @@ def update(
     state.step += 1
     for name, value in numbers.items():
         state.log_sums[name] = state.log_sums.get(name, torch.zeros_like(value)) + value
+
+
+def update_discriminator(
+    state: TrainState,
+    training: TrainingConfig,
+    engine: Engine,
+    reals: Sequence[RealBatch],
+    held_out: Sequence[HeldOutBatch] = (),
+) -> dict[str, Tensor]:
+    """Take a `d_step`, recorded if steps are."""
+
+    def step(reals: Sequence[RealBatch], held_out: Sequence[HeldOutBatch]) -> dict[str, Tensor]:
+        return d_step(state.networks, reals, training, engine, state.augmentation, held_out)
+
+    return _run(state, "d", step, reals, held_out)
+
+
+def update_generator(
+    state: TrainState, training: TrainingConfig, engine: Engine, fakes: Sequence[FakeBatch]
+) -> dict[str, Tensor]:
+    """Take a `g_step`, recorded if steps are."""
+
+    def step(fakes: Sequence[FakeBatch]) -> dict[str, Tensor]:
+        return g_step(state.networks, fakes, training, engine, state.augmentation)
+
+    return _run(state, "g", step, fakes)
+
+
+def _run(state: TrainState, name: str, step: Step, *groups: Batches) -> dict[str, Tensor]:
+    return step(*groups) if state.replays is None else state.replays.run(name, step, *groups)
