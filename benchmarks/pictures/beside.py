@@ -12,6 +12,7 @@ import importlib
 import sys
 from pathlib import Path
 
+import clock
 import numpy as np
 import torch
 from clock import Clock, Finished
@@ -30,9 +31,12 @@ def main() -> None:
     parser.add_argument("--num", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[], help="KEY=VALUE for the adapter")
+    parser.add_argument("--device", default="cpu", help="or cuda; the clock is then time")
     parser.add_argument("--name", help="of the result, by default the peer's")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    clock.trains_on = torch.device(options.device)
+    torch.set_default_device(clock.trains_on)  # for peers that say nothing of devices
     if options.source:
         sys.path.insert(0, str(options.source))
     with np.load(options.data) as arrays:
@@ -40,9 +44,9 @@ def main() -> None:
     settings = dict(setting.split("=", 1) for setting in options.set)
     minutes = [float(m) for m in options.minutes.split(",")]
     name, channels = options.name or options.peer, images.shape[-1]
-    clock = Clock(name, options.out, minutes, options.num, options.seed, channels)
+    its_clock = Clock(name, options.out, minutes, options.num, options.seed, channels)
     with contextlib.suppress(Finished):
-        importlib.import_module(f"peer_{options.peer}").run(images, settings, clock)
+        importlib.import_module(f"peer_{options.peer}").run(images, settings, its_clock)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""The clock that all peers are measured by: CPU time of the process, one thread.
+"""The clock that all peers are measured by: CPU time of the process, one thread; on a GPU, time.
 
-Taking samples and saving do not count. What other programs do on the machine matters little.
+Taking samples and saving do not count. What other programs do on the machine matters little, but on
+a GPU it does.
 """
 
 import copy
@@ -14,6 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
+trains_on = torch.device("cpu")  # set by `beside.py`
 
 
 class Finished(Exception):
@@ -38,7 +41,7 @@ class Clock:
         self.name, self.out, self.num, self.seed, self.channels = name, out, num, seed, channels
         self.minutes = sorted(minutes)
         self.shown = self.steps = 0
-        self._before_sec, self._began_sec = 0.0, time.process_time()
+        self._before_sec, self._began_sec = 0.0, now_sec()
         self._sample: Callable[[int], NDArray[np.uint8]] | None = None
         self._parts: Mapping[str, Any] = {}
         torch.manual_seed(seed)
@@ -46,19 +49,19 @@ class Clock:
 
     @property
     def elapsed_sec(self) -> float:
-        """CPU time of training so far, of earlier calls too."""
-        return self._before_sec + time.process_time() - self._began_sec
+        """Time of training so far, of earlier calls too."""
+        return self._before_sec + now_sec() - self._began_sec
 
     def watch(self, sample: Callable[[int], NDArray[np.uint8]], **parts: Any) -> None:
         """Say how to generate n images (uint8 n h w c), and what makes up the peer's state."""
         self._sample, self._parts = sample, parts
         path = self.out / f"{self.name}.state"
         if path.is_file():
-            state = torch.load(path, weights_only=True)
+            state = torch.load(path, weights_only=True, map_location=trains_on)
             for part, values in state["parts"].items():
                 parts[part].load_state_dict(values)
             self.shown, self.steps, self._before_sec = state["at"]
-            self._began_sec = time.process_time()
+            self._began_sec = now_sec()
             torch.manual_seed(self.seed + self.steps)
             np.random.seed(self.seed + self.steps)
             self.minutes = [m for m in self.minutes if 60 * m > self._before_sec]
@@ -72,7 +75,7 @@ class Clock:
         spent_sec = self.elapsed_sec
         if self.minutes and spent_sec >= 60 * self.minutes[0]:
             self._save(self.minutes.pop(0), spent_sec)
-            self._before_sec, self._began_sec = spent_sec, time.process_time()
+            self._before_sec, self._began_sec = spent_sec, now_sec()
         if not self.minutes:
             raise Finished
 
@@ -95,7 +98,7 @@ class Clock:
         line = {
             "peer": self.name,
             "minutes": minutes,
-            "cpu_sec": round(spent_sec, 1),
+            ("cpu_sec" if trains_on.type == "cpu" else "sec"): round(spent_sec, 1),
             "images_shown": self.shown,
             "steps": self.steps,
             "seed": self.seed,
@@ -106,6 +109,11 @@ class Clock:
         print(line, flush=True)
 
 
+def now_sec() -> float:
+    """Read the clock."""
+    return time.process_time() if trains_on.type == "cpu" else time.monotonic()
+
+
 def batches(images: NDArray[np.uint8], size: int, channels: int) -> Any:
     """Draw batches for ever, a shuffle an epoch: float [-1, 1] b c h w; grey is repeated."""
     planes = images.transpose(0, 3, 1, 2)
@@ -113,7 +121,7 @@ def batches(images: NDArray[np.uint8], size: int, channels: int) -> Any:
         order = np.random.permutation(len(images))
         for begin in range(0, len(order) - size + 1, size):
             chosen = torch.from_numpy(planes[np.sort(order[begin : begin + size])])
-            batch = chosen.float().div(127.5).sub(1)
+            batch = chosen.to(trains_on).float().div(127.5).sub(1)
             yield batch.expand(-1, channels, -1, -1).contiguous()
 
 
@@ -127,4 +135,4 @@ def generated(
         images = generator(torch.randn(at_once, latent_dim))
         images = images[0] if isinstance(images, tuple) else images
         made.append(images.clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8))
-    return torch.cat(made)[:num].permute(0, 2, 3, 1).numpy()
+    return torch.cat(made)[:num].permute(0, 2, 3, 1).cpu().numpy()

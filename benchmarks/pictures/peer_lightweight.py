@@ -1,8 +1,8 @@
-"""lightweight-gan of PyPI: its Trainer and the defaults of its command line, at 32 px.
+"""lightweight-gan of PyPI: its Trainer and the defaults of its command line.
 
-Changed: the assertion of CUDA and the devices' names; pictures come from memory, not from files;
-its pictures and checkpoints every so many steps are not written. `--set fmap_max=64` hands on an
-option as JSON.
+Changed: on the CPU, the assertion of CUDA and the devices' names; pictures come from memory, not
+from files; its pictures and checkpoints every so many steps are not written. `--set fmap_max=64`
+hands on an option as JSON.
 """
 
 import json
@@ -11,13 +11,13 @@ import tempfile
 import types
 from importlib.util import find_spec
 
+import clock as clocks
 import numpy as np
 import torch
 from clock import Clock, batches, generated
 from numpy.typing import NDArray
 
 _OF_ITS_COMMAND_LINE = {
-    "image_size": 32,
     "batch_size": 10,
     "gradient_accumulate_every": 4,
     "attn_res_layers": [32],
@@ -28,9 +28,14 @@ _OF_ITS_COMMAND_LINE = {
 
 
 def run(images: NDArray[np.uint8], settings: dict[str, str], clock: Clock) -> None:
-    """Train on uint8 n 32 32 c until the clock stops it."""
+    """Train on uint8 n h h c until the clock stops it."""
     theirs = _imported()
-    chosen = {**_OF_ITS_COMMAND_LINE, **{k: json.loads(v) for k, v in settings.items()}}
+    of_pictures = {"image_size": images.shape[1]}
+    chosen = {
+        **_OF_ITS_COMMAND_LINE,
+        **of_pictures,
+        **{k: json.loads(v) for k, v in settings.items()},
+    }
     with tempfile.TemporaryDirectory() as folder:
         trainer = theirs.Trainer(base_dir=folder, use_aim=False, **chosen)
     trainer.init_GAN()
@@ -81,6 +86,8 @@ def _imported() -> types.ModuleType:
         import lightweight_gan.lightweight_gan as theirs
     finally:
         torch.cuda.is_available = has_cuda
+    if clocks.trains_on.type != "cpu":
+        return theirs
     theirs.torch = _TorchOnCpu()
     torch.nn.Module.cuda = torch.Tensor.cuda = lambda self, *_: self
     return theirs

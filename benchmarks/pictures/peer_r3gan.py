@@ -18,7 +18,7 @@ _LATENT, _GAMMA, _EMA_IMAGES = 64, 0.05, 10_000
 
 
 def run(images: NDArray[np.uint8], settings: dict[str, str], clock: Clock) -> None:
-    """Train on uint8 n 32 32 c until the clock stops it."""
+    """Train on uint8 n h h c until the clock stops it."""
     from R3GAN import FusedOperators, Resamplers
 
     FusedOperators.BiasedActivation = FusedOperators.BiasedActivationReference
@@ -29,7 +29,9 @@ def run(images: NDArray[np.uint8], settings: dict[str, str], clock: Clock) -> No
 
     width, blocks = int(settings.get("width", 32)), int(settings.get("blocks", 1))
     size = int(settings.get("batch", 32))
-    shape = ([width] * 4, [width // 8] * 4, [blocks] * 4, 2)  # 16 channels a group, as there
+    stages = images.shape[1].bit_length() - 2  # from 4 px
+    # 16 channels a group, as there
+    shape = ([width] * stages, [width // 8] * stages, [blocks] * stages, 2)
     generator, discriminator = Generator(_LATENT, *shape), Discriminator(*shape)
     average = copy.deepcopy(generator)
     g_opt, d_opt = (
