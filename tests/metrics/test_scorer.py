@@ -1,5 +1,7 @@
 """The scorer and its records: protocol, floors, cautions, and what does not change a score."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -258,6 +260,23 @@ def test_a_new_metric_is_one_record(real, made, monkeypatch):
     assert (score.better, score.n_generated, score.n_real) == ("lower", 100, 100)
     assert score.protocol["of"] == "means"
     assert "100 images are few" in score.caution
+
+
+def test_what_a_metric_sees_does_not_depend_on_the_others(real, made, monkeypatch):
+    names = ("cas", "kid", "prdc", "nn1")
+    for name in names:  # as 10,000 of more images
+        few = dataclasses.replace(METRICS[name], needs=Needs(keep=100))
+        monkeypatch.setitem(METRICS, name, few)
+    text = ",".join(names)
+    found = []
+    for more in ("", ",intra-fd"):  # which keeps all
+        scores = prepare(real, parse_metrics(text + more, "pixel"), num=300).score(
+            [made[0]], made[1]
+        )
+        kept = [score for score in scores if not score.metric.startswith("intra-fd")]
+        found.append([(s.metric, s.value, s.real_vs_real, s.n_generated) for s in kept])
+    assert found[0] == found[1]
+    assert {n for *_, n in found[0]} == {100}
 
 
 class Half:

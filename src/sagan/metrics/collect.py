@@ -3,9 +3,10 @@
 Dimensions: i images, d features, k classes.
 """
 
+import copy
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +42,7 @@ class Side:
     """Moments and Inception Score of all n images, and the features of all or some of them."""
 
     def __init__(self, n: int, dim: int, needs: Needs, seed: int) -> None:
-        self.n = n
+        self.n, self._seed = n, seed
         self.moments = Moments(dim) if needs.moments else None
         self.inception_score = InceptionScore(LOGITS) if needs.logits else None
         self._kept = np.ones(n, bool)
@@ -76,6 +77,17 @@ class Side:
         """Labels of the kept features."""
         return np.concatenate(self._labels) if self._labels else None
 
+    def limited(self, most: int) -> "Side":
+        """This side as if the features of at most so many images had been kept."""
+        if most >= len(self.features):
+            return self
+        chosen = np.random.default_rng(self._seed).permutation(self.n)[:most]
+        rows = np.searchsorted(np.flatnonzero(self._kept), np.sort(chosen))
+        fewer = copy.copy(self)
+        fewer._parts = [self.features[rows]]
+        fewer._labels = [] if self.labels is None else [self.labels[rows]]
+        return fewer
+
     def subset(self, size: int, seed: int) -> NDArray[np.floating]:
         """Features of `size` kept images chosen by the seed, in their order."""
         features = self.features
@@ -95,6 +107,12 @@ class RealSide:
     repeats: int  # comparisons of real with real
     class_names: tuple[str, ...]
     seed: int
+
+    def limited(self, most: int) -> "RealSide":
+        """See `Side.limited`."""
+        sides = {group: side.limited(most) for group, side in self.sides.items()}
+        halves = [(a.limited(most), b.limited(most)) for a, b in self.halves]
+        return replace(self, sides=sides, halves=halves)
 
 
 Sides = dict[tuple[str, str], Side]  # by features and group

@@ -201,6 +201,9 @@ class Reference:
 
     def _score(self, spec: Spec, generated: Side, matched: Side) -> list[Score]:
         measure, real = spec.metric.measure, self._real[spec.features]
+        if keep := spec.metric.needs.keep:  # another metric may have asked for more
+            real, generated = real.limited(keep), generated.limited(keep)
+            matched = matched.limited(keep)
         if spec not in self._floors:
             self._floors[spec] = measure.floors(real)
         floors = self._floors[spec]
