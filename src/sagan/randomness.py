@@ -19,7 +19,10 @@ def derive_seed(seed: int, purpose: str, *indices: int) -> int:
 
 
 def generator_for(seed: int, purpose: str, *indices: int) -> torch.Generator:
-    """A CPU generator for one key."""
+    """A CPU generator for one key.
+
+    PyTorch's keeps 32 bits of a seed: among 10,000 keys two have the same numbers in 1 case of 90.
+    """
     return torch.Generator().manual_seed(derive_seed(seed, purpose, *indices))
 
 

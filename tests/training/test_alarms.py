@@ -77,6 +77,13 @@ def test_d_wins_when_its_loss_stays_near_zero(loss, undecided):
     assert 60 < step < 70
 
 
+def test_penalties_in_ds_loss_do_not_hide_that_it_wins():
+    watch = Watch(config(lecam=0.3))
+    records = [train_record(i, 1.5) | {"d_adversarial_loss": 0.001} for i in range(30)]
+    ((_, name),) = alarms(watch, records)
+    assert name == "d-wins"
+
+
 def test_a_critic_cannot_win_outright():
     watch = Watch(config(loss="wgan-gp"))
     assert alarms(watch, [train_record(i, -50.0) for i in range(40)]) == []

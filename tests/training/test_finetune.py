@@ -22,6 +22,7 @@ from sagan.training import init_from, train
 from sagan.training import update as update_module
 from sagan.training.finetune import transferred
 from sagan.training.finetune_classes import Classes, reclassed, reclassed_moments
+from sagan.training.start import train_run
 
 CPU = Runtime(device="cpu")
 NETWORK = NetworkConfig(
@@ -374,6 +375,22 @@ def test_frozen_blocks_of_the_discriminator_stay_as_they_are(tmp_path, source, b
         is_frozen = ".".join(name.split(".")[:2]) in frozen
         moved = not torch.equal(before[name], after[name])
         assert moved != is_frozen, name
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"resolution": 32}, "would freeze blocks.1, new at 32 px"),
+        ({"grow": "8"}, "leave out --grow or --freeze-d"),
+    ],
+)
+def test_blocks_that_would_be_new_are_not_frozen(tmp_path, source, options, said):
+    draws = np.random.default_rng(0)
+    np.savez(tmp_path / "p.npz", images=draws.integers(0, 256, (24, 32, 32, 1), np.uint8))
+    given = {"data": str(tmp_path / "p.npz"), "init": str(source), "device": "cpu", "images": 64}
+    with pytest.raises(ValueError, match=said):
+        train_run(tmp_path / "run", **given, freeze_d=2, progress=False, **options)
+    assert not (tmp_path / "run").exists()
 
 
 def test_more_frozen_blocks_than_there_are_is_refused(tmp_path, source):

@@ -95,7 +95,7 @@ def test_d_step_is_adam_on_the_loss_of_separate_passes(loss, mismatch, lecam):
     with torch.no_grad():
         fake = copy.deepcopy(state.generator)(batch.latents, batch.fake_labels)
     real_logits, fake_logits = D(batch.images, batch.labels), D(fake, batch.fake_labels)
-    expected = discriminator_loss(loss, real_logits, fake_logits)
+    expected = adversarial = discriminator_loss(loss, real_logits, fake_logits)
     if loss == "wgan-gp":
         penalty = gradient_penalty(D, batch.images, fake, batch.labels, batch.mix)
         expected = expected + 10 * penalty
@@ -110,6 +110,9 @@ def test_d_step_is_adam_on_the_loss_of_separate_passes(loss, mismatch, lecam):
     before = [p.detach().clone() for p in D.parameters()]
     numbers = d_step(state.networks, [batch], training, engine)
     assert numbers["d_loss"].item() == pytest.approx(expected.item(), rel=1e-4)
+    alone = numbers["d_adversarial_loss"] if lecam or mismatch or loss == "wgan-gp" else None
+    assert alone is None or alone.item() == pytest.approx(adversarial.item(), abs=1e-4)
+    assert ("d_adversarial_loss" in numbers) == (alone is not None)
     assert numbers["real_logits"].item() == pytest.approx(real_logits.mean().item(), abs=1e-4)
     assert_first_adam_step(state.discriminator, D, before, training.d_lr)
 

@@ -69,7 +69,9 @@ class Watch:
 
     def _winning(self, record: Record) -> Iterator[Alarm]:
         """D's loss stays near zero, so G gets no useful gradient."""
-        self._losses.append((record["d_loss"], record["g_loss"]))
+        # other terms in its loss would hide it
+        d_loss = record.get("d_adversarial_loss", record["d_loss"])
+        self._losses.append((d_loss, record["g_loss"]))
         undecided = _UNDECIDED.get(self._config.training.loss)
         if undecided is None or len(self._losses) < _WINDOW:
             return

@@ -78,6 +78,25 @@ def open_parent(run: Run, config: RunConfig) -> Checkpoint:
     return source
 
 
+def check_frozen(config: RunConfig) -> None:
+    """Raise ValueError if blocks that are to be frozen would be fresh: they would never learn."""
+    blocks = config.training.freeze_d
+    if not blocks or not config.init.source:
+        return
+    if config.growth:
+        raise ValueError(
+            "--freeze-d freezes the blocks nearest the image, and these are new at each size of a "
+            "run that grows: leave out --grow or --freeze-d"
+        )
+    _, (_, d), _ = transferred(find_checkpoint(config.init.source), config)
+    fresh = [name for i in range(blocks) if (name := f"blocks.{i}") in d.fresh]
+    if fresh:
+        raise ValueError(
+            f"--freeze-d {blocks} would freeze {listed(fresh)}, new at {config.network.resolution} "
+            f"px: {config.init.source} has none there to keep"
+        )
+
+
 def begin(run: Run, config: RunConfig) -> list[str]:
     """Write the first checkpoint of a run that starts from another's, unless it has a sound one.
 

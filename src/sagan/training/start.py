@@ -19,7 +19,7 @@ from sagan.devices import pick_device
 from sagan.runs.place import locate
 from sagan.runs.run import Run
 from sagan.text import listed, skipped
-from sagan.training.finetune import open_parent, parent_from
+from sagan.training.finetune import check_frozen, open_parent, parent_from
 from sagan.training.options import TrainOptions, runtime
 from sagan.training.planning import DEFAULT_DATA, DataFacts, data_options, plan
 
@@ -90,6 +90,7 @@ def train_run(
     if old is not None:
         run.check_continues(config, old)
     else:
+        check_frozen(config)
         _check_place(run, Path(config.data.source))
     if old is not None and "data" not in given and not is_known_source(config.data.source):
         raise ValueError(

@@ -91,8 +91,9 @@ def d_step(
     """Update the discriminator once, on micro-batches of real and fake images in one pass.
 
     Only the discriminator changes, and the generator's batch-norm statistics. Returns `d_loss`,
-    `real_logits`, `fake_logits` and, with held-out images, `held_out_logits`: scalar means on the
-    device, detached; all logits are from before the update.
+    `real_logits`, `fake_logits`; if the loss has other terms, `d_adversarial_loss` without them;
+    and, with held-out images, `held_out_logits`: scalar means on the device, detached; all logits
+    are from before the update.
     """
     G, D = networks.generator, networks.discriminator
     power_iteration(D)
@@ -114,7 +115,7 @@ def d_step(
             if logits.dim() == 2:
                 logits, others = logits.unbind(1)
             real_logits, fake_logits = logits.split([len(real), len(fake)])
-            loss = discriminator_loss(training.loss, real_logits, fake_logits)
+            loss = adversarial = discriminator_loss(training.loss, real_logits, fake_logits)
             if training.lecam:
                 loss = loss + training.lecam * lecam_penalty(real_logits, fake_logits)
             if others is not None:
@@ -136,6 +137,9 @@ def d_step(
             ("fake_logits", fake_logits.mean()),
         ):
             sums[name] = sums.get(name, 0) + value.detach() / len(batches)
+        if loss is not adversarial:
+            share = adversarial.detach() / len(batches)
+            sums["d_adversarial_loss"] = sums.get("d_adversarial_loss", 0) + share
     if held_out:
         sums["held_out_logits"] = _held_out_logits(networks, held_out, augment)
     networks.d_optimizer.step()

@@ -26,8 +26,9 @@ def update(
         last = k + 1 == training.d_steps  # all logits must come from the same discriminator
         held_out = batches.held_out(state.step) if adapts and last else ()
         judged = update_discriminator(state, training, engine, reals, held_out)
-        for name in ("d_loss", "real_logits", "fake_logits"):
-            numbers[name] = numbers.get(name, 0) + judged[name] / training.d_steps
+        for name, value in judged.items():
+            if name != "held_out_logits":
+                numbers[name] = numbers.get(name, 0) + value / training.d_steps
     numbers |= update_generator(state, training, engine, batches.fake(state.step))
     averaging = images >= training.ema_start
     state.ema.update(state.generator, decay=None if averaging else 0.0)
