@@ -68,7 +68,7 @@ class FakeRecorder:
         return Tape()
 
 
-def trained(training, steps, recorder_of=None):
+def trained(training, steps, recorder_of=None, runtime=CPU):
     draw = np.random.default_rng(0)
     dataset = ImageDataset(
         draw.integers(0, 256, (50, 3, 8, 8), np.uint8),
@@ -76,9 +76,9 @@ def trained(training, steps, recorder_of=None):
         tuple("0123456789"),
     )
     config = RunConfig(network=NETWORK, training=training)
-    engine = Engine(CPU, "float32")
+    engine = Engine(runtime, "float32")
     engine.launch()
-    state = new_state(config, CPU, engine)
+    state = new_state(config, runtime, engine)
     recorder = None
     if recorder_of is not None:
         recorder = recorder_of(state)
@@ -132,3 +132,19 @@ def test_where_recording_fails_steps_go_on_as_they_are_and_it_is_told_once(messa
 def test_nothing_is_recorded_on_the_cpu():
     state, _ = trained(PLAIN, 1)
     assert state.replays is None
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("training", KINDS.values(), ids=KINDS)
+def test_cuda_graphs_make_the_weights_of_plain_steps(training):
+    plain, replayed = (
+        trained(training, 12, runtime=Runtime(device="cuda", cuda_graphs=graphs))[0]
+        for graphs in (False, True)
+    )
+    assert plain.replays is None
+    assert replayed.replays is not None
+    assert replayed.replays.trouble == ""
+    for mine, theirs in zip(
+        replayed.generator.parameters(), plain.generator.parameters(), strict=True
+    ):
+        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-4)
