@@ -147,7 +147,7 @@ def test_scores_do_not_depend_on_the_batch_size(run, capfd):
         (["evaluate", "RUN", "--features", "vgg"], "--features 'vgg' is none of"),
         (["evaluate", "RUN", "--features", "inception"], "is none of own, pixel, inception:FILE"),
         (["evaluate", "RUN", "--num", "1"], "--num must be at least 2"),
-        (["evaluate", "RUN", "--num", "3", "--metrics", "kid"], "at least 4 images"),
+        (["evaluate", "RUN", "--num", "3", "--metrics", "kid"], "at least 4 generated images"),
         (["evaluate", "RUN", "--seed", "-1"], "--seed must be at least 0"),
         (["evaluate", "RUN", "--resolution", "16"], "a run has its own"),
         (["evaluate", "RUN", "--metrics", "cas", "--save-stats", "s.npz"], "needs fid among"),

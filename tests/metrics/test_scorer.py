@@ -279,6 +279,15 @@ def test_what_a_metric_sees_does_not_depend_on_the_others(real, made, monkeypatc
     assert {n for *_, n in found[0]} == {100}
 
 
+@pytest.mark.parametrize(
+    ("metric", "least"), [("kid:pixel", 4), ("prdc:pixel", 6), ("fd:pixel", 2), ("nn1:pixel", 2)]
+)
+def test_too_few_generated_images_are_refused_before_any_is_looked_at(real, made, metric, least):
+    with pytest.raises(ValueError, match=f"at least {least} generated images"):
+        prepare(real, parse_metrics(metric, "pixel"), num=least - 1)
+    prepare(real, parse_metrics(metric, "pixel"), num=least).score([made[0][:least]])
+
+
 class Half:
     """Stands in for Inception: half of the pixels as features, 1008 logits."""
 

@@ -231,6 +231,7 @@ class Metric:
     parts: tuple[str, ...] = ()  # names of its values, if there are several
     labelled: bool = False  # needs classes on both sides
     needs_images: bool = True  # real ones; False if saved statistics, or nothing, will do
+    least: int = 2  # generated images
     wants_test_split: bool = False  # by default only if the data have their own
     protocol: Mapping[str, Any] = field(default_factory=dict)  # added to each score's protocol
     cautions: tuple[Caution, ...] = (caution.few_images, caution.like_real)
@@ -263,6 +264,7 @@ _TABLE = (
         better="higher",
         measure=Pairwise(_is),
         needs=Needs(logits=True),
+        least=10,
         features="inception",
         by_default=("inception",),
         needs_images=False,
@@ -300,6 +302,7 @@ _TABLE = (
         better="lower",
         measure=Pairwise(_kid),
         needs=_SOME,
+        least=4,
         by_default=("inception", "pixel"),
         protocol={
             "kernel": "(x.y / d + 1)^3",
@@ -313,6 +316,7 @@ _TABLE = (
         needs=_SOME,
         by_default=("inception", "pixel"),
         parts=_PRDC_PARTS,
+        least=NEIGHBOURS + 1,
         protocol={"neighbours": NEIGHBOURS},
     ),
     Metric(

@@ -47,13 +47,16 @@ def prepare(
     # Inception features stand in for the real images in `fid`.
     if num < 2:
         raise ValueError(f"at least 2 generated images are needed, not {num}")
-    _check(real, specs)
+    _check(real, specs, num)
     extractors = _extractors(real, specs, seed, inception, device)
     return Reference(specs, num, seed, extractors, real, statistics, progress)
 
 
-def _check(real: RealImages | None, specs: Sequence[Spec]) -> None:
+def _check(real: RealImages | None, specs: Sequence[Spec], num: int) -> None:
     for spec in specs:
+        if num < spec.metric.least:
+            least = spec.metric.least
+            raise ValueError(f"{spec.key()} needs at least {least} generated images, not {num}")
         if real is None:
             if spec.metric.needs_images:
                 enough = " and ".join(m.name for m in METRICS.values() if not m.needs_images)
