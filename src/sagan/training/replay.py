@@ -86,9 +86,7 @@ class Replays:
         if recording is None:
             try:
                 recording = self._recordings[kind] = self._recorded(step, groups)
-            except Exception as error:
-                if not isinstance(error, RuntimeError):
-                    raise
+            except RuntimeError as error:
                 memory = "out of memory" if is_out_of_memory(error) else ""
                 self.trouble = memory or one_line(error, _REASON_CHARACTERS)
                 self._recordings.clear()
@@ -112,9 +110,12 @@ class Replays:
         ]
         before = [p.grad for p in self._parameters]
         tape = self._record(lambda: results.update(step(*own)))
-        after = ((p, p.grad) for p in self._parameters)
-        set_ = [(p, g) for (p, g), old in zip(after, before, strict=True) if g is not old]
-        return _Recording(tape, list(_tensors(own)), results, set_)
+        gradients = [
+            (p, p.grad)
+            for p, old in zip(self._parameters, before, strict=True)
+            if p.grad is not old  # others are another step's
+        ]
+        return _Recording(tape, list(_tensors(own)), results, gradients)
 
 
 def _tensors(groups: Sequence[Batches]) -> Iterator[Tensor]:
