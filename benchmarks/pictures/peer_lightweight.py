@@ -30,12 +30,8 @@ _OF_ITS_COMMAND_LINE = {
 def run(images: NDArray[np.uint8], settings: dict[str, str], clock: Clock) -> None:
     """Train on uint8 n h h c until the clock stops it."""
     theirs = _imported()
-    of_pictures = {"image_size": images.shape[1]}
-    chosen = {
-        **_OF_ITS_COMMAND_LINE,
-        **of_pictures,
-        **{k: json.loads(v) for k, v in settings.items()},
-    }
+    chosen = _OF_ITS_COMMAND_LINE | {"image_size": images.shape[1]}
+    chosen |= {name: json.loads(value) for name, value in settings.items()}
     with tempfile.TemporaryDirectory() as folder:
         trainer = theirs.Trainer(base_dir=folder, use_aim=False, **chosen)
     trainer.init_GAN()

@@ -42,12 +42,12 @@ class Side:
     """Moments and Inception Score of all n images, and the features of all or some of them."""
 
     def __init__(self, n: int, dim: int, needs: Needs, seed: int) -> None:
-        self.n, self._seed = n, seed
+        self.n = n
         self.moments = Moments(dim) if needs.moments else None
         self.inception_score = InceptionScore(LOGITS) if needs.logits else None
-        self._kept = np.ones(n, bool)
-        if needs.keep < n:  # the seed chooses which features are kept
-            self._kept[np.random.default_rng(seed).permutation(n)[needs.keep :]] = False
+        self._order = np.random.default_rng(seed).permutation(n)  # chooses which features are kept
+        self._kept = np.zeros(n, bool)
+        self._kept[self._order[: needs.keep]] = True
         self._seen = 0
         self._parts: list[NDArray[np.floating]] = []
         self._labels: list[NDArray[np.int64]] = []
@@ -81,8 +81,7 @@ class Side:
         """This side as if the features of at most so many images had been kept."""
         if most >= len(self.features):
             return self
-        chosen = np.random.default_rng(self._seed).permutation(self.n)[:most]
-        rows = np.searchsorted(np.flatnonzero(self._kept), np.sort(chosen))
+        rows = np.searchsorted(np.flatnonzero(self._kept), np.sort(self._order[:most]))
         fewer = copy.copy(self)
         fewer._parts = [self.features[rows]]
         fewer._labels = [] if self.labels is None else [self.labels[rows]]

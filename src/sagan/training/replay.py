@@ -31,7 +31,7 @@ class Tape(Protocol):
         """Do it again."""
 
 
-Recorder = Callable[[Callable[[], None]], Tape]  # runs or records a function; must be replayed
+Recorder = Callable[[Callable[[], None]], Tape]  # a function is done only when its tape is replayed
 
 
 def cuda_recorder() -> Recorder:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -86,14 +87,13 @@ def _adam(
 ) -> torch.optim.Optimizer:
     """An optimiser in whose state parameters stand in the network's order, as in checkpoints."""
     parameters = dict(network.named_parameters())
-    if gamma_lr == 1:
-        weights = parameters.values()
-        return torch.optim.Adam(weights, lr, betas, fused=True, capturable=capturable)
-    groups = [
-        {"params": [parameters[n] for n in names], "lr": lr * (gamma_lr if is_gamma else 1)}
-        for is_gamma, names in groupby(parameters, _is_gamma)
-    ]
-    return torch.optim.Adam(groups, lr, betas, fused=True, capturable=capturable)
+    given: Any = parameters.values()
+    if gamma_lr != 1:
+        given = [
+            {"params": [parameters[n] for n in names], "lr": lr * (gamma_lr if is_gamma else 1)}
+            for is_gamma, names in groupby(parameters, _is_gamma)
+        ]
+    return torch.optim.Adam(given, lr, betas, fused=True, capturable=capturable)
 
 
 def _is_gamma(name: str) -> bool:
