@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from attention_run import make_run
 
 FOLDER = Path(__file__).parents[2] / "benchmarks/pictures"
 
@@ -151,3 +152,25 @@ def test_a_grid_is_drawn_for_each(tmp_path):
     draw({"one": tmp_path / "a.npz", "two": tmp_path / "a.npz"}, tmp_path / "grids.png")
     with Image.open(tmp_path / "grids.png") as sheet:
         assert sheet.width == 2 * (8 + 12)
+
+
+def test_a_person_judges_pictures_whose_classes_are_hidden(tmp_path):
+    from judge import count, draw
+
+    make_run(tmp_path / "run")
+    sheet, said = tmp_path / "sheet.png", tmp_path / "said.txt"
+    draw(tmp_path / "run", sheet, num=12, order=0)
+    hidden = json.loads(sheet.with_suffix(".json").read_text())
+    answers = hidden["answers"]
+    assert len(answers) == 12
+    assert len({*answers}) > 1
+    assert {*answers} <= {*hidden["classes"]}
+    wrong = next(name for name in hidden["classes"] if name != answers[0])
+    said.write_text("\n".join([wrong, *answers[1:]]))
+    assert count(sheet, said).endswith("all 11 of 12")
+    said.write_text("\n".join(answers[1:]))
+    with pytest.raises(SystemExit, match="11 classes for 12"):
+        count(sheet, said)
+    said.write_text("\n".join(["dragon", *answers[1:]]))
+    with pytest.raises(SystemExit, match="dragon, which is no class"):
+        count(sheet, said)
