@@ -3,6 +3,7 @@
 import json
 
 from sagan.explain.history import draw_history, read_history
+from sagan.explain.html_report import history_lines
 
 
 def record(images, gamma, **more):
@@ -38,6 +39,23 @@ def test_layers_are_kept_apart(tmp_path):
         "G attention.0, 8 px": [0.1],
         "D attention.0, 4 px": [0.2],
     }
+
+
+def test_a_layer_of_a_run_that_grows_keeps_its_course(tmp_path):
+    """D gains blocks at the image, so that its layer of 8 px was the first and is the second."""
+
+    def grown(images, *layers):
+        sides = [{"layer": f"attention.{i}", "size_px": px} for i, px in enumerate(layers)]
+        numbers = {"network": "D", "gamma": images / 64, "entropy": 1.0}
+        return {"kind": "attention", "images": images, "layers": [numbers | s for s in sides]}
+
+    log = write(tmp_path / "log.jsonl", grown(64, 8), grown(128, 16, 8), grown(192, 16, 8))
+    history = read_history(log)
+    assert {name: layer["gamma"] for name, layer in history.items()} == {
+        "D attention.1, 8 px": ([64, 128, 192], [1.0, 2.0, 3.0]),
+        "D attention.0, 16 px": ([128, 192], [2.0, 3.0]),
+    }
+    assert [line["key"] for line in history_lines(history)] == ["D attention.1", "D attention.0"]
 
 
 def test_no_log_is_no_history(tmp_path):

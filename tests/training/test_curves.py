@@ -118,6 +118,22 @@ def test_the_best_score_has_the_star(values, star):
     assert axis.stars == ([] if star is None else [pytest.approx(star)])
 
 
+def test_a_layer_of_a_run_that_grows_is_one_curve():
+    records = []
+    for images, sides in ((64, [8]), (128, [16, 8]), (192, [16, 8])):
+        layers = [
+            {"network": "D", "layer": f"attention.{i}", "size_px": px, "gamma": px + images / 1e3}
+            for i, px in enumerate(sides)
+        ]
+        records.append({"kind": "attention", "step": 1, "images": images, "layers": layers})
+    ((title, curves),) = _panels(records)
+    assert title == "gamma of attention"
+    assert curves == [
+        ("D attention.1, 8 px", [64, 128, 192], [8.064, 8.128, 8.192]),
+        ("D attention.0, 16 px", [128, 192], [16.128, 16.192]),
+    ]
+
+
 def test_drawing_takes_a_two_hundredth_of_the_time_at_most(tmp_path, monkeypatch):
     now_sec = [0.0]
     drawn_at = []

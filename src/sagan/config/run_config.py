@@ -182,6 +182,10 @@ class DataConfig:
         known = 1 <= self.rules <= READING_RULES
         require(known, f"reading rules {self.rules} are of a newer sagan: update it")
 
+    def name_of(self, label: int) -> str:
+        """A class's name, or its number where classes have no names."""
+        return self.class_names[label] if self.class_names else str(label)
+
 
 @dataclass(frozen=True, kw_only=True)
 class InitConfig:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sagan.runs.log import read_records
+from sagan.runs.log import by_layer, read_records
 
 PANELS = {
     "gamma": "gamma (0 is where it starts)",
@@ -37,14 +37,12 @@ def courses(records: Iterable[dict[str, Any]]) -> dict[str, dict[str, Course]]:
         {'G attention.0, 8 px': {'gamma': Course(images=[64], values=[0.5])}}
     """
     history: dict[str, dict[str, Course]] = {}
-    for record in records:
-        for layer in record["layers"]:
-            name = f"{layer['network']} {layer['layer']}, {layer['size_px']} px"
-            for number in PANELS:
-                if number in layer:
-                    course = history.setdefault(name, {}).setdefault(number, Course([], []))
-                    course.images.append(record["images"])
-                    course.values.append(layer[number])
+    for name, rows in by_layer(records).items():
+        history[name] = {}
+        for number in PANELS:
+            if there := [row for row in rows if number in row]:
+                images, values = [row["images"] for row in there], [row[number] for row in there]
+                history[name][number] = Course(images, values)
     return history
 
 

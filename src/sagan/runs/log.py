@@ -37,6 +37,31 @@ def read_lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any] | None]]:
                 yield line, _parsed(line)
 
 
+def by_layer(records: Iterable[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Sort attention records by layer, each record with that layer's numbers.
+
+    D's layers get other numbers when a run grows, as it gains blocks at the image; what a layer is
+    known by is the side of its map, and it is called what it is called in the end.
+
+    Example:
+        >>> def record(images, **sides):
+        ...     layers = [{"network": "D", "layer": k, "size_px": px} for k, px in sides.items()]
+        ...     return {"images": images, "layers": layers}
+        >>> found = by_layer([record(64, a0=8), record(128, a0=16, a1=8)])
+        >>> {name: [numbers["images"] for numbers in rows] for name, rows in found.items()}
+        {'D a1, 8 px': [64, 128], 'D a0, 16 px': [128]}
+    """
+    found: dict[tuple[str, int, int], list[dict[str, Any]]] = {}
+    for record in records:
+        places = [(layer["network"], layer["size_px"]) for layer in record["layers"]]
+        for i, (place, layer) in enumerate(zip(places, record["layers"], strict=True)):
+            behind = places[i:].count(place)  # of several layers of a side
+            found.setdefault((*place, behind), []).append({**record, **layer})
+    ends = [rows[-1] for rows in found.values()]
+    names = [f"{end['network']} {end['layer']}, {end['size_px']} px" for end in ends]
+    return dict(zip(names, found.values(), strict=True))
+
+
 def _parsed(line: bytes) -> dict[str, Any] | None:
     try:
         record = parse_json(line)

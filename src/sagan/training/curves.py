@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sagan.files import write_atomically
+from sagan.runs.log import by_layer
 
 _COLOURS = ("#4363d8", "#e6194b", "#3cb44b", "#f58231", "#911eb4", "#008080", "#9a6324", "#000075")
 _GREY, _ALARM = "#999999", "#e6194b"
@@ -118,7 +119,7 @@ def _panels(records: Sequence[Record]) -> list[Panel]:
     for record in records:
         by_kind.setdefault(record["kind"], []).append(record)
     train, check = by_kind.get("train", []), by_kind.get("check", [])
-    layers = [{**r, **layer} for r in by_kind.get("attention", []) for layer in r["layers"]]
+    layers = by_layer(by_kind.get("attention", []))
     panels = [
         ("loss", _curves(train, {"D": "d_loss", "G": "g_loss"})),
         ("mean logits", _curves(train, {"real": "real_logits", "fake": "fake_logits"})),
@@ -150,16 +151,8 @@ def _curves(
     return curves
 
 
-def _layer_curves(layers: Sequence[Record], key: str) -> list[Curve]:
-    names = {f"{r['network']} {r['layer']}, {r['size_px']} px": r for r in layers}
-    return [
-        curve
-        for name, like in names.items()
-        for curve in _curves(
-            [r for r in layers if (r["network"], r["layer"]) == (like["network"], like["layer"])],
-            {name: key},
-        )
-    ]
+def _layer_curves(layers: Mapping[str, Sequence[Record]], key: str) -> list[Curve]:
+    return [curve for name, rows in layers.items() for curve in _curves(rows, {name: key})]
 
 
 def _kept(record: Record) -> Record:

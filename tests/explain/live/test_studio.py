@@ -1,5 +1,6 @@
 """The live page's model: its images are those of `sagan sample`, its changes those asked for."""
 
+import json
 import shutil
 from dataclasses import replace
 from itertools import pairwise
@@ -9,15 +10,17 @@ import torch
 from attention_run import CLASSES, NETWORK, STEPS, make_run
 
 import sagan
-from sagan.config import RunConfig
+from sagan.config import GrowthStage, RunConfig
+from sagan.config.growth import stage_config
 from sagan.errors import CheckpointError
 from sagan.explain import intervene, sefa_directions
 from sagan.explain.live.request import ImageRequest
 from sagan.explain.live.studio import Studio
 from sagan.images import to_uint8
-from sagan.models import build_generator
+from sagan.models import build_discriminator, build_generator
 from sagan.nn.attention import record_attention
 from sagan.randomness import sample_latents
+from sagan.runs.log import append_records
 from sagan.runs.run import Run
 from sagan.sampling import interpolation_latents
 
@@ -212,3 +215,88 @@ def test_an_imported_run_may_have_no_discriminator_and_began_elsewhere(tmp_path)
     )
     with pytest.raises(ValueError, match="without attention"):
         Studio(tmp_path / "d")
+
+
+def header(bundle):
+    length = int.from_bytes(bundle[:4], "little")
+    return json.loads(bundle[4 : 4 + length])
+
+
+def grow(path, d_attention):
+    """Write a run that began at 8 px and went on at 16 and 32."""
+    network = replace(NETWORK, resolution=32, classes=0, g_attention=(16,), d_attention=d_attention)
+    sizes = [
+        GrowthStage(resolution=px, images=64, batch_size=8, g_lr=1e-3, d_lr=1e-3) for px in (8, 16)
+    ]
+    config = RunConfig(network=network, growth=tuple(sizes))
+    run = Run(path)
+    run.write_config(config)
+    append_records(run.log_path, {"kind": "start", "step": 0, "images": 0})
+    for stage in range(3):
+        own = stage_config(config, stage).network
+        g, d = build_generator(own).state_dict(), build_discriminator(own).state_dict()
+        tensors = {"ema": g, "generator": g, "discriminator": d}
+        facts = {"stage": stage, "images": 64 * (stage + 1)}
+        run.save(stage + 1, tensors, config=config, keep=5, facts=facts)
+    return Studio(run.path)
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory):
+    return grow(tmp_path_factory.mktemp("grown") / "run", d_attention=(16, 8))
+
+
+def sizes_and_layers(studio):
+    found = {}
+    for step in studio.training_points:
+        shown = header(studio.render(ImageRequest(step=step, seed=0)))
+        layers = [f"{k['network']} {k['name']} {k['height']}" for k in shown["layers"]]
+        found[step] = (shown["images"]["picture"]["height"], *layers)
+    return found
+
+
+def test_a_layer_of_a_run_that_grows_has_one_name_throughout(grown):
+    assert sizes_and_layers(grown) == {
+        0: (8, "D attention.1 8"),
+        1: (8, "D attention.1 8"),
+        2: (16, "G attention.1 16", "D attention.1 8"),
+        3: (32, "G attention.1 16", "D attention.0 16", "D attention.1 8"),
+    }
+
+
+def test_a_run_that_grows_is_shown_from_where_it_attends(tmp_path):
+    assert sizes_and_layers(grow(tmp_path / "run", d_attention=(16,))) == {
+        2: (16, "G attention.1 16"),
+        3: (32, "G attention.1 16", "D attention.0 16"),
+    }
+
+
+def test_a_layer_of_a_run_that_grows_is_changed_at_every_size_that_has_it(grown):
+    for step in (0, 1, 2, 3):
+        request = ImageRequest(step=step, seed=0, layer="D attention.1", uniform=True)
+        plain, changed = (
+            grown.make(replace(request, layer=None, uniform=False)),
+            grown.make(request),
+        )
+        pairs = zip(plain.layers, changed.layers, strict=True)
+        differ = [
+            b.name for a, b in pairs if not torch.equal(a.attention.weights, b.attention.weights)
+        ]
+        assert differ == ["attention.1"]
+    request = ImageRequest(step=2, seed=0, layer="D attention.0", uniform=True)
+    with pytest.raises(ValueError, match=r"D attention.0 is not there yet, at 16 px"):
+        grown.render(request)
+
+
+def test_before_training_is_where_a_run_that_grows_began(grown, tmp_path):
+    config = Run(grown._run.path).config()
+    attends = replace(config, network=replace(config.network, g_attention=(8,), d_attention=()))
+    run = Run(tmp_path / "run")
+    run.write_config(attends)
+    append_records(run.log_path, {"kind": "start", "step": 0, "images": 0})
+    network = attends.network
+    tensors = {"ema": build_generator(network).state_dict()}
+    run.save(3, tensors, config=attends, keep=5, facts={"stage": 2, "images": 192})
+    studio = Studio(run.path)
+    assert studio.make(ImageRequest(step=0, seed=0)).image.shape == (1, 3, 8, 8)
+    assert studio.make(ImageRequest(step=3, seed=0)).image.shape == (1, 3, 32, 32)

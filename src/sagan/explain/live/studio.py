@@ -13,6 +13,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from sagan.config import NetworkConfig
+from sagan.config.channels import discriminator_blocks
+from sagan.config.growth import stage_config
 from sagan.config.network import why_no_maps
 from sagan.errors import CheckpointError
 from sagan.explain.bundle import Layer, pack_bundle
@@ -20,14 +23,14 @@ from sagan.explain.causal_check import GREY_LEVELS
 from sagan.explain.directions import Direction, pca_directions, sefa_directions
 from sagan.explain.history import read_history
 from sagan.explain.html_report import history_lines
-from sagan.explain.interventions import intervene
+from sagan.explain.interventions import gammas, intervene
 from sagan.explain.live.request import MAX_DIRECTIONS, MAX_SEED, ImageRequest
 from sagan.explain.maps import query_points
 from sagan.images import to_uint8
 from sagan.models import Discriminator, Generator, build_discriminator, build_generator
 from sagan.nn.attention import record_attention
 from sagan.randomness import sample_latents
-from sagan.runs.checkpoint import open_checkpoint
+from sagan.runs.checkpoint import Checkpoint, open_checkpoint
 from sagan.runs.log import read_records
 from sagan.runs.open_run import load_discriminator, load_run_generator
 from sagan.runs.run import Run, find_checkpoint
@@ -67,15 +70,16 @@ class Studio:
         self.config = checkpoint.config
         network = self.config.network
         self._has_discriminator = checkpoint.has("discriminator")
-        if not network.g_maps and not (network.d_maps and self._has_discriminator):
+        if not _can_look(network, self._has_discriminator):
             raise ValueError(f"{path} {why_no_maps(network)}: there is nothing to explore")
         self._device = device
         self._networks: OrderedDict[int, Networks] = OrderedDict()
         self._directions: dict[tuple[int, str], list[Direction]] = {}
         self._unchanged: tuple[ImageRequest, Rendering] | None = None
         self._run = Run(checkpoint.run)
+        self._beginning = stage_config(checkpoint.run_config, 0)
         self._name = str(path)
-        points = _find_training_points(self._run, checkpoint.path)
+        points = _find_training_points(self._run, checkpoint)
         self.training_points = {point.step: point for point in points}
         self._step = checkpoint.step
         # the layers, and a warm-up: the next ones are faster
@@ -156,7 +160,8 @@ class Studio:
                 d_maps = stack.enter_context(record_attention(discriminator))
                 logit = discriminator(image, labels).item()
         layers = [Layer("G", name, attention) for name, attention in g_maps.items()]
-        layers += [Layer("D", name, attention) for name, attention in d_maps.items()]
+        by = 0 if discriminator is None else self._renumbered_by(discriminator)
+        layers += [Layer("D", _renumbered(name, by), m) for name, m in d_maps.items()]
         return Rendering(image, logit, layers)
 
     def _as_trained(self, request: ImageRequest) -> Rendering:
@@ -178,11 +183,17 @@ class Studio:
             self._networks.popitem(last=False)
         return self._networks[step]
 
+    def _renumbered_by(self, discriminator: Discriminator) -> int:
+        """How much higher the page numbers D's layers than this D, of another size of the run."""
+        networks = self.config.network, discriminator.config
+        opened, other = (len(discriminator_blocks(network)) for network in networks)
+        return opened - other  # a run that grows gains blocks before those that it has
+
     def _open(self, path: Path | None) -> Networks:
         """Load a checkpoint's networks; None is those that training started from."""
         discriminator = None
         if path is None:
-            network, seed = self.config.network, self.config.training.seed
+            network, seed = self._beginning.network, self.config.training.seed
             generator = build_generator(network, seed=seed).to(self._device).eval()
             if self._has_discriminator:
                 discriminator = build_discriminator(network, seed=seed).to(self._device).eval()
@@ -241,6 +252,12 @@ class Studio:
         chosen: dict[str, list[str] | None] = {"G": None, "D": None}
         if request.layer is not None:
             network, _, name = request.layer.partition(" ")
+            if network == "D" and discriminator is not None:
+                name = _renumbered(name, -self._renumbered_by(discriminator))
+            module = generator if network == "G" else discriminator
+            if module is None or name not in gammas(module):
+                side = generator.config.resolution
+                raise ValueError(f"{request.layer} is not there yet, at {side} px")
             chosen = {"G": [], "D": [], network: [name]}
         with ExitStack() as stack:
             for key, module in (("G", generator), ("D", discriminator)):
@@ -257,26 +274,42 @@ class Studio:
             yield
 
     def _caption(self, request: ImageRequest) -> str:
-        names = self.config.data.class_names
         parts = []
         if request.label is not None:
-            parts.append(f"class {names[request.label] if names else request.label}")
+            parts.append(f"class {self.config.data.name_of(request.label)}")
         parts.append(f"seed {request.seed}")
         if request.between:
             parts.append(f"{request.between:.0%} of the way to seed {request.to_seed}")
         return ", ".join(parts)
 
 
-def _find_training_points(run: Run, chosen: Path) -> Iterator[TrainingPoint]:
-    """The points in training to show: before it, and each sound checkpoint that was kept."""
+def _can_look(network: NetworkConfig, has_discriminator: bool) -> bool:
+    return bool(network.g_maps or (network.d_maps and has_discriminator))
+
+
+def _renumbered(name: str, by: int) -> str:
+    """A layer's name with another number, as `attention.2` for `attention.0` and 2."""
+    prefix, _, number = name.rpartition(".")
+    return f"{prefix}.{int(number) + by}"
+
+
+def _find_training_points(run: Run, chosen: Checkpoint) -> Iterator[TrainingPoint]:
+    """The points in training to show: before it, and each sound checkpoint that was kept.
+
+    Those of a size without attention, which a run that grows may begin with, are left out.
+    """
+    has_discriminator = chosen.has("discriminator")
     first = next(read_records(run.log_path), None)
-    if first is not None and first.get("kind") not in ("import", "init"):  # those began elsewhere
+    from_nothing = first is not None and first.get("kind") not in ("import", "init")
+    if from_nothing and _can_look(stage_config(chosen.run_config, 0).network, has_discriminator):
         yield TrainingPoint(0, 0, None)
-    for path in sorted({*run.checkpoint_paths(), chosen}):
+    for path in sorted({*run.checkpoint_paths(), chosen.path}):
         try:
             checkpoint = open_checkpoint(path)
         except CheckpointError:
-            if path == chosen:
+            if path == chosen.path:
                 raise
             continue  # training itself skips it
+        if not _can_look(checkpoint.config.network, has_discriminator):
+            continue
         yield TrainingPoint(checkpoint.step, int(checkpoint.manifest.get("images", 0)), path)
