@@ -40,12 +40,12 @@ server.serve(app, listening, started=lambda stop: None)
 class Serving:
     """A running server."""
 
-    def __init__(self, folder, files):
+    def __init__(self, folder, files, program=SERVER):
         limit = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
         self.said = folder / "said"
         with open(self.said, "wb") as file:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", SERVER], stdout=subprocess.PIPE, stderr=file,
+                [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=file,
                 preexec_fn=limit,
             )  # fmt: skip
         self.port = int(self.process.stdout.readline())
@@ -114,6 +114,51 @@ def test_a_header_that_does_not_come_ends_the_connection(serving):
             assert client.recv(4096) == b""
         client.close()
     assert time.monotonic() - began < MAX_HEADER_SEC + 10
+
+
+HASTY = SERVER.replace('b"made"', "bytes(32 << 20)").replace(
+    "queue =", "import sagan.explain.live.door as door\ndoor.MAX_HEADER_SEC = 0.5\nqueue ="
+)
+REQUEST = b'{"step": 1, "seed": 1}'
+HEADER = (
+    f"POST /api/image HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(REQUEST)}\r\n"
+    "Content-Type: application/json\r\n\r\n"
+)
+
+
+def test_an_answer_may_take_longer_to_read_than_a_request_to_come(tmp_path):
+    server = Serving(tmp_path, 1024, HASTY)
+    try:
+        with server.connect(HEADER.encode() + REQUEST) as client:
+            read = len(client.recv(4096))
+            time.sleep(1.5)  # three times as long as a header may take
+            while part := client.recv(1 << 20):
+                read += len(part)
+                if read > 32 << 20:
+                    break
+        assert read > 32 << 20
+    finally:
+        server.process.kill()
+        server.process.wait()
+        server.process.stdout.close()
+
+
+def test_a_connection_in_use_stays(tmp_path):
+    server = Serving(tmp_path, 1024, HASTY)
+    try:
+        with server.connect() as client:
+            for _ in range(6):
+                client.sendall(b"GET /api/run HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+                answer = b""
+                while not answer.endswith(b"}"):
+                    part = client.recv(4096)
+                    assert part, "the server has closed the connection"
+                    answer += part
+                time.sleep(0.3)
+    finally:
+        server.process.kill()
+        server.process.wait()
+        server.process.stdout.close()
 
 
 def test_nonsense_is_not_written_down_each_time(serving):

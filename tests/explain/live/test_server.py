@@ -82,6 +82,18 @@ def test_an_image_is_one_binary_answer(live):
     assert header["change"] is None
 
 
+@pytest.mark.parametrize("error", [RuntimeError("CUDA out of\nmemory"), OSError(5, "I/O")])
+def test_an_image_that_the_machine_cannot_make_is_refused_in_words(error):
+    class Fails(Stub):
+        def render(self, request):
+            raise error
+
+    answer = client_of(Fails()).post("/api/image", json=WANTED)
+    assert answer.status_code == 500
+    assert answer.json() == {"error": " ".join(str(error).split())}
+    assert "content-security-policy" in answer.headers
+
+
 def test_a_change_comes_with_its_number_and_the_picture_before(live):
     answer = live.post("/api/image", json={**WANTED, "gamma_scale": 0})
     length = int.from_bytes(answer.content[:4], "little")

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 MAX_CONNECTIONS = 64  # one browser opens six
@@ -47,6 +48,9 @@ class Door(H11Protocol):
         if self._late is None:
             self._expect_request()
         super().data_received(data)
+        if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY) and self._late is not None:
+            self._late.cancel()  # it is whole, and however long its answer takes to read
+            self._late = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Give its place back."""

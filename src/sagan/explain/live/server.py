@@ -26,6 +26,7 @@ from sagan.errors import CheckpointError
 from sagan.explain.live.door import BACKLOG, ErrorRate, door
 from sagan.explain.live.request import ImageRequest
 from sagan.explain.page import Page
+from sagan.text import one_line
 
 MAX_BODY_BYTES = 4096
 MAX_BODY_SEC = 5.0
@@ -251,6 +252,10 @@ def make_app(queue: RenderQueue, page: Page, gate: Gate) -> FastAPI:
             raise HTTPException(422, str(error)) from None
         except CheckpointError as error:
             raise HTTPException(409, str(error)) from None
+        except (RuntimeError, OSError, MemoryError) as error:  # of the device, or the disk
+            said = one_line(error)
+            logging.getLogger("uvicorn.error").error("the image cannot be made: %s", said)
+            raise HTTPException(500, said) from None
         return Response(bundle, media_type="application/octet-stream")
 
     return app
