@@ -1,5 +1,7 @@
 """Directions in latent space: against definitions, and against directions that are planted."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -81,6 +83,15 @@ def test_pca_does_not_mistake_the_class_for_the_latent():
     assert pca_directions(network, 1)[0].vector.abs().argmax() == 7
 
 
+def test_pca_has_several_samples_of_a_class_however_many_there_are():
+    many = replace(RESNET, classes=100)  # of 64 samples, less than one each
+    network = build_generator(many).eval().requires_grad_(False)
+    planted(network, {7: 3.0, 2: 1.0})
+    first = pca_directions(network, 1, samples=64)[0]
+    assert first.vector.abs().argmax() == 7
+    assert 0 < first.share <= 1
+
+
 def test_a_walk_passes_through_its_start(generator):
     z, labels = torch.randn(1, 12), None if not generator.config.classes else torch.tensor([1])
     steps = torch.tensor([-2.0, 0.0, 2.0])
@@ -137,9 +148,17 @@ def test_spatial_latents_have_directions_too(resolution):
     z = sample_latents([1, 2], network.latent_dim)
     side = resolution // 2
     maps = generator.noise.to_map.layer(z.unflatten(1, (-1, side, side)))
+    dense = torch.kron(first_matrix(generator), torch.eye(side**2))  # the same at each cell
     torch.testing.assert_close(
-        (z.double() @ first_matrix(generator).T).unflatten(1, maps.shape[1:]).float(),
+        (z.double() @ dense.T).unflatten(1, maps.shape[1:]).float(),
         maps,  # its bias is 0 at first
     )
+    stretch = torch.linalg.eigvalsh(dense.T @ dense).flip(0)
+    found = sefa_directions(generator, side**2 + 2)
+    for i, direction in enumerate(found):
+        assert (dense @ direction.vector.double()).norm() ** 2 == pytest.approx(stretch[i].item())
+        assert direction.share == pytest.approx((stretch[i] / stretch.sum()).item())
+    basis = torch.stack([d.vector for d in found])
+    torch.testing.assert_close(basis @ basis.T, torch.eye(len(found)), atol=1e-5, rtol=0)
     for directions in (sefa_directions(generator, 2), pca_directions(generator, 2, samples=64)):
         assert all(d.vector.isfinite().all() and d.share > 0 for d in directions)

@@ -4,6 +4,7 @@ Dimensions: b batch, c channels, h w the image's sides, z latent length, s sampl
 f features.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -11,11 +12,13 @@ from torch import Tensor
 
 from sagan.models import Generator
 from sagan.models.dcgan import DCGANGenerator
+from sagan.models.resnet import ResNetGenerator
 from sagan.nn.spectral import SpectralNorm
 from sagan.randomness import generator_for, sample_latents
 from sagan.sampling import spread_labels
 
 SAMPLES = 512  # for the PCA
+_LEAST_OF_A_CLASS = 16  # of them
 
 
 @dataclass(frozen=True)
@@ -40,12 +43,27 @@ def sefa_directions(generator: Generator, count: int) -> list[Direction]:
     # 2021, "Closed-form factorization of latent semantics in GANs".
     matrix = first_matrix(generator)
     values, vectors = torch.linalg.eigh(matrix.T @ matrix)
-    return _strongest_first("sefa", values.flip(0), vectors.flip(1).T, count)
+    values, vectors = values.flip(0), vectors.flip(1).T
+    if isinstance(generator, ResNetGenerator) and generator.noise is not None:
+        side = generator.noise.side_px
+        values, vectors = values.repeat_interleave(side**2), _in_cells(vectors, side, count)
+    return _strongest_first("sefa", values, vectors, count)
+
+
+def _in_cells(vectors: Tensor, side: int, count: int) -> Tensor:
+    """The first vectors of a map's cell, each in every cell in turn from the middle: `k z`."""
+    k = torch.arange(count)
+    placed = vectors.new_zeros(count, vectors.shape[1], side**2)
+    placed[k, :, (k + side**2 // 2 + side // 2) % side**2] = vectors[k // side**2]
+    return placed.flatten(1)
 
 
 @torch.no_grad()
 def first_matrix(generator: Generator) -> Tensor:
-    """The generator's first layer as a matrix `f z`, up to its scale and bias."""
+    """The generator's first layer as a matrix `f z`, up to its scale and bias.
+
+    Of spatial latents, it is what the layer does to each cell of their map.
+    """
     if isinstance(generator, DCGANGenerator):
         weight: Tensor = generator.blocks[0][0].layer.weight  # type: ignore[index]
         return weight.flatten(1).T.cpu().double()  # z c h w
@@ -53,10 +71,7 @@ def first_matrix(generator: Generator) -> Tensor:
     first = generator.linear if noise is None else noise.to_map
     assert first is not None
     weight = (first.layer if isinstance(first, SpectralNorm) else first).weight  # type: ignore[assignment]
-    matrix = weight.flatten(1).cpu().double()
-    if noise is None:
-        return matrix
-    return torch.kron(matrix, torch.eye(noise.side_px**2).double())  # the same for each cell
+    return weight.flatten(1).cpu().double()
 
 
 @torch.no_grad()
@@ -68,11 +83,13 @@ def pca_directions(
     # directions again; hence the first *block*, behind its ReLU. Each class's mean feature is
     # subtracted first, since a class is not the latent's doing. A direction is the regression of
     # the latents on a component's coordinates. The generator must be in eval mode, and `count`
-    # below the number of samples. Source: Härkönen et al. 2020, "GANSpace", equation 3.
+    # below the number of samples. Of many classes some are left out, for each to have enough
+    # samples. Source: Härkönen et al. 2020, "GANSpace", equation 3.
     config = generator.config
     device = next(generator.parameters()).device
     z = sample_latents(range(-samples, 0), config.latent_dim).to(device)
-    labels = spread_labels(samples, config)
+    each = max(1, math.ceil(config.classes * _LEAST_OF_A_CLASS / samples))
+    labels = spread_labels(samples, config, range(0, config.classes, each))
     labels = None if labels is None else labels.to(device)
     rows = []
     for start in range(0, samples, batch_size):
@@ -123,7 +140,7 @@ def _first_features(generator: Generator, latents: Tensor, labels: Tensor | None
 
 def _strongest_first(kind: str, values: Tensor, vectors: Tensor, count: int) -> list[Direction]:
     """Make directions of rows; signs, which are arbitrary, make the largest entry positive."""
-    shares = (values / values.sum()).tolist()
+    shares = (values / values.sum().clamp(min=torch.finfo(values.dtype).tiny)).tolist()
     found = []
     for i, vector in enumerate(vectors[:count]):
         sign = vector[vector.abs().argmax()].sign()
