@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 from command_line import sagan
 from PIL import Image
 
+from sagan.explain import writing
 from sagan.nn.attention import AttentionNumbers
 from sagan.runs.open_run import load_run_generator
 from sagan.runs.run import Run, find_checkpoint
@@ -192,6 +194,21 @@ def test_bad_input_is_one_line_and_writes_nothing(
     assert err.count("\n") == 1
     assert out == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_report_that_would_be_too_large_writes_nothing(run, tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(writing, "report_page", partial(writing.report_page, max_bytes=10))
+    assert sagan("explain", run, "--num", "1", "--out", tmp_path / "o") == 2
+    assert "take fewer" in capfd.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_inside_a_file_is_refused_first(run, tmp_path, capfd):
+    (tmp_path / "notes").write_text("mine")
+    assert sagan("explain", run, "--out", tmp_path / "notes/o") == 2
+    err = capfd.readouterr().err
+    assert f"{tmp_path / 'notes'} is a file, not a folder to write to" in err
+    assert err.count("\n") == 1
 
 
 def test_both_networks_are_of_one_checkpoint(run, tmp_path):

@@ -7,6 +7,7 @@ from PIL import Image
 
 from sagan.config import DataConfig, NetworkConfig, RunConfig
 from sagan.explain import explain_picture, generated_pictures, real_picture
+from sagan.explain.strips import interpolation_strips
 from sagan.models import build_discriminator, build_generator
 from sagan.sampling import sample
 
@@ -98,3 +99,16 @@ def test_a_real_picture_is_cropped_as_the_run_crops(tmp_path):
         for crop in ("center", "top")
     ]
     assert means == [0, 1]
+
+
+def test_classes_without_names_go_by_their_numbers(pair):
+    nameless = RunConfig(network=NETWORK)
+    pictures = generated_pictures(pair[0], nameless, 3)
+    assert [picture.class_name for picture in pictures] == ["0", "1", "2"]
+    strips = interpolation_strips(pair[0], nameless, pictures[2]).strips
+    assert [strip.title for strip in strips] == ["seed 2\nto 3", "class 2\nto 0"]
+
+
+def test_a_class_that_is_not_there_is_refused(wide):
+    with pytest.raises(ValueError, match="there is no class 3: classes are 0 to 2"):
+        real_picture(wide[0], CONFIG, label=3)

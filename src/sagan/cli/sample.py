@@ -232,7 +232,7 @@ def _interpolation(
 
 def _class_part(config: "RunConfig", label: int) -> str:
     """Name a class in a file name, without characters that a file system may refuse."""
-    name = re.sub(r"[^\w.-]+", "_", config.data.class_names[label])
+    name = re.sub(r"[^\w.-]+", "_", config.data.name_of(label))
     return f"class{label}" if name == str(label) else f"class{label}-{name}"
 
 

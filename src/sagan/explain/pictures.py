@@ -72,7 +72,7 @@ def generated_pictures(
     for i in range(num):
         z = sample_latents([seed + i], config.network.latent_dim).to(device)
         y = None if labels is None else labels[i : i + 1].to(device)
-        name = None if y is None else config.data.class_names[int(y)]
+        name = None if y is None else config.data.name_of(int(y))
         pictures.append(ExplainedPicture(generator(z, y), y, z, seed + i, None, name))
     return pictures
 
@@ -104,7 +104,7 @@ def real_picture(
     image = to_float(torch.tensor(square).permute(2, 0, 1)[None]).to(device)
     labels, name = _labels(network, label), None
     if label is not None and network.classes:
-        name = config.data.class_names[label]
+        name = config.data.name_of(label)
     labels = None if labels is None else labels.to(device)
     return ExplainedPicture(image, labels, None, None, path.name, name)
 
@@ -112,6 +112,8 @@ def real_picture(
 def _labels(network: NetworkConfig, label: int | None) -> Tensor | None:
     if not network.classes:
         return None
+    if label is not None and not 0 <= label < network.classes:
+        raise ValueError(f"there is no class {label}: classes are 0 to {network.classes - 1}")
     if label is None:
         return torch.full((1, network.classes), 1 / network.classes)
     return torch.tensor([label])

@@ -84,8 +84,8 @@ def interpolation_strips(
         labels = interpolation_labels((start, end), _FRAMES, network)
         stay = picture.latents.cpu().expand(_FRAMES, -1)
         images = torch.cat(list(generate(generator, stay, labels)))
-        names = config.data.class_names
+        named = [config.data.name_of(label) for label in (start, end)]
         title += ", and from class to class"
-        strips.append(Strip(f"class {names[start]}\nto {names[end]}", "", images))
+        strips.append(Strip(f"class {named[0]}\nto {named[1]}", "", images))
     shares = [f"{i / (_FRAMES - 1):.0%}" for i in range(_FRAMES)]
     return StripGroup(title, shares, strips)

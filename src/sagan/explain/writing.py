@@ -22,10 +22,11 @@ from sagan.explain.causal_check import (
 )
 from sagan.explain.figures import COLOURS, draw_attention, draw_causal, draw_strips
 from sagan.explain.history import Course, draw_history, read_history
-from sagan.explain.html_report import write_report
+from sagan.explain.html_report import report_page
 from sagan.explain.maps import QueryMaps, explain_picture
 from sagan.explain.pictures import ExplainedPicture, generated_pictures, real_picture
 from sagan.explain.strips import direction_strips, interpolation_strips
+from sagan.files import write_atomically
 from sagan.models import Generator
 from sagan.nn.attention import attention_numbers
 from sagan.runs.open_run import load_discriminator, load_run_generator
@@ -121,8 +122,9 @@ def explain_run(
         raise ValueError(f"num must be at least 1, not {num}")
     if seed < 0:
         raise ValueError(f"seed must be 0 or more, not {seed}")
-    if out.is_file():
-        raise ValueError(f"{out} is a file, not a folder to write to")
+    there = next(path for path in (out, *out.parents) if path.exists())
+    if not there.is_dir():
+        raise ValueError(f"{there} is a file, not a folder to write to")
     checkpoint, device = find_checkpoint(run, ["ema", "discriminator"]), pick_device(device)
     config, network = checkpoint.config, checkpoint.config.network
     has_discriminator = checkpoint.has("discriminator")
@@ -153,6 +155,7 @@ def explain_run(
         if (effects := [e for f in findings for e in f.effects if e.network == network_name])
     ]
     history = read_history(checkpoint.run / "log.jsonl")
+    page = _page(run, config, findings, verdicts, history)
 
     out.mkdir(parents=True, exist_ok=True)
     files = _write_maps(run, out, findings)
@@ -161,7 +164,8 @@ def explain_run(
         draw_history(files[-1], history)
     files += _write_causal_check(run, out, findings, verdicts)
     files.append(_write_directions(out, config, findings[0].picture, generator))
-    files.append(_write_page(run, out, config, findings, verdicts, history))
+    files.append(out / "index.html")
+    write_atomically(files[-1], page)
     for name in _NOT_ALWAYS:  # what an earlier call left there would be taken for this run's
         if out / name not in files:
             (out / name).unlink(missing_ok=True)
@@ -243,23 +247,20 @@ def _write_directions(
     return out / "directions.png"
 
 
-def _write_page(
+def _page(
     run: Path,
-    out: Path,
     config: RunConfig,
     findings: Sequence[_Findings],
     verdicts: Sequence[Verdict],
     history: dict[str, dict[str, Course]],
-) -> Path:
-    write_report(
-        out / "index.html",
+) -> bytes:
+    return report_page(
         [(f.picture.caption, f.picture.pixels(), f.layers) for f in findings],
         title=run.resolve().name,
         about=f"{run} · {config.data.source}, {config.network.resolution} px",
         verdicts=[verdict.sentence() for verdict in verdicts],
         history=history,
     )
-    return out / "index.html"
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> Path:
