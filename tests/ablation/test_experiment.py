@@ -120,6 +120,21 @@ def test_what_does_not_fit_the_plan_is_refused(faked, options, said):
         faked(**options)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"jobs": 0}, "--jobs must be at least 1, not 0"),
+        ({"only": "6"}, "--only '6' is not of the seeds 0 to 5"),
+    ],
+)
+def test_what_cannot_begin_leaves_no_plan(tmp_path, wrong, said):
+    out = tmp_path / "out"
+    asked = {"arms": "none,attention", "seeds": 6, "metrics": "fd:pixel", "device": "cpu"}
+    with pytest.raises(ValueError, match=said):
+        ablate(out, options=TINY, **asked, **wrong, progress=False)
+    assert not out.exists()
+
+
 def test_other_folders_are_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(ValueError, match="is not an experiment, and not empty"):

@@ -83,6 +83,11 @@ def test_too_few_seeds_have_none_either(tmp_path):
     assert verdict(outcome).startswith("Too few seeds for a verdict")
 
 
+def test_enough_seeds_have_one_whatever_was_allowed(tmp_path):
+    outcome = concluded(tmp_path, planted(0.15), underpowered=True)
+    assert verdict(outcome).startswith("Attention wins against none")
+
+
 def test_a_refused_score_leaves_its_seed_out_at_the_end_and_is_0_in_the_curve(tmp_path):
     values = planted(0.15)
     refused = lambda arm, seed, images: (

@@ -111,6 +111,7 @@ def test_what_could_not_be_decided_is_refused(changes, said):
 def test_too_few_seeds_may_be_asked_for():
     plan = planned(seeds=2, underpowered=True)
     assert plan.underpowered
+    assert not planned(seeds=6, underpowered=True).underpowered  # they are enough after all
     assert len(plan.secondary) == 2  # the curve's mean, and the second metric
     assert smallest_p(8, len(plan.secondary)) == pytest.approx(2 * 2 / 256)
     assert smallest_p(2, len(plan.secondary)) == 1.0
@@ -153,6 +154,23 @@ def test_a_plan_does_not_change(tmp_path):
     said = r"g_width: 4 -> 5; mirror: left out -> True; seeds: 8 -> 9\), and a plan does not"
     with pytest.raises(ValueError, match=said):
         check_same(tmp_path, plan, other)
+
+
+def test_the_same_command_again_is_of_the_same_plan(tmp_path):
+    asked = {"arms": "none, attention", "seeds": 8, "metrics": "cas, fd,fd:own"}
+    asked |= {"num": 200, "curve_num": 100}
+    options = TINY | {"precision": "auto"}
+    make_plan(options, **asked).write(tmp_path)
+    plan = read_plan(tmp_path)
+    assert plan.metrics == ("cas", "fd:own")
+    assert plan.options["precision"] != "auto"
+    given = {"options": options, **asked}
+    check_same(tmp_path, plan, given)
+    check_same(tmp_path, plan, given | {"metrics": "cas,fd:own"})
+    with pytest.raises(ValueError, match="metrics: cas,fd:own -> cas,kid:own"):
+        check_same(tmp_path, plan, given | {"metrics": "cas,kid"})
+    with pytest.raises(ValueError, match=r"precision: .* -> tf32"):
+        check_same(tmp_path, plan, given | {"options": options | {"precision": "tf32"}})
 
 
 def test_seeds_that_were_not_looked_at_yet_may_be_named(tmp_path):

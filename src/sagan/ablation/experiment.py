@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sagan.ablation.arms import parse_arms
 from sagan.ablation.fairness import check_seeds, smallest_p
 from sagan.ablation.protocol import (
     BUSY,
     Plan,
     is_done,
     make_plan,
+    metric_keys,
     read_plan,
     run_folder,
     source_commit,
@@ -88,6 +90,9 @@ def ablate(
     path = Path(out)
     if path.exists() and not path.is_dir():
         raise ValueError(f"{path} is a file, not a folder for an experiment")
+    jobs = usable_cores() if jobs is None else jobs
+    if jobs < 1:
+        raise ValueError(f"--jobs must be at least 1, not {jobs}")
     given: dict[str, Any] = {
         "options": dict(options or {}),
         "arms": arms,
@@ -108,6 +113,7 @@ def ablate(
         plan = make_plan(
             **given, underpowered=underpowered, device=pick_device(device), progress=progress
         )
+        parse_only(only, plan.seed_numbers)  # refused before anything is written
         plan.write(path)
         say(f"{path / 'plan.json'} is written and will not change.")
         if (least := smallest_p(plan.seeds, len(plan.secondary))) > 0.05:
@@ -120,9 +126,6 @@ def ablate(
         check_seeds(plan.seeds, plan.underpowered)
         if plan.made_with["commit"] != (commit := source_commit()):
             say(f"The plan was made with commit {plan.made_with['commit'] or '-'}, not {commit}.")
-    jobs = usable_cores() if jobs is None else jobs
-    if jobs < 1:
-        raise ValueError(f"--jobs must be at least 1, not {jobs}")
     queue = [(arm, s) for s in parse_only(only, plan.seed_numbers) for arm in plan.arms]
     device = pick_device(device)
     experiment = _Scheduler(path, plan, queue, jobs, device, say).run(until_sec)
@@ -136,10 +139,11 @@ def check_same(path: Path, plan: Plan, given: Mapping[str, Any]) -> None:
     """Raise ValueError, naming what differs, if something else is asked for than was planned."""
     old: dict[str, Any] = {**plan.options}
     new: dict[str, Any] = {**given["options"]}
-    for name in ("arms", "metrics"):
+    if new.get("precision") == "auto":  # which the plan has settled, for every machine
+        del new["precision"]
+    for name, read in (("arms", parse_arms), ("metrics", metric_keys)):
         if given[name] is not None:
-            old[name] = ",".join(getattr(plan, name))
-            new[name] = ",".join(part.strip() for part in given[name].split(","))
+            old[name], new[name] = ",".join(getattr(plan, name)), ",".join(read(given[name]))
     for name in ("num", "curve_num"):
         if given[name] is not None:
             old[name], new[name] = getattr(plan, name), given[name]

@@ -232,7 +232,7 @@ def verdict(outcome: Outcome) -> str:
             f"Unfinished ({len(outcome.scores.records)} of {total} runs), so no verdict: so far "
             f"{arm} against {than} is {amount} ({where})."
         )
-    if plan.underpowered:
+    if plan.seeds < LEAST_SEEDS:
         return (
             f"Too few seeds for a verdict, whatever the numbers: {arm} against {than} is {amount} "
             f"({where})."

@@ -13,12 +13,12 @@ from typing import Any, Literal, NamedTuple
 import torch
 
 from sagan.ablation.arms import parse_arms
-from sagan.ablation.fairness import check_equal, check_seeds, parameters_of
+from sagan.ablation.fairness import LEAST_SEEDS, check_equal, check_seeds, parameters_of
 from sagan.ablation.seeds import parse_seeds
 from sagan.config import RunConfig, run_config_from_dict, to_dict
 from sagan.config.defaults import default_preset
 from sagan.config.growth import stages_of
-from sagan.data import ImageDataset, load_dataset
+from sagan.data import load_dataset
 from sagan.data.load import native_resolution
 from sagan.files import parse_json, write_atomically
 from sagan.metrics import parse_metrics
@@ -226,7 +226,7 @@ def make_plan(
     configs = {name: _config(settled, own, facts) for name, own in chosen.items()}
     parameters = {name: parameters_of(config.network) for name, config in configs.items()}
     check_equal(configs, parameters)
-    named = _metrics(metrics, source, next(iter(configs.values())), dataset)
+    named = _metrics(metrics, source, next(iter(configs.values())))
     tests = _tests(list(chosen), named)
     return Plan(
         options=settled,
@@ -236,7 +236,7 @@ def make_plan(
         metrics=named,
         num=num,
         curve_num=curve_num,
-        underpowered=underpowered,
+        underpowered=len(numbers) < LEAST_SEEDS,
         primary=tests[0],
         secondary=tuple(tests[1:]),
         configs={name: to_dict(config) for name, config in configs.items()},
@@ -266,9 +266,13 @@ def _with_lengths(options: dict[str, Any], facts: DataFacts) -> dict[str, Any]:
     return {**options, "snapshot_every": options.get("snapshot_every", every)}
 
 
-def _metrics(
-    text: str | None, source: str, config: RunConfig, dataset: ImageDataset
-) -> tuple[str, ...]:
+def metric_keys(text: str) -> tuple[str, ...]:
+    """Name metrics as plans do, each once: `fd` is `fd:own`."""
+    names = (part.strip() for part in text.split(","))
+    return tuple(dict.fromkeys(n if n == LIFT else parse_metrics(n)[0].key() for n in names))
+
+
+def _metrics(text: str | None, source: str, config: RunConfig) -> tuple[str, ...]:
     labelled = config.network.classes > 1
     if text is None:
         text = "cas,fd:own" if labelled else "fd:pixel"
@@ -278,18 +282,15 @@ def _metrics(
         if source not in CHECKERS:
             raise ValueError(f"{source} has no checker for lift; sets: {', '.join(CHECKERS)}")
         refuse_unreadable(source, config.network.resolution, config.network.channels)
-    keys = []
     for name in names:
         if name == LIFT:
-            keys.append(name)
             continue
         (spec,) = parse_metrics(name)
         if spec.features.startswith("inception") or spec.metric.parts:
             raise ValueError(f"{name} cannot be an endpoint here: lift, cas, fd, kid, ... can")
         if spec.metric.labelled and not labelled:
             raise ValueError(f"{name} needs classes, and the runs have none")
-        keys.append(spec.key())
-    return tuple(keys)
+    return metric_keys(text)
 
 
 def _tests(arms: list[str], metrics: tuple[str, ...]) -> list[Contrast]:
