@@ -62,6 +62,15 @@ def test_every_command_runs(place, monkeypatch, capfd):
             assert (place / arguments[arguments.index("--out") + 1]).exists()
 
 
+def test_every_row_of_a_table_has_as_many_cells_as_its_heading():
+    for page in (README, *sorted((ROOT / "docs").rglob("*.md"))):
+        cells = None
+        for number, line in enumerate(page.read_text().splitlines(), 1):
+            found = len(re.split(r"(?<!\\)\|", line)) if line.startswith("|") else None
+            assert found == cells or None in (found, cells), f"{page}:{number}"
+            cells = found
+
+
 def test_the_python_runs_and_its_loop_learns(place, monkeypatch):
     monkeypatch.chdir(place)
     monkeypatch.setattr("sagan.metrics.scorer._SPLITS", 1)  # sooner

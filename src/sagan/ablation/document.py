@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sagan.sharing.card import table_cell
+
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
   color: #222; background: #fff; }
@@ -60,15 +62,15 @@ Part = Heading | Paragraph | Bullets | Table | Exhibit
 
 
 def to_markdown(title: str, parts: Sequence[Part]) -> str:
-    """The report as Markdown.
+    r"""The report as Markdown.
 
     Example:
-        >>> print(to_markdown("T", [Heading("H"), Table([["a", "b"], ["1", "2"]])]))
+        >>> print(to_markdown("T", [Heading("H"), Table([["a", "|b|"], ["1", "2"]])]))
         # T
         <BLANKLINE>
         ## H
         <BLANKLINE>
-        | a | b |
+        | a | \|b\| |
         |---|---|
         | 1 | 2 |
         <BLANKLINE>
@@ -83,7 +85,7 @@ def to_markdown(title: str, parts: Sequence[Part]) -> str:
             case Bullets(items):
                 blocks.append("\n".join(f"- {item}" for item in items))
             case Table(rows):
-                first, *others = [f"| {' | '.join(row)} |" for row in rows]
+                first, *others = [f"| {' | '.join(map(table_cell, row))} |" for row in rows]
                 blocks.append("\n".join([first, "|---" * len(rows[0]) + "|", *others]))
             case Exhibit(name, _, caption):
                 blocks.append(f"![{caption}](figures/{name})\n\n*{caption}*")
