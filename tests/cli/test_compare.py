@@ -113,6 +113,25 @@ def test_scores_that_do_not_count_are_not_the_best(runs, tmp_path):
     assert plain == copy
 
 
+def test_a_score_that_was_not_finite_is_a_dash(runs, tmp_path, capfd):
+    shutil.copytree(runs / "a", tmp_path / "a")
+    record = {"metric": "fd:own", "value": None, "spread": None, "better": "lower"}
+    append_records(tmp_path / "a/evaluations.jsonl", record)
+    assert sagan("compare", tmp_path / "a", runs / "c") == 0
+    head, a, *_ = capfd.readouterr().err.splitlines()
+    assert a[head.index("fd:own") :].split()[0] == "-"
+
+
+def test_pictures_of_an_earlier_comparison_do_not_stay(runs, tmp_path):
+    new = [Run(tmp_path / name) for name in ("x", "y")]
+    for run in new:
+        run.write_config(Run(runs / "a").config())
+    compare_runs([runs / "a", runs / "b"], out=tmp_path / "o")
+    (tmp_path / "o/notes.txt").write_text("mine")
+    compare_runs([run.path for run in new], out=tmp_path / "o")
+    assert {path.name for path in (tmp_path / "o").iterdir()} == {"comparison.json", "notes.txt"}
+
+
 def test_runs_of_one_name_are_told_apart_by_their_paths(runs, tmp_path):
     shutil.copytree(runs / "a", tmp_path / "a")
     names = [run.run for run in compare_runs([runs / "a", tmp_path / "a"]).runs]

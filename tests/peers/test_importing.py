@@ -1,6 +1,7 @@
 """`sagan import`: what it takes and makes, and that everything goes on from it."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from peer_checkpoint import peer_files, peer_state
 
 import sagan
 from sagan.config import NetworkConfig
+from sagan.files import sha256_of_file
 from sagan.nn import SpectralNorm, power_iteration
 from sagan.peers import import_run
 from sagan.runs.run import Run, find_checkpoint
@@ -126,6 +128,16 @@ def pictures(tmp_path, monkeypatch):
         images = draw.integers(0, 256, (20, 32, 32, 3), np.uint8)
         np.savez(folder / f"{classes}.npz", images=images, labels=np.arange(20) % classes)
     return folder
+
+
+def test_two_files_of_one_name_are_both_recorded(checkpoint, tmp_path):
+    files = [tmp_path / letter / "model.pth" for letter in "GD"]
+    for file, name in zip(files, ("G.pth", "D.pth"), strict=True):
+        file.parent.mkdir()
+        shutil.copy(checkpoint / name, file)
+    run = import_run(files, tmp_path / "run").run
+    recorded = run.checkpoint().manifest["imported"]["files"]
+    assert recorded == {str(file): sha256_of_file(file) for file in files}
 
 
 OPTIONS = ("--batch-size", 2, "--device", "cpu", "--seed", 5)

@@ -97,6 +97,9 @@ def compare_runs(
     if grids:
         write_atomically(out / "samples.png", png(side_by_side(grids)))
         files.append("samples.png")
+    if (out / "comparison.json").exists():  # pictures of before would be taken for these runs'
+        for name in {"curves.png", "samples.png"}.difference(files):
+            (out / name).unlink(missing_ok=True)
     files = [str(out / name) for name in (*files, "comparison.json")]
     comparison = Comparison(summaries, notes, files)
     content = json.dumps(comparison.to_dict(), indent=1) + "\n"

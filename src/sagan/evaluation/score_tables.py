@@ -72,5 +72,7 @@ def _aligned(rows: Sequence[tuple[str, ...]], justify: Callable[[str, int], str]
     return ["  ".join(map(justify, row, widths)) for row in rows]
 
 
-def _number(value: float, spread: float | None) -> str:
+def _number(value: float | None, spread: float | None) -> str:
+    if value is None:  # in a record, of a score that was not finite
+        return "-"
     return f"{value:.4g}" if spread is None else f"{value:.4g} ± {spread:.2g}"

@@ -62,8 +62,11 @@ def import_run(
     if discriminator is not None:
         tensors["discriminator"] = _checked(discriminator, config.network)
         tensors |= {"g_optimizer": {}, "d_optimizer": {}}
-    names = {Path(file).name: sha256_of_file(file) for file in files}
-    write_whole(out, config, tensors, {"peer": generator.peer, "files": names})
+    names = [Path(file).name for file in files]
+    if len(set(names)) < len(names):  # as G/model.pth and D/model.pth
+        names = [str(file) for file in files]
+    sums = {name: sha256_of_file(file) for name, file in zip(names, files, strict=True)}
+    write_whole(out, config, tensors, {"peer": generator.peer, "files": sums})
     return Imported(
         run=Run(out),
         peer=generator.peer,
