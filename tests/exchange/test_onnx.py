@@ -125,12 +125,12 @@ def test_samples_of_the_same_seeds_are_the_same(exported):
     assert (ours.int() - theirs.int()).abs().max() <= 1
 
 
-@pytest.mark.parametrize("truncation", [0.05, 0.7, 2.0])
+@pytest.mark.parametrize("truncation", [0.05, 0.7, 2.0, 1])
 def test_truncation_is_an_input_that_may_be_left_out(exported, truncation):
     run, done = exported
     ours, theirs = sagan.load(run.path), sagan.load(done.path)
     latents, labels = inputs(ours.config, 4)
-    less = truncated(latents, torch.tensor(truncation))
+    less = truncated(latents, torch.tensor(float(truncation)))
     with torch.no_grad():
         assert torch.allclose(
             theirs(latents, labels, truncation=truncation), ours(less, labels), rtol=0, atol=1e-5
@@ -243,6 +243,17 @@ def plain():
     return onnx_bytes(lively(config.network), Facts(config, 7, "ema"))
 
 
+def test_spatial_latents_are_exported_at_any_batch():
+    sizes = {"resolution": 8, "channels": 1, "g_width": 8}
+    network = lively(NetworkConfig(**sizes, latent="spatial", latent_dim=32))
+    content = onnx_bytes(network, Facts(RunConfig(network=network.config), 7, "ema"))
+    exported = OnnxGenerator(content, "model.onnx")
+    for batch in (1, 2, 5):
+        latents, _ = inputs(network.config, batch)
+        with torch.no_grad():
+            torch.testing.assert_close(exported(latents), network(latents), rtol=0, atol=1e-5)
+
+
 def test_maps_are_there_only_when_asked_for(plain):
     generator = OnnxGenerator(plain, "model.onnx")
     with pytest.raises(ValueError, match="has no attention maps: export with --attention"):
@@ -272,6 +283,19 @@ def test_a_file_that_differs_is_not_written(tmp_path, monkeypatch, plain):
         with pytest.raises(ExportError, match=r"differ from PyTorch's by .* was not written"):
             export_onnx(run.path, tmp_path / "model.onnx")
         assert not (tmp_path / "model.onnx").exists()
+
+
+def test_a_file_that_cannot_be_run_is_not_written(tmp_path, monkeypatch, plain):
+    short = replace(NETWORKS["unconditional"], latent_dim=64)
+    monkeypatch.setitem(NETWORKS, "short", short)
+    run = made_run(tmp_path / "pets", "short")
+    model = onnx.load_from_string(plain)  # takes latents of 128
+    onnx.helper.set_model_props(model, Facts(RunConfig(network=short), 7, "ema").to_strings())
+    monkeypatch.setattr(exchange_onnx, "onnx_bytes", lambda *_, **__: model.SerializeToString())
+    with pytest.raises(ExportError, match=r"ONNX Runtime cannot run .* was not written") as error:
+        export_onnx(run.path, tmp_path / "model.onnx")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "model.onnx").exists()
 
 
 def test_files_that_are_no_model_of_ours_are_told(tmp_path, plain):
@@ -356,6 +380,7 @@ def test_a_card_says_what_the_run_knows_and_its_code_runs(tmp_path, monkeypatch,
     evaluations = run.path / "evaluations.jsonl"
     append_records(evaluations, {**mine, "value": 0.3}, mine, *others)
     append_records(evaluations, {**mine, "title": "fd", "data": "/home/me/zoo", "value": 3})
+    append_records(evaluations, {**mine, "title": "kid", "value": None})  # it was not finite
     with evaluations.open("a") as torn:
         torn.write('{"metric": "fd:pix')
     file = tmp_path / "here" / "model.safetensors"
@@ -365,6 +390,7 @@ def test_a_card_says_what_the_run_knows_and_its_code_runs(tmp_path, monkeypatch,
     text = file.with_name("README.md").read_text()
     assert "| cas | 0.9512 ± 0.004 | higher | 0.99 | 600 against 599 |" in text
     assert "| fd | 3 ± 0.004 | higher | 0.99 | 600 against 599 of zoo |" in text
+    assert "| kid | - | higher | 0.99 |" in text
     assert len(re.findall(r"^\| cas ", text, flags=re.MULTILINE)) == 1  # of these weights, the last
     assert r"| classes | 3: cat, dog \| cow, eel |" in text
     assert "| data | pets |" in text  # not where it lay

@@ -28,7 +28,7 @@ from sagan.randomness import sample_latents
 from sagan.runs.open_run import load_run_generator
 from sagan.sharing.facts import Facts
 from sagan.sharing.seal import UNSEALED, check_seal, seal
-from sagan.text import warn_once
+from sagan.text import one_line, warn_once
 
 MAX_DIFFERENCE = 1e-4  # from PyTorch's images in [-1, 1]; measured ones are below 1e-6
 _PARITY_BATCHES = (1, 2, 7)
@@ -130,7 +130,7 @@ class OnnxGenerator:
             raise ValueError(f"truncation must be 0 (none) or more, not {truncation}")
         if _TRUNCATION not in {i.name for i in self._session.get_overridable_initializers()}:
             raise ValueError("this file takes no truncation: export it again")
-        return {_TRUNCATION: torch.tensor(truncation).numpy()}
+        return {_TRUNCATION: torch.tensor(truncation, dtype=torch.float32).numpy()}
 
 
 def _images_at_once(config: NetworkConfig) -> int:
@@ -168,7 +168,8 @@ def export_onnx(
 
     Raises:
         ValueError: maps are asked for, and the generator has none.
-        ExportError: images differ from PyTorch's by more than 1e-4; nothing is written.
+        ExportError: images differ from PyTorch's by more than 1e-4, or ONNX Runtime makes none;
+            nothing is written.
     """
     network = load_run_generator(run, weights=weights)
     if attention and not network.config.g_maps:
@@ -176,13 +177,22 @@ def export_onnx(
     assert network.facts is not None
     content = onnx_bytes(network, network.facts.published(), attention=attention)
     exported = OnnxGenerator(content, out)
-    differences = {b: _difference(network, exported, b) for b in _PARITY_BATCHES}
+    try:
+        differences = {b: _difference(network, exported, b) for b in _PARITY_BATCHES}
+    except Exception as error:  # ONNX Runtime's have no common base class
+        if not type(error).__module__.startswith("onnxruntime"):
+            raise
+        reason = one_line(error, 200)
+        raise ExportError(
+            f"ONNX Runtime cannot run what was exported, so {out} was not written: {reason}"
+        ) from None
     worst = max(differences.values(), key=lambda d: d if d == d else float("inf"))
     if not worst <= MAX_DIFFERENCE:
         raise ExportError(
             f"ONNX Runtime's images differ from PyTorch's by {worst:.2g}, more than "
             f"{MAX_DIFFERENCE:g}: {out} was not written"
         )
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
     write_atomically(Path(out), content)
     return Exported(Path(out), len(content), differences)
 

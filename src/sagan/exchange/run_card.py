@@ -32,9 +32,9 @@ def write_card(
     checkpoint = find_checkpoint(run, [CHECKPOINT_FILES[weights]])
     file, card = Path(file), Path(card)
     grid = card.with_name(f"{file.stem}-samples.png")
-    card.parent.mkdir(parents=True, exist_ok=True)
     generator = load_run_generator(checkpoint.path, weights=weights)
     made = make_run_card(checkpoint, generator, address=file.name, picture=grid.name)
+    card.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(grid, made.picture)
     write_atomically(card, made.text)
     return grid
@@ -99,7 +99,7 @@ def _scores(evaluations: Path, facts: Facts) -> str:
 
 
 def _number(score: dict[str, Any] | None) -> str:
-    if score is None:
+    if score is None or score["value"] is None:  # too few images, or not finite
         return "-"
     spread = f" ± {score['spread']:.2g}" if score["spread"] is not None else ""
     return f"{score['value']:.4g}{spread}"

@@ -29,6 +29,7 @@ def export_weights(
     tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     strings = network.facts.published().to_strings()
     content = seal(safetensors.torch.save(tensors, {**strings, **UNSEALED}))
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
     write_atomically(Path(out), content)
     return len(content)
 

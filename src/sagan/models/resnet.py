@@ -122,7 +122,8 @@ class ResNetGenerator(Pretrained):
     def start(self, latents: Tensor, labels: Labels = None) -> Tensor:
         """The 4x4 map that the first block enlarges, `b c 4 4`."""
         if self.noise is not None:
-            seed = self.noise(self.noise.constant.repeat(len(latents), 1, 1, 1), latents)
+            b = latents.shape[0]  # `len` would be a constant in an exported graph
+            seed = self.noise(self.noise.constant.repeat(b, 1, 1, 1), latents)
         else:
             assert self.linear is not None
             seed = self.linear(latents).unflatten(1, (-1, 4, 4))
