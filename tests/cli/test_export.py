@@ -91,6 +91,12 @@ def test_interpolation_between_latents_works_with_a_file(files, tmp_path):
         (["export", "RUN"], "--out"),
         (["export", "RUN", "--out", "m.safetensors", "--attention"], "is for ONNX files"),
         (["export", "RUN", "--out", "m.onnx", "--card", "card"], "card must end in .md"),
+        (["export", "RUN", "--out", "m.safetensors", "--card", "CARD"], "card.md is there already"),
+        (["export", "RUN", "--out", "m.safetensors", "--card", "IN_TEXT/c.md"], "is not a folder"),
+        (["export", "RUN", "--out", "FOLDER"], "m.safetensors is a folder"),
+        (["export", "RUN", "--out", "IN_TEXT/m.onnx"], "text.onnx is not a folder"),
+        (["export", "RUN", "--out", "IN_TEXT/new/folder"], "text.onnx is not a folder"),
+        (["export", "RUN", "--out", "o/m.onnx", "--attention"], "has no attention maps"),
         (["export", "nowhere", "--out", "o/m.onnx"], "does not exist"),
         (["export", ".", "--out", "o/m.onnx"], "is not a run folder"),
         (["export", "EMPTY", "--out", "o/m.onnx"], "has no checkpoint yet"),
@@ -109,22 +115,27 @@ def test_bad_input_is_one_line_and_writes_nothing(
 ):
     elsewhere = tmp_path_factory.mktemp("bad")
     (elsewhere / "text.onnx").write_text("no model")
+    (elsewhere / "card.md").write_text("mine")
+    (elsewhere / "m.safetensors").mkdir()
     empty = Run(elsewhere / "empty")
     empty.write_config(RunConfig())
-    names = {"RUN": run, "EMPTY": empty.path, "ONNX": files["onnx"], "TEXT": elsewhere}
-    names["TEXT"] = elsewhere / "text.onnx"
+    names = {"RUN": run, "EMPTY": empty.path, "ONNX": files["onnx"], "CARD": elsewhere / "card.md"}
+    names |= {"TEXT": elsewhere / "text.onnx", "FOLDER": elsewhere / "m.safetensors"}
     monkeypatch.chdir(tmp_path)
-    code = sagan(*[names.get(o, o) for o in options])
+    in_text = [o.replace("IN_TEXT", str(names["TEXT"])) for o in options]
+    code = sagan(*[names.get(o, o) for o in in_text])
     out, err = capfd.readouterr()
     assert code == 2, err
     assert said in err
     assert err.count("\n") == 1
     assert out == ""
     assert list(tmp_path.iterdir()) == []
+    assert (elsewhere / "card.md").read_text() == "mine"
 
 
-def test_weights_that_are_not_there_are_one_line(run, tmp_path, capfd):
-    assert sagan("export", run, "--out", tmp_path / "m.onnx", "--weights", "raw") == 1
+@pytest.mark.parametrize("name", ["m.onnx", "new/m.onnx", "new/m.safetensors", "new/folder"])
+def test_weights_that_are_not_there_are_one_line(run, tmp_path, capfd, name):
+    assert sagan("export", run, "--out", tmp_path / name, "--weights", "raw") == 1
     err = capfd.readouterr().err
     assert "has no generator.safetensors" in err
     assert err.count("\n") == 1

@@ -178,6 +178,27 @@ def test_runs_and_folded_generators_are_not_written_over_or_passed_on(run, tmp_p
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("config.json", b'{"port": 8080}'),
+        ("config.json", b"no JSON"),
+        ("model.safetensors", b"theirs"),
+        ("samples.png", b"theirs"),
+    ],
+)
+def test_files_that_others_wrote_are_not_written_over(run, tmp_path, capfd, name, content):
+    (tmp_path / name).write_bytes(content)
+    assert command("export", run, "--format", "folder", "--out", tmp_path) == 2
+    err = capfd.readouterr().err
+    assert f"{tmp_path / name} is there already, in a folder that sagan did not write" in err
+    assert err.count("\n") == 1
+    if name != "samples.png":  # which is the command's alone
+        with pytest.raises(ValueError, match="sagan did not write"):
+            sagan.load(run).save_pretrained(tmp_path)
+    assert contents(tmp_path) == {name: content}
+
+
 def mixed(config):
     """The mixin's class of one of our networks."""
     if config.family == "dcgan":
@@ -307,6 +328,15 @@ def test_a_card_that_its_owner_changed_is_not_pushed_over(run, served):
     generator.push_to_hub("me/cats")
     assert files["README.md"] == b"licence: mine"
     assert "config.json" in files
+
+
+def test_where_to_push_may_have_the_hubs_prefix_but_no_revision(run, served):
+    generator = sagan.load(run)
+    generator.push_to_hub("hub:me/cats")
+    assert b'sagan.load("hub:me/cats")' in served.repositories["me/cats"]["main"]["README.md"]
+    with pytest.raises(ValueError, match="me/dogs@v2 names a revision: to push, give hub:me/dogs"):
+        generator.push_to_hub("me/dogs@v2")
+    assert set(served.repositories) == {"me/cats"}
 
 
 def test_a_private_push_to_a_public_repository_is_refused(run, served):
@@ -458,6 +488,7 @@ def test_the_command_line_writes_pushes_and_samples(run, served, tmp_path, capfd
     ("options", "said"),
     [
         (["export", "RUN", "--push", "cats"], "cats is not a hub address"),
+        (["export", "RUN", "--push", "me/cats@v2"], "me/cats@v2 names a revision"),
         (["export", "RUN", "--push", "me/cats", "--format", "onnx"], "--push takes a folder"),
         (["export", "RUN", "--out", "o", "--private"], "--private needs --push"),
         (["export", "RUN", "--out", "o", "--card", "c.md"], "a folder always has its card"),

@@ -43,8 +43,8 @@ def export(
     attention
         Add the attention maps to the ONNX file's outputs.
     card
-        Also write a model card to this .md file, with a grid of samples beside it. A folder always
-        has one.
+        Also write a model card to this .md file, which must be new, with a grid of samples beside
+        it. A folder always has one.
     push
         OWNER/NAME: commit the folder to this repository of the Hugging Face hub, created if needed.
     private
@@ -57,6 +57,16 @@ def export(
         raise ValueError("--card is for files; a folder always has its card, README.md")
     if card is not None and card.suffix.lower() != ".md":
         raise ValueError(f"--card {card} must end in .md")
+    if card is not None and card.exists():
+        raise ValueError(
+            f"--card {card} is there already, and is not written over, as somebody may have added "
+            "to it: move it away, or name another"
+        )
+    for option, path in (("--out", out), ("--card", card)):
+        if path is not None:
+            _check_above(option, path)
+    if kind != "folder" and out is not None and out.is_dir():
+        raise ValueError(f"--out {out} is a folder: name a file, or give --format folder")
     if private and push is None:
         raise ValueError("--private needs --push")
     from sagan.runs.run import find_checkpoint
@@ -65,7 +75,6 @@ def export(
     if kind == "folder":
         return _export_folder(run, out, weights, push, private)
     assert out is not None
-    out.parent.mkdir(parents=True, exist_ok=True)
     if kind == "onnx":
         _export_onnx(run, out, weights, attention)
     else:
@@ -97,6 +106,13 @@ def _kind_of(out: Path | None, format: _Kind | None, push: str | None) -> _Kind:
     raise ValueError(f"--out {out} must end in {wanted}{'' if format else '; or --format folder'}")
 
 
+def _check_above(option: str, path: Path) -> None:
+    """Refuse a path in what is no folder, before any work."""
+    above = next((folder for folder in path.absolute().parents if folder.exists()), path)
+    if not above.is_dir():
+        raise ValueError(f"{option} {path} cannot be made: {above} is not a folder")
+
+
 def _export_folder(
     run: Path,
     out: Path | None,
@@ -108,7 +124,7 @@ def _export_folder(
     from sagan.sharing import hub
     from sagan.sharing.facts import CARD_FILE
 
-    address = None if push is None else str(hub.parse(push))
+    address = None if push is None else str(hub.parse_to_push(push))
     with tempfile.TemporaryDirectory(prefix="sagan-") as temporary:
         folder = out or Path(temporary)
         written = export_folder(run, folder, weights=weights, address=address)

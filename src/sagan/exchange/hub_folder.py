@@ -36,7 +36,7 @@ def export_folder(
     # Returns the names of the files written. An existing card is kept, because its owner may have
     # added to it. `address` is what the card tells people to open, by default the folder's name.
     checkpoint, folder = find_checkpoint(run, [CHECKPOINT_FILES[weights]]), Path(out)
-    check_folder(folder)
+    check_folder(folder, (CONFIG_FILE, WEIGHTS_FILE, PICTURE_FILE))
     generator = load_run_generator(checkpoint.path, weights=weights)
     card = make_run_card(
         checkpoint,

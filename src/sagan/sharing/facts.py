@@ -157,14 +157,20 @@ def _describe(values: Mapping[str, Any]) -> str:
     return f"it has {', '.join(sorted(values)[:5]) or 'nothing'} in it, and no family"
 
 
+def read_folder_config(folder: Path) -> dict[str, Any] | None:
+    """Read any program's `config.json` in a folder; None if there is none that can be read."""
+    try:
+        with open(folder / CONFIG_FILE, "rb") as file:
+            return parse_config(file.read(MAX_CONFIG_BYTES), folder)
+    except (OSError, ValueError):
+        return None
+
+
 def is_shared_folder(path: Path) -> bool:
     """Whether a folder holds an exported model, ours or another program's, rather than a run."""
     if (path / "checkpoints").is_dir() or (path / "manifest.json").is_file():
         return False
     if (path / WEIGHTS_FILE).is_file():
         return True
-    try:
-        with open(path / CONFIG_FILE, "rb") as file:
-            return "network" not in parse_config(file.read(MAX_CONFIG_BYTES), path)
-    except (OSError, ValueError):
-        return False
+    config = read_folder_config(path)
+    return config is not None and "network" not in config

@@ -57,6 +57,14 @@ def parse(text: str | os.PathLike[str]) -> Address:
     return Address(name, revision or None)
 
 
+def parse_to_push(text: str | os.PathLike[str]) -> Address:
+    """Parse the address of a repository; ValueError if it has a revision, which stays as it is."""
+    address = parse(text)
+    if address.revision is not None:
+        raise ValueError(f"{text} names a revision: to push, give {PREFIX}{address.repository}")
+    return address
+
+
 def fetch(address: Address, file: str, *, max_bytes: int | None = None) -> tuple[Path, Address]:
     """Get a file's local copy, updated if there is a network, and the address of its commit."""
     # files above `max_bytes` are refused before the download; HF_HUB_OFFLINE=1 takes the last copy
@@ -102,7 +110,7 @@ def push(
     """Commit files of a folder to a repository, created if needed, and return the commit's URL."""
     # `kept` files are not overwritten if the repository has them; `private=True` refuses a
     # repository that is already public; None leaves a new one to the owner's default
-    address = Address(parse(repository).repository, branch)
+    address = Address(parse_to_push(repository).repository, branch)
     api = _library().HfApi(library_name="sagan", library_version=__version__)
     if not _is_reachable():
         raise ValueError(f"{address} {_offline_reason()}")

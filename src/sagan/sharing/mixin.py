@@ -6,6 +6,7 @@ itself would make its library a dependency of every use and add 0.3 s to the imp
 
 import os
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 import safetensors.torch
@@ -15,7 +16,7 @@ from sagan.config import DataConfig, NetworkConfig, RunConfig
 from sagan.files import write_together
 from sagan.sharing import hub
 from sagan.sharing.card import make_card
-from sagan.sharing.facts import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE, Facts, is_shared_folder
+from sagan.sharing.facts import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE, Facts, read_folder_config
 from sagan.sharing.seal import UNSEALED, seal
 
 
@@ -36,7 +37,8 @@ class Pretrained(nn.Module):
             save_directory: the folder, created if needed.
 
         Raises:
-            ValueError: it is a run's folder, or the generator is folded.
+            ValueError: it is a run's folder, files of these names are another program's, or the
+                generator is folded.
             OSError: it cannot be written; what was there is unchanged.
 
         Example:
@@ -49,7 +51,7 @@ class Pretrained(nn.Module):
             >>> images = sagan.sample(sagan.load(folder), 4)
         """
         folder = Path(save_directory)
-        check_folder(folder)
+        check_folder(folder, (CONFIG_FILE, WEIGHTS_FILE))
         contents = self.pretrained_files()
         if not (folder / CARD_FILE).exists():
             title = folder.resolve().name
@@ -79,11 +81,12 @@ class Pretrained(nn.Module):
             The commit's URL.
 
         Raises:
-            ValueError: the generator is folded; there is no network, branch or permission; or
-                huggingface_hub is not installed.
+            ValueError: the generator is folded; `repo_id` has a revision; there is no network,
+                branch or permission; or huggingface_hub is not installed.
         """
+        address = hub.parse_to_push(repo_id)
         contents = self.pretrained_files()
-        contents[CARD_FILE] = self._card(title=hub.parse(repo_id).name, address=f"hub:{repo_id}")
+        contents[CARD_FILE] = self._card(title=address.name, address=str(address))
         with tempfile.TemporaryDirectory(prefix="sagan-") as folder:
             write_together(Path(folder), contents)
             return hub.push(
@@ -117,10 +120,18 @@ class Pretrained(nn.Module):
         return Facts(unknown, step=0, weights="")
 
 
-def check_folder(folder: Path) -> None:
-    """Refuse a file, and a run's folder, whose `config.json` would be overwritten."""
+def check_folder(folder: Path, names: Collection[str]) -> None:
+    """Refuse a file, a run's folder, and one in which files of these names are not ours."""
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file, not a folder")
-    there = [folder / name for name in (CONFIG_FILE, "checkpoints", "manifest.json")]
-    if any(path.exists() for path in there) and not is_shared_folder(folder):
+    config = read_folder_config(folder) or {}
+    of_run = any((folder / name).exists() for name in ("checkpoints", "manifest.json"))
+    if of_run or "network" in config:
         raise ValueError(f"{folder} is a run's folder, not one of a model alone: name another")
+    if "family" in config:  # ours, as in `Facts.from_config`
+        return
+    for path in (folder / name for name in names):
+        if path.exists():
+            raise ValueError(
+                f"{path} is there already, in a folder that sagan did not write: name another"
+            )
