@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -146,4 +147,11 @@ def png(image: Image.Image) -> bytes:
     """Encode a picture as the content of a PNG file."""
     content = BytesIO()
     image.save(content, "PNG")
+    return content.getvalue()
+
+
+def figure_png(figure: Any, *, dpi: int) -> bytes:
+    """Encode a figure of matplotlib as the content of a PNG file."""
+    content = BytesIO()
+    figure.savefig(content, dpi=dpi, format="png")
     return content.getvalue()

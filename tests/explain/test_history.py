@@ -1,6 +1,9 @@
 """Attention over training, from a log: current, older than query dependence, and cut short."""
 
 import json
+from pathlib import Path
+
+import pytest
 
 from sagan.explain.history import draw_history, read_history
 from sagan.explain.html_report import history_lines
@@ -62,11 +65,26 @@ def test_no_log_is_no_history(tmp_path):
     assert read_history(tmp_path / "log.jsonl") == {}
 
 
+def test_an_interrupted_plot_leaves_no_half_of_a_file(tmp_path, monkeypatch):
+    from matplotlib.figure import Figure
+
+    def interrupted(_figure, target, **_options):
+        if isinstance(target, Path):
+            target.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Figure, "savefig", interrupted)
+    history = read_history(write(tmp_path / "log.jsonl", record(64, -0.1), record(128, 0.25)))
+    with pytest.raises(KeyboardInterrupt):
+        draw_history(tmp_path / "history.png", history)
+    assert [path.name for path in tmp_path.iterdir()] == ["log.jsonl"]
+
+
 def test_the_plot_has_a_panel_for_each_number_that_was_logged(tmp_path, monkeypatch):
     from matplotlib.figure import Figure
 
     drawn = []
-    monkeypatch.setattr(Figure, "savefig", lambda figure, *_args, **_options: drawn.append(figure))
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
     log = write(tmp_path / "log.jsonl", record(64, -0.1), record(128, 0.25))
     draw_history(tmp_path / "history.png", read_history(log))
     (figure,) = drawn

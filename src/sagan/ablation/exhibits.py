@@ -5,13 +5,12 @@ from pathlib import Path
 import torch
 
 from sagan.ablation.outcome import Scores
-from sagan.ablation.plots import figure_png
 from sagan.ablation.protocol import Plan, run_folder
 from sagan.config import run_config_from_dict
 from sagan.explain.figures import attention_figure
 from sagan.explain.maps import explain_picture
 from sagan.explain.pictures import generated_pictures
-from sagan.images import image_grid, png
+from sagan.images import figure_png, image_grid, png
 from sagan.models.estimate import estimate
 from sagan.runs.log import read_records
 from sagan.runs.open_run import load_discriminator, load_run_generator

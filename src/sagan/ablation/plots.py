@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from io import BytesIO
 from statistics import fmean
 from typing import Any
 
 from sagan.ablation.inference import sign_flip_interval
 from sagan.ablation.outcome import Difference, Finding, Point, Scores
+from sagan.images import figure_png
 
 _COLOURS = ("#808080", "#4363d8", "#e6194b", "#f58231", "#3cb44b", "#911eb4", "#008080", "#9a6324")
 _DPI = 110
@@ -28,7 +28,7 @@ def draw_arms(scores: Scores, metric: str) -> bytes:
         axis.plot(*_mean(curves), color=colour, linewidth=2.4, label=arm)
     axis.set_ylabel(metric)
     axis.legend(frameon=False)
-    return figure_png(figure)
+    return figure_png(figure, dpi=_DPI)
 
 
 def _xy(curve: Sequence[Point]) -> tuple[list[int], list[float]]:
@@ -68,7 +68,7 @@ def draw_differences(over: Mapping[str, Sequence[Difference]], metric: str) -> b
         axis.set_title(f"{title}: paired difference in {metric}", fontsize=10, loc="left")
         _plain(axis)
     axes[-1].set_xlabel("images shown")
-    return figure_png(figure)
+    return figure_png(figure, dpi=_DPI)
 
 
 def draw_pairs(findings: Sequence[Finding]) -> bytes:
@@ -89,7 +89,7 @@ def draw_pairs(findings: Sequence[Finding]) -> bytes:
         axis.set_xticks([])
         axis.set_title(found.title.replace(": ", "\n"), fontsize=8)
         _plain(axis)
-    return figure_png(figure)
+    return figure_png(figure, dpi=_DPI)
 
 
 def _figure(title: str) -> tuple[Any, Any]:
@@ -106,10 +106,3 @@ def _figure(title: str) -> tuple[Any, Any]:
 def _plain(axis: Any) -> None:
     for side in ("top", "right"):
         axis.spines[side].set_visible(False)
-
-
-def figure_png(figure: Any, *, dpi: int = _DPI) -> bytes:
-    """Encode a figure as the content of a PNG file."""
-    buffer = BytesIO()
-    figure.savefig(buffer, dpi=dpi, format="png")
-    return buffer.getvalue()

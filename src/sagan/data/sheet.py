@@ -1,10 +1,13 @@
 """Draw the contact sheet: a few examples of each class, in labelled rows."""
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+
+from sagan.files import write_atomically
 
 _TEXT_PX = 12
 _GUTTER_PX = 2
@@ -47,4 +50,6 @@ def write_sheet(examples: dict[str, list[NDArray[np.uint8]]], out: Path) -> None
     check_name(out)
     sheet = contact_sheet(examples)
     out.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(out)
+    content = BytesIO()
+    sheet.save(content, "PNG")
+    write_atomically(out, content.getvalue())

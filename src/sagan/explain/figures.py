@@ -14,6 +14,8 @@ from torch import Tensor
 from sagan.explain.causal_check import Effects
 from sagan.explain.maps import QueryMaps
 from sagan.explain.strips import Strip, StripGroup
+from sagan.files import write_atomically
+from sagan.images import figure_png
 
 COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#000075")
 _TITLES = {  # of the interventions
@@ -38,7 +40,7 @@ def draw_attention(
     # number of layers and points. Every layer is a row: the image with the query points in colour,
     # then one map for each, framed in its colour. Maps lie over the greyed image: no colour is no
     # attention, bright yellow is the map's peak. A pooled key covers all of its pixels.
-    attention_figure(examples, title=title).savefig(path, dpi=_DPI)
+    write_atomically(path, figure_png(attention_figure(examples, title=title), dpi=_DPI))
 
 
 def attention_figure(
@@ -137,7 +139,7 @@ def draw_causal(
         _draw_pictures(next(parts), g)
     if d:
         _draw_logits(next(parts).subplots(), d)
-    figure.savefig(path, dpi=_DPI)
+    write_atomically(path, figure_png(figure, dpi=_DPI))
 
 
 def _draw_pictures(part: Any, effects: Sequence[tuple[str, Effects]]) -> None:
@@ -220,7 +222,7 @@ def draw_strips(path: Path, groups: Sequence[StripGroup]) -> None:
         centres = [i * _STRIP_STEP + 0.5 for i in range(len(group.columns))]
         axes[0].set_xticks(centres, group.columns, fontsize=7)
         axes[0].tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0)
-    figure.savefig(path, dpi=_DPI)
+    write_atomically(path, figure_png(figure, dpi=_DPI))
 
 
 def _draw_strip(axis: Any, strip: Strip) -> None:

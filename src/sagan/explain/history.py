@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sagan.files import write_atomically
+from sagan.images import figure_png
 from sagan.runs.log import by_layer, read_records
 
 PANELS = {
@@ -71,4 +73,4 @@ def draw_history(path: Path, history: dict[str, dict[str, Course]]) -> None:
         axis.grid(alpha=0.25)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=9, frameon=False)
-    figure.savefig(path, dpi=110)
+    write_atomically(path, figure_png(figure, dpi=110))

@@ -264,5 +264,5 @@ def _page(
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> Path:
-    path.write_text(json.dumps(content, indent=1) + "\n")
+    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
     return path

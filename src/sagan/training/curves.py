@@ -3,11 +3,11 @@
 import gc
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from sagan.files import write_atomically
+from sagan.images import figure_png
 from sagan.runs.log import by_layer
 
 _COLOURS = ("#4363d8", "#e6194b", "#3cb44b", "#f58231", "#911eb4", "#008080", "#9a6324", "#000075")
@@ -109,9 +109,7 @@ def _draw(path: Path, panels: Sequence[Panel], records: Sequence[Record]) -> Non
         wspace=0.2,
         hspace=0.36,
     )
-    picture = BytesIO()
-    figure.savefig(picture, dpi=100, format="png")
-    write_atomically(path, picture.getvalue())
+    write_atomically(path, figure_png(figure, dpi=100))
 
 
 def _panels(records: Sequence[Record]) -> list[Panel]:

@@ -13,7 +13,8 @@ import numpy as np
 from torch import Tensor
 
 from sagan.config import RunConfig
-from sagan.images import image_grid
+from sagan.files import write_atomically
+from sagan.images import image_grid, png
 from sagan.progress import Meter
 from sagan.runs.log import append_records, read_lines, read_records, rewrite_records
 from sagan.runs.run import Run
@@ -123,7 +124,8 @@ class Journal:
         """Save samples, uint8 `b c h w`, as a grid."""
         images = self._images_at(step)
         picture = image_grid(samples, columns)
-        picture.save(self._run.samples_path / f"images-{images:010d}.png")
+        path = self._run.samples_path / f"images-{images:010d}.png"
+        write_atomically(path, png(picture), durably=False)
         if self._board is not None:
             self._board.grid(np.asarray(picture), images=images)
 
