@@ -25,9 +25,10 @@ _COLUMNS, _SCALE, _GUTTER = 10, 2, 3
 def draw(run: Path, sheet: Path, num: int, order: int) -> None:
     """Draw pictures of hidden classes as a sheet, and write the classes beside it."""
     opened = open_generator(run)
-    network, names = opened.config.network, opened.config.data.class_names
+    network, data = opened.config.network, opened.config.data
     if not network.classes:
         raise SystemExit(f"{run} has no classes to name")
+    names = [data.name_of(k) for k in range(network.classes)]
     draws = torch.Generator().manual_seed(order)
     labels = torch.randint(network.classes, (num,), generator=draws)
     with torch.no_grad():

@@ -15,6 +15,12 @@ DOOMED = ".removed-"  # prefix of a folder that is being removed
 MODEL_ENDINGS = (".onnx", ".safetensors")  # of the files that `sagan export` writes
 
 
+def nearest_existing(path: Path) -> Path:
+    """A path, or the nearest folder above it that exists."""
+    path = path.absolute()
+    return next(there for there in (path, *path.parents) if there.exists())
+
+
 def write_atomically(path: Path, content: bytes, *, durably: bool = True) -> None:
     """Replace a file so that a reader, or a crash, sees either content whole."""
     # not `durably`, it may not be on the disk yet: for many files that are soon made again

@@ -197,7 +197,7 @@ def test_bad_input_is_one_line_and_writes_nothing(
 
 
 def test_a_report_that_would_be_too_large_writes_nothing(run, tmp_path, capfd, monkeypatch):
-    monkeypatch.setattr(writing, "report_page", partial(writing.report_page, max_bytes=10))
+    monkeypatch.setattr(writing, "write_report", partial(writing.write_report, max_bytes=10))
     assert sagan("explain", run, "--num", "1", "--out", tmp_path / "o") == 2
     assert "take fewer" in capfd.readouterr().err
     assert list(tmp_path.iterdir()) == []

@@ -58,6 +58,11 @@ class Serving:
     def get(self, path="/api/run"):
         return httpx.get(f"http://127.0.0.1:{self.port}{path}", timeout=20, trust_env=False)
 
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
@@ -68,9 +73,7 @@ def serving(tmp_path, request):
         pytest.skip("counts descriptors in /proc")
     server = Serving(tmp_path, getattr(request, "param", 1024))
     yield server
-    server.process.kill()
-    server.process.wait()
-    server.process.stdout.close()
+    server.close()
 
 
 HALF_OPEN = {
@@ -126,39 +129,34 @@ HEADER = (
 )
 
 
-def test_an_answer_may_take_longer_to_read_than_a_request_to_come(tmp_path):
+@pytest.fixture
+def hasty(tmp_path):
     server = Serving(tmp_path, 1024, HASTY)
-    try:
-        with server.connect(HEADER.encode() + REQUEST) as client:
-            read = len(client.recv(4096))
-            time.sleep(1.5)  # three times as long as a header may take
-            while part := client.recv(1 << 20):
-                read += len(part)
-                if read > 32 << 20:
-                    break
-        assert read > 32 << 20
-    finally:
-        server.process.kill()
-        server.process.wait()
-        server.process.stdout.close()
+    yield server
+    server.close()
 
 
-def test_a_connection_in_use_stays(tmp_path):
-    server = Serving(tmp_path, 1024, HASTY)
-    try:
-        with server.connect() as client:
-            for _ in range(6):
-                client.sendall(b"GET /api/run HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-                answer = b""
-                while not answer.endswith(b"}"):
-                    part = client.recv(4096)
-                    assert part, "the server has closed the connection"
-                    answer += part
-                time.sleep(0.3)
-    finally:
-        server.process.kill()
-        server.process.wait()
-        server.process.stdout.close()
+def test_an_answer_may_take_longer_to_read_than_a_request_to_come(hasty):
+    with hasty.connect(HEADER.encode() + REQUEST) as client:
+        read = len(client.recv(4096))
+        time.sleep(1.5)  # three times as long as a header may take
+        while part := client.recv(1 << 20):
+            read += len(part)
+            if read > 32 << 20:
+                break
+    assert read > 32 << 20
+
+
+def test_a_connection_in_use_stays(hasty):
+    with hasty.connect() as client:
+        for _ in range(6):
+            client.sendall(b"GET /api/run HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            answer = b""
+            while not answer.endswith(b"}"):
+                part = client.recv(4096)
+                assert part, "the server has closed the connection"
+                answer += part
+            time.sleep(0.3)
 
 
 def test_nonsense_is_not_written_down_each_time(serving):

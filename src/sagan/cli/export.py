@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from sagan.files import nearest_existing
+
 _FORMATS = {"onnx": ".onnx", "safetensors": ".safetensors"}
 _Kind = Literal["onnx", "safetensors", "folder"]
 
@@ -108,7 +110,7 @@ def _kind_of(out: Path | None, format: _Kind | None, push: str | None) -> _Kind:
 
 def _check_above(option: str, path: Path) -> None:
     """Refuse a path in what is no folder, before any work."""
-    above = next((folder for folder in path.absolute().parents if folder.exists()), path)
+    above = nearest_existing(path.parent)
     if not above.is_dir():
         raise ValueError(f"{option} {path} cannot be made: {above} is not a folder")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from sagan.cli.common import parse_classes, parse_pair, parse_seed
+from sagan.files import nearest_existing, write_atomically
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -139,8 +140,7 @@ def _check_room(out: Path, num: int, config: "RunConfig") -> None:
                 f"({n_bytes / 1e9:.1f} GB in memory): name a folder with --out"
             )
         return
-    there = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
-    free = shutil.disk_usage(there).free
+    free = shutil.disk_usage(nearest_existing(out)).free
     if n_bytes // 2 > free:  # PNG halves them at best
         raise ValueError(
             f"{num:,} images of {network.resolution} px take about {n_bytes / 2e9:.1f} GB, and "
@@ -237,7 +237,6 @@ def _class_part(config: "RunConfig", label: int) -> str:
 
 
 def _write_folder(out: Path, batches: "Iterable[Tensor]", plan: Plan) -> None:
-    from sagan.files import write_atomically
     from sagan.images import array_to_image, png
 
     names = iter(plan.names)
@@ -252,7 +251,6 @@ def _write_grid(out: Path, images: "Tensor", plan: Plan) -> None:
     """Write the grid: each row of the plan, a class say, starts on a new line."""
     import torch
 
-    from sagan.files import write_atomically
     from sagan.images import image_grid, png
 
     by_row = [
@@ -271,7 +269,6 @@ def _write_grid(out: Path, images: "Tensor", plan: Plan) -> None:
 
 def _write_walk(out: Path, images: "Tensor") -> None:
     """Write walks `r f c h w` as an animation."""
-    from sagan.files import write_atomically
     from sagan.images import gif, mp4, walk_frames
 
     encode = gif if out.suffix.lower() == ".gif" else mp4

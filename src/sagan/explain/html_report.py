@@ -31,27 +31,6 @@ def write_report(
     max_bytes: int = MAX_BYTES,
 ) -> None:
     """Write images with the maps of all their queries as one HTML file that loads nothing else."""
-    page = report_page(
-        examples,
-        title=title,
-        about=about,
-        verdicts=verdicts,
-        history=history,
-        max_bytes=max_bytes,
-    )
-    write_atomically(path, page)
-
-
-def report_page(
-    examples: Sequence[tuple[str, Tensor, Sequence[QueryMaps]]],
-    *,
-    title: str,
-    about: str = "",
-    verdicts: Sequence[str] = (),
-    history: Mapping[str, Mapping[str, Course]] | None = None,
-    max_bytes: int = MAX_BYTES,
-) -> bytes:
-    """Make the HTML file that `write_report` writes."""
     # An example is a caption, an image (uint8 `c h w`) and its layers' maps; those without maps are
     # skipped. 16 images of 32 px with maps of 1024 queries and 256 keys in G and D fit whole. If
     # the maps do not fit into `max_bytes`, each keeps every second, fourth, ... query of each row
@@ -68,7 +47,8 @@ def report_page(
             f"{len(examples)} images take {len(page):,} bytes, more than the report's "
             f"{max_bytes:,}: take fewer"
         )
-    return page
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, page)
 
 
 def _pack_within(

@@ -22,11 +22,11 @@ from sagan.explain.causal_check import (
 )
 from sagan.explain.figures import COLOURS, draw_attention, draw_causal, draw_strips
 from sagan.explain.history import Course, draw_history, read_history
-from sagan.explain.html_report import report_page
+from sagan.explain.html_report import write_report
 from sagan.explain.maps import QueryMaps, explain_picture
 from sagan.explain.pictures import ExplainedPicture, generated_pictures, real_picture
 from sagan.explain.strips import direction_strips, interpolation_strips
-from sagan.files import write_atomically
+from sagan.files import nearest_existing, write_atomically
 from sagan.models import Generator
 from sagan.nn.attention import attention_numbers
 from sagan.runs.open_run import load_discriminator, load_run_generator
@@ -122,7 +122,7 @@ def explain_run(
         raise ValueError(f"num must be at least 1, not {num}")
     if seed < 0:
         raise ValueError(f"seed must be 0 or more, not {seed}")
-    there = next(path for path in (out, *out.parents) if path.exists())
+    there = nearest_existing(out)
     if not there.is_dir():
         raise ValueError(f"{there} is a file, not a folder to write to")
     checkpoint, device = find_checkpoint(run, ["ema", "discriminator"]), pick_device(device)
@@ -155,17 +155,15 @@ def explain_run(
         if (effects := [e for f in findings for e in f.effects if e.network == network_name])
     ]
     history = read_history(checkpoint.run / "log.jsonl")
-    page = _page(run, config, findings, verdicts, history)
 
-    out.mkdir(parents=True, exist_ok=True)
+    page = _write_page(run, out, config, findings, verdicts, history)  # refused if it does not fit
     files = _write_maps(run, out, findings)
     if history:
         files.append(out / "attention-history.png")
         draw_history(files[-1], history)
     files += _write_causal_check(run, out, findings, verdicts)
     files.append(_write_directions(out, config, findings[0].picture, generator))
-    files.append(out / "index.html")
-    write_atomically(files[-1], page)
+    files.append(page)
     for name in _NOT_ALWAYS:  # what an earlier call left there would be taken for this run's
         if out / name not in files:
             (out / name).unlink(missing_ok=True)
@@ -247,20 +245,23 @@ def _write_directions(
     return out / "directions.png"
 
 
-def _page(
+def _write_page(
     run: Path,
+    out: Path,
     config: RunConfig,
     findings: Sequence[_Findings],
     verdicts: Sequence[Verdict],
     history: dict[str, dict[str, Course]],
-) -> bytes:
-    return report_page(
+) -> Path:
+    write_report(
+        out / "index.html",
         [(f.picture.caption, f.picture.pixels(), f.layers) for f in findings],
         title=run.resolve().name,
         about=f"{run} · {config.data.source}, {config.network.resolution} px",
         verdicts=[verdict.sentence() for verdict in verdicts],
         history=history,
     )
+    return out / "index.html"
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> Path:
