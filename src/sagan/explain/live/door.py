@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 MAX_CONNECTIONS = 64  # one browser opens six
@@ -48,7 +47,7 @@ class Door(H11Protocol):
         if self._late is None:
             self._expect_request()
         super().data_received(data)
-        if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY) and self._late is not None:
+        if self._is_asked() and not self.cycle.more_body and self._late is not None:
             self._late.cancel()  # it is whole, and however long its answer takes to read
             self._late = None
 
@@ -61,15 +60,22 @@ class Door(H11Protocol):
 
     def is_idle(self) -> bool:
         """Whether it waits for its client: to send a request, or to read an answer."""
-        asked = self.cycle is not None and not self.cycle.response_complete
-        return not asked or self.cycle.more_body or self.transport.get_write_buffer_size() > 0
+        return (
+            not self._is_asked()
+            or self.cycle.more_body
+            or self.transport.get_write_buffer_size() > 0
+        )
+
+    def _is_asked(self) -> bool:
+        """Whether a request has begun to come, of which the answer is not yet made."""
+        return self.cycle is not None and not self.cycle.response_complete
 
     def _expect_request(self) -> None:
         self._late = self.loop.call_later(MAX_HEADER_SEC, self._give_up)
 
     def _give_up(self) -> None:
         self._late = None
-        if self.cycle is None or self.cycle.response_complete:
+        if not self._is_asked():
             self.transport.abort()
 
 
