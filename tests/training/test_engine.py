@@ -17,8 +17,10 @@ from command_line import SMALL, sagan
 from sagan.config import Runtime
 from sagan.devices import pick_device, usable_cores
 from sagan.runs.run import find_checkpoint
-from sagan.training.engine import Engine, launched
+from sagan.training.engine import Engine
+from sagan.training.ranks import is_first_process, launched
 
+TORCHRUN = {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "6", "LOCAL_WORLD_SIZE": "2"}
 NETWORK = ["--g-width", "4", "--d-width", "8", "--seed", "3", "--batch-size", "32"]
 
 
@@ -72,7 +74,7 @@ def test_torchrun_on_one_machine_or_two_gives_the_same_run(tmp_path, machines, p
     [
         ({}, None),
         ({"WORLD_SIZE": "4", "LOCAL_RANK": "0"}, None),  # Fabric's own processes
-        ({"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "6", "LOCAL_WORLD_SIZE": "2"}, (2, 3)),
+        (TORCHRUN, (2, 3)),
         ({"SLURM_NTASKS": "8", "SLURM_NNODES": "2", "SLURM_PROCID": "0"}, (4, 2)),
         ({"SLURM_NTASKS": "8", "SLURM_PROCID": "0"}, (8, 1)),
         ({"SLURM_NTASKS": "8", "SLURM_PROCID": "0", "SLURM_JOB_NAME": "bash"}, None),
@@ -81,6 +83,32 @@ def test_torchrun_on_one_machine_or_two_gives_the_same_run(tmp_path, machines, p
 )
 def test_an_outer_launcher_says_how_many_processes(environment, expected):
     assert launched(environment) == expected
+
+
+@pytest.mark.parametrize(
+    ("environment", "first"),
+    [
+        ({}, True),
+        ({"LOCAL_RANK": "0", "WORLD_SIZE": "2"}, True),  # after training in this process
+        ({"LOCAL_RANK": "1", "WORLD_SIZE": "2"}, False),
+        ({**TORCHRUN, "RANK": "0", "LOCAL_RANK": "0"}, True),
+        ({**TORCHRUN, "RANK": "2", "LOCAL_RANK": "0"}, False),  # of the second machine
+        ({"SLURM_NTASKS": "2", "SLURM_PROCID": "0"}, True),
+        ({"SLURM_NTASKS": "2", "SLURM_PROCID": "1"}, False),
+        ({"SLURM_NTASKS": "2", "SLURM_PROCID": "1", "SLURM_JOB_NAME": "bash"}, True),
+    ],
+)
+def test_one_process_of_all_is_the_first(environment, first):
+    assert is_first_process(environment) == first
+
+
+@pytest.mark.slow
+def test_from_scratch_begins_again_under_torchrun_too(tmp_path):
+    torchrun(tmp_path / "run", "--images", "96", machines=1, processes=2)
+    again = torchrun(tmp_path / "run", "--images", "96", "--from-scratch", machines=1, processes=2)
+    assert again.count("What the run had is now in") == 1
+    assert (tmp_path / "run" / "before-1" / "log.jsonl").is_file()
+    assert again.count("trained on 96 images") == 1
 
 
 def largest_difference(a, b, name):

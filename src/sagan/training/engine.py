@@ -8,7 +8,7 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from sagan.config import Precision, Runtime
 from sagan.devices import keep_freed_memory, pick_device, usable_cores
 from sagan.errors import TrainingFailure
-from sagan.training.ranks import PARENT, Children, Pulse
+from sagan.training.ranks import PARENT, Children, Pulse, launched
 
 # How long the others wait at most while the first process scores and saves (PyTorch's default of 30
 # minutes is too short on a CPU). A process that hangs is noticed by its `Pulse`.
@@ -241,15 +241,3 @@ def usable_precision(precision: Precision, device_type: str) -> Precision:
     else:
         there = True
     return precision if there else "float32"
-
-
-def launched(environment: Mapping[str, str]) -> tuple[int, int] | None:
-    """Processes per machine and number of machines, from torchrun or SLURM's srun; else None."""
-    if "TORCHELASTIC_RUN_ID" in environment:
-        local = int(environment["LOCAL_WORLD_SIZE"])
-        return local, int(environment["WORLD_SIZE"]) // local
-    interactive = environment.get("SLURM_JOB_NAME") in ("bash", "interactive")
-    if "SLURM_NTASKS" in environment and "SLURM_PROCID" in environment and not interactive:
-        machines = int(environment.get("SLURM_NNODES", "1"))
-        return int(environment["SLURM_NTASKS"]) // machines, machines
-    return None

@@ -44,6 +44,7 @@ def train(
     runtime: Runtime | None = None,
     progress: bool = True,
     chosen: bool = True,
+    from_scratch: bool = False,
 ) -> TrainResult:
     """Train a run to its number of images or for its time, starting from its newest checkpoint.
 
@@ -54,6 +55,7 @@ def train(
         runtime: where and how to execute, and how often to roll back after a failure.
         progress: show it on stderr.
         chosen: whether the number of images was asked for; if not, over a month of them is refused.
+        from_scratch: move all that the run has but its configuration into a folder there, and begin again.
 
     Raises:
         ValueError: the configuration differs from the run's or the newest checkpoint's, or does not
@@ -75,6 +77,7 @@ def train(
     warning = fit.check()
     engine.launch()
     main = engine.rank == 0
+    aside = _set_aside(run, engine) if from_scratch else ""
 
     def trainer_from(checkpoint: Checkpoint | None, runtime: Runtime) -> Trainer:
         stage = stage_after(checkpoint, clock.stages)
@@ -91,7 +94,7 @@ def train(
         trainer = trainer_from(checkpoint, runtime)
         with run.lock() if main else nullcontext(), StopSignals(runtime.stop_signal) as stop:
             notes = _prepare_folder(run, clock.config, dataset) if main else []
-            notes = [warning, engine.fallback, *notes, *plan]
+            notes = [aside, warning, engine.fallback, *notes, *plan]
             with engine.watching(run.path):
                 engine.barrier()
                 while True:
@@ -103,6 +106,14 @@ def train(
                     del trainer  # so that the device never holds two stages' networks
                     trainer = trainer_from(run.newest_sound_checkpoint()[0], runtime)
                     notes = []
+
+
+def _set_aside(run: Run, engine: Engine) -> str:
+    """Move what the run has out of the way; say where to, in the first process."""
+    engine.barrier()  # all have read it
+    folder = run.set_aside() if engine.rank == 0 else None
+    engine.barrier()
+    return f"What the run had is now in {folder}." if folder else ""
 
 
 def _prepare_folder(run: Run, config: RunConfig, dataset: ImageDataset) -> list[str]:

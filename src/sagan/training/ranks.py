@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
@@ -22,6 +22,29 @@ _SET_PDEATHSIG = 1  # of Linux' prctl: the signal to get when the parent ends
 _LOOK_SEC = 0.2
 _GRACE_SEC = 5.0  # for a process to notice itself that another has ended
 _STANDS = "the last checkpoint stands, and the same command resumes"
+
+
+def launched(environment: Mapping[str, str]) -> tuple[int, int] | None:
+    """Processes per machine and number of machines, from torchrun or SLURM's srun; else None."""
+    if "TORCHELASTIC_RUN_ID" in environment:
+        local = int(environment["LOCAL_WORLD_SIZE"])
+        return local, int(environment["WORLD_SIZE"]) // local
+    interactive = environment.get("SLURM_JOB_NAME") in ("bash", "interactive")
+    if "SLURM_NTASKS" in environment and "SLURM_PROCID" in environment and not interactive:
+        machines = int(environment.get("SLURM_NNODES", "1"))
+        return int(environment["SLURM_NTASKS"]) // machines, machines
+    return None
+
+
+def is_first_process(environment: Mapping[str, str]) -> bool:
+    """Whether this process is, or will be, the first of those that train together."""
+    if "TORCHELASTIC_RUN_ID" in environment:
+        rank = environment["RANK"]
+    elif launched(environment):
+        rank = environment["SLURM_PROCID"]
+    else:  # set in the processes that the engine starts
+        rank = environment.get("LOCAL_RANK", "0")
+    return int(rank) == 0
 
 
 def follow_parent() -> None:

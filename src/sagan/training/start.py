@@ -22,6 +22,7 @@ from sagan.text import listed, skipped
 from sagan.training.finetune import check_frozen, open_parent, parent_from
 from sagan.training.options import TrainOptions, runtime
 from sagan.training.planning import DEFAULT_DATA, DataFacts, data_options, plan
+from sagan.training.ranks import is_first_process
 
 if TYPE_CHECKING:
     from sagan.training.loop import TrainResult
@@ -68,10 +69,9 @@ def train_run(
         if value is not None and not str(value).strip():
             raise ValueError(f"{name} is empty: a shell variable that is not set?")
     how = runtime(given)
-    first = "LOCAL_RANK" not in os.environ  # not one that the engine started with this command
 
     def say(*lines: str) -> None:
-        if progress and first:
+        if progress and is_first_process(os.environ):
             print(*lines, sep="\n", file=sys.stderr)
 
     # Which run? Its default name contains the preset, which may depend on the number of images.
@@ -119,14 +119,15 @@ def train_run(
     if old is not None:
         _check_unchanged(run, old, config.data.source, facts.fingerprint)
     config = plan(given, old=old, init=init, data=facts)
-    if given.get("from_scratch") and first and old is not None:
+    again = bool(given.get("from_scratch")) and old is not None
+    if again:
         run.check_continues(config, old)  # before anything is moved
         if config.init.source:
             open_parent(run, config)
-        if aside := run.set_aside():
-            say(f"What the run had is now in {aside}.")
     chosen = old is not None or bool(given.keys() & {"images", "time"})
-    return train(config, run, dataset, runtime=how, progress=progress, chosen=chosen)
+    return train(
+        config, run, dataset, runtime=how, progress=progress, chosen=chosen, from_scratch=again
+    )
 
 
 def _check_place(run: Run, pictures: Path) -> None:
