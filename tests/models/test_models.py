@@ -490,3 +490,17 @@ def test_an_unknown_preset_and_a_resolution_that_its_family_lacks_are_refused() 
         preset("article", resolution=8)
     with pytest.raises(ValueError, match="resolution 48 is unknown; choose from 8, 16, 32"):
         preset("paper", resolution=48)
+
+
+@each_kind
+def test_bf16_does_not_round_large_logits_together(kind: str) -> None:
+    config = KINDS[kind]
+    discriminator = build_discriminator(config, seed=0)
+    head = getattr(discriminator, "to_logit", None) or discriminator.linear.layer  # type: ignore[union-attr]
+    nn.init.constant_(head.bias, 100.0)  # type: ignore[arg-type]
+    images = torch.rand(32, config.channels, 32, 32) * 2 - 1
+    labels = torch.arange(32) % config.classes if config.classes else None
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        logits = discriminator(images, labels)
+    assert logits.dtype == torch.float32
+    assert len(logits.unique()) == 32

@@ -436,3 +436,16 @@ def test_a_bf16_map_stays_bf16(form: Any) -> None:
     nn.init.ones_(layer.gamma)
     with torch.autocast("cpu", torch.bfloat16):
         assert layer(torch.randn(1, 16, 8, 8).bfloat16()).dtype == torch.bfloat16
+
+
+def test_pooled_keys_of_an_odd_map_are_refused() -> None:
+    with pytest.raises(ValueError, match="even sides, not 5 x 4"):
+        SelfAttention(8, form="paper")(torch.randn(1, 8, 5, 4))
+    assert SelfAttention(8, form="article")(torch.randn(1, 8, 5, 4)).shape == (1, 8, 5, 4)
+
+
+def test_a_recorded_bf16_map_is_computed_in_float32() -> None:
+    query, key = torch.randn(1, 16, 4).bfloat16(), torch.randn(1, 16, 4).bfloat16()
+    exact = torch.bmm(query.float(), key.float().mT).softmax(-1)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(AttentionMap((query, key), 4, 4, 1, 0.0).weights, exact)

@@ -163,3 +163,15 @@ def test_conditional_batch_norm_leaves_a_bf16_map_bf16(labels):
     assert out.dtype == torch.bfloat16
     torch.testing.assert_close(out.float(), norm(x, labels), atol=0.05, rtol=0.02)
     assert norm(x, labels).is_contiguous(memory_format=torch.channels_last)
+
+
+def test_unconditional_blocks_stand_in_a_sequential() -> None:
+    network = nn.Sequential(GeneratorBlock(8, 4, classes=0), nn.Conv2d(4, 3, 1))
+    assert network(torch.randn(2, 8, 4, 4)).shape == (2, 3, 8, 8)
+
+
+def test_what_a_class_is_missing_for_is_said() -> None:
+    with pytest.raises(ValueError, match="needs labels"):
+        GeneratorBlock(8, 4, classes=3)(torch.randn(2, 8, 4, 4))
+    with pytest.raises(ValueError, match="classes must be at least 1, not 0"):
+        ConditionalBatchNorm(8, classes=0)

@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sagan.nn import SpectralNorm
 from sagan.nn.blocks import DiscriminatorBlock, GeneratorBlock
-from sagan.nn.resampled_conv import doubled_conv, halved_conv, two_steps
+from sagan.nn.resampled_conv import conv_downsample, unfused, upsample_conv
 
 ENOUGH = 512  # values per channel from which the two are merged
 
@@ -23,7 +23,10 @@ def plainly_halved(layer, x):
 
 BOTH = pytest.mark.parametrize(
     ("merged", "plainly", "shape"),
-    [(doubled_conv, plainly_doubled, (8, 3, 8, 8)), (halved_conv, plainly_halved, (8, 3, 16, 16))],
+    [
+        (upsample_conv, plainly_doubled, (8, 3, 8, 8)),
+        (conv_downsample, plainly_halved, (8, 3, 16, 16)),
+    ],
 )
 
 
@@ -74,7 +77,7 @@ def test_it_is_four_ninths_of_the_work_but_for_maps_of_few_values(merged, plainl
     few = x[1:]
     assert flop(lambda: merged(layer, few)) == flop(lambda: plainly(layer, few))
     torch.testing.assert_close(merged(layer, few), plainly(layer, few), rtol=0, atol=0)
-    with two_steps():
+    with unfused():
         assert torch.equal(merged(layer, x), plainly(layer, x))
     assert flop(lambda: merged(layer, x)) * 9 == flop(lambda: plainly(layer, x)) * 4
 
@@ -102,7 +105,7 @@ def test_blocks_use_it(classes):
         return kept(down(up(x, labels)))
 
     merged, merged_flop = through(), flop(through)
-    with two_steps():
+    with unfused():
         torch.testing.assert_close(merged, through(), rtol=0, atol=1e-12)
         saved = flop(through) - merged_flop
     assert saved == 2 * 5 * 32 * (64 * 6 * 4 + 64 * 6 * 6)  # 5 of 9 taps, at the large side
@@ -111,6 +114,6 @@ def test_blocks_use_it(classes):
 def test_bilinear_doubling_stays_two_steps():
     block = GeneratorBlock(6, 4, classes=0, upsampling="bilinear").double()
     x = torch.randn(32, 6, 4, 4, dtype=torch.float64)
-    with two_steps():
+    with unfused():
         expected = block(x, None)
     assert torch.equal(block(x, None), expected)

@@ -19,7 +19,7 @@ from sagan.config import NetworkConfig, Precision, Runtime, TrainingConfig
 from sagan.config.presets import preset
 from sagan.devices import pick_device
 from sagan.models.estimate import estimate
-from sagan.nn.resampled_conv import two_steps
+from sagan.nn.resampled_conv import unfused
 from sagan.text import one_line
 from sagan.training.engine import usable_precision
 from sagan.training.memory import is_out_of_memory
@@ -91,7 +91,7 @@ def _in_two_steps(call: Callable[[], object]) -> Callable[[], object]:
     """The same step with doubling, or halving, and convolution one after the other."""
 
     def two_step_call() -> object:
-        with two_steps():
+        with unfused():
             return call()
 
     return two_step_call

@@ -19,7 +19,7 @@ from sagan.config import NetworkConfig, TrainingConfig
 from sagan.config.channels import discriminator_blocks, generator_blocks
 from sagan.models import Discriminator, Generator
 from sagan.nn import SelfAttention, SpectralNorm
-from sagan.nn.resampled_conv import two_steps
+from sagan.nn.resampled_conv import unfused
 
 
 class LiteralSpectralNorm(nn.Module):
@@ -151,7 +151,7 @@ class LiteralForm(nn.Module):
             layer.u, layer.v = layer.u.clone(), layer.v.clone()
             layer.power_iteration()
         self.maps = []
-        with two_steps():
+        with unfused():
             output = self.network(x, labels)
         maps, self.maps = self.maps, []
         return output, *maps

@@ -17,7 +17,7 @@ from sagan.config import NetworkConfig
 from sagan.config.channels import discriminator_blocks, generator_blocks
 from sagan.models.resnet import attention_after, check_labels
 from sagan.nn.norm import Labels
-from sagan.nn.spectral import SpectralNorm
+from sagan.nn.spectral import SpectralNorm, without_autocast
 from sagan.sharing.mixin import Pretrained
 
 
@@ -79,7 +79,9 @@ class DCGANDiscriminator(nn.Module):
             x = F.leaky_relu(block(x), 0.1)
             if str(i) in self.attention:
                 x = self.attention[str(i)](x)
-        return self.to_logit(x).flatten()
+        with without_autocast(x):  # in bf16 all logits near 100 would be one of a few numbers
+            x = x.to(torch.promote_types(x.dtype, torch.float32))
+            return self.to_logit(x).flatten()
 
     if TYPE_CHECKING:  # nn.Module's own returns Any
         __call__ = forward

@@ -1,4 +1,4 @@
-"""The ResNet generator and discriminator (presets paper, best, cifar, digits).
+"""The ResNet generator and discriminator, of every preset but `article`.
 
 Dimensions: b batch, c channels, h w the map's sides, z latent length, k classes.
 """
@@ -15,7 +15,7 @@ from sagan.nn.attention import SelfAttention
 from sagan.nn.blocks import DiscriminatorBlock, GeneratorBlock, sn_conv
 from sagan.nn.controls import GlobalContext, ResidualBottleneck
 from sagan.nn.norm import Labels, lookup
-from sagan.nn.spectral import SpectralNorm
+from sagan.nn.spectral import SpectralNorm, without_autocast
 from sagan.sharing.mixin import Pretrained
 
 
@@ -185,17 +185,19 @@ class ResNetDiscriminator(nn.Module):
             x = block(x)
             if str(i) in self.attention:
                 x = self.attention[str(i)](x)
-        features = F.relu(x).sum((2, 3))
-        logits: Tensor = self.linear(features)[:, 0]
-        if self.embedding is not None:
-            assert labels is not None
-            if labels.is_floating_point():
-                rows = labels @ self.embedding.normalized_weight()
-            else:
-                rows = self.embedding(labels)
-            if rows.dim() == 3:
-                logits, features = logits[:, None], features[:, None]
-            logits = logits + (rows * features).sum(-1)
+        # in bf16 all logits near 100 would be one of a few numbers
+        features = F.relu(x).sum((2, 3), dtype=torch.promote_types(x.dtype, torch.float32))
+        with without_autocast(features):
+            logits: Tensor = self.linear(features)[:, 0]
+            if self.embedding is not None:
+                assert labels is not None
+                if labels.is_floating_point():
+                    rows = labels @ self.embedding.normalized_weight()
+                else:
+                    rows = self.embedding(labels)
+                if rows.dim() == 3:
+                    logits, features = logits[:, None], features[:, None]
+                logits = logits + (rows * features).sum(-1)
         return logits
 
     if TYPE_CHECKING:  # nn.Module's own returns Any

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sagan.nn.attention_kernels import attend, pieces, reference_attention
-from sagan.nn.spectral import SpectralNorm
+from sagan.nn.spectral import SpectralNorm, without_autocast
 
 AttentionForm = Literal["article", "paper"]
 
@@ -34,7 +34,8 @@ class SelfAttention(nn.Module):
         spectral_eps: see `SpectralNorm`.
 
     Raises:
-        ValueError: there are fewer than 8 channels, or the form is unknown.
+        ValueError: there are fewer than 8 channels, or the form is unknown; in `forward`, the
+            paper's form gets a map of odd sides.
 
     Source:
         Zhang et al. 2019, section 3, and the released code's `non_local.py` for the pooled form.
@@ -90,6 +91,8 @@ class SelfAttention(nn.Module):
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Project a map `b c h w` to query `b n e`, key `b m e` and value `b m d`."""
+        if self.key_stride > 1 and (x.shape[2] % 2 or x.shape[3] % 2):
+            raise ValueError(f"the paper's form needs even sides, not {x.shape[2]} x {x.shape[3]}")
         return (
             self._tokens(self.query(x), pool=False),
             self._tokens(self.key(x), pool=True),
@@ -173,7 +176,9 @@ class AttentionMap:
         if isinstance(self._source, Tensor):
             return self._source[images, queries].float()
         query, key = self._source
-        return torch.bmm(query[images, queries], key[images].mT).float().softmax(dim=-1)
+        query, key = query[images, queries].float(), key[images].float()
+        with without_autocast(query):
+            return torch.bmm(query, key.mT).softmax(dim=-1)
 
     def grid(self) -> Tensor:
         """Reshape the map to `b h w kh kw`: the keys that each query position attends to."""
@@ -313,4 +318,6 @@ def key_distances(
         x = (torch.arange(width // stride, device=device) + 0.5) * stride
         return torch.cartesian_prod(y, x).float()
 
-    return torch.cdist(centres(1)[queries], centres(key_stride))
+    # not by a matrix product, which may be in TF32
+    exact = "donot_use_mm_for_euclid_dist"
+    return torch.cdist(centres(1)[queries], centres(key_stride), compute_mode=exact)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sagan.config import Upsampling
 from sagan.nn.norm import ConditionalBatchNorm, Labels
-from sagan.nn.resampled_conv import doubled, doubled_conv, halved_conv
+from sagan.nn.resampled_conv import conv_downsample, upsample, upsample_conv
 from sagan.nn.spectral import SpectralNorm
 
 
@@ -38,7 +38,8 @@ class ClassNorm(nn.Module):
     def forward(self, x: Tensor, labels: Labels) -> Tensor:
         """Normalise `b c h w`."""
         if isinstance(self.norm, ConditionalBatchNorm):
-            assert labels is not None
+            if labels is None:
+                raise ValueError("a conditional norm or block needs labels")
             return self.norm(x, labels)
         return self.norm(x)
 
@@ -58,6 +59,9 @@ class GeneratorBlock(nn.Module):
         spectral_eps: see `SpectralNorm`.
         upsampling: `nearest`, or `bilinear` as in mimicry.
         spectral_norm: normalise the convolutions.
+
+    Raises:
+        ValueError: in `forward`, without labels if the block is conditional.
 
     Source:
         Miyato & Koyama 2018; as in the released code of Zhang et al. 2019.
@@ -89,22 +93,22 @@ class GeneratorBlock(nn.Module):
         self.conv2 = sn_conv(c_out, c_out, 3, eps=spectral_eps, normalised=spectral_norm)
         self.shortcut = sn_conv(c_in, c_out, 1, eps=spectral_eps, normalised=spectral_norm)
 
-    def forward(self, x: Tensor, labels: Labels) -> Tensor:
-        """Map `b c_in h w` to `b c_out 2h 2w`."""
+    def forward(self, x: Tensor, labels: Labels = None) -> Tensor:
+        """Map `b c_in h w` to `b c_out 2h 2w`; labels `b` (or weights `b k`) if conditional."""
         hidden: Tensor = F.relu(self.norm1(x, labels))
         if self.upsampling == "nearest":
-            hidden = doubled_conv(self.conv1, hidden)
+            hidden = upsample_conv(self.conv1, hidden)
         else:
-            hidden = self.conv1(self._double(hidden))
+            hidden = self.conv1(self._upsample(hidden))
         hidden = self.conv2(F.relu(self.norm2(hidden, labels)))
-        return hidden + self._double(self.shortcut(x))
+        return hidden + self._upsample(self.shortcut(x))
 
     if TYPE_CHECKING:  # nn.Module's own returns Any
         __call__ = forward
 
-    def _double(self, x: Tensor) -> Tensor:
+    def _upsample(self, x: Tensor) -> Tensor:
         if self.upsampling == "nearest":
-            return doubled(x)
+            return upsample(x)
         return F.interpolate(x, scale_factor=2.0, mode=self.upsampling)
 
 
@@ -161,7 +165,7 @@ class DiscriminatorBlock(nn.Module):
         hidden: Tensor = F.relu(self.conv1(activated))
         skip = activated if self.shortcut_relu else x
         if self.downsample:
-            hidden, skip = halved_conv(self.conv2, hidden), F.avg_pool2d(skip, 2)
+            hidden, skip = conv_downsample(self.conv2, hidden), F.avg_pool2d(skip, 2)
         else:
             hidden = self.conv2(hidden)
         if self.shortcut is not None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from sagan.config.checks import require_at_least
+
 Labels = Tensor | None  # int64 `b`, or class weights float `b k` (for mixtures of classes)
 
 
@@ -24,6 +26,9 @@ class ConditionalBatchNorm(nn.Module):
         eps: added to the variance.
         momentum: weight of the new batch in the running statistics.
 
+    Raises:
+        ValueError: there are no classes.
+
     Source:
         Dumoulin et al. 2017 and Miyato & Koyama 2018; gain as 1 + table as in BigGAN.
 
@@ -38,6 +43,7 @@ class ConditionalBatchNorm(nn.Module):
         self, channels: int, *, classes: int, eps: float = 1e-5, momentum: float = 0.1
     ) -> None:
         super().__init__()
+        require_at_least("classes", classes, 1)
         self.norm = nn.BatchNorm2d(channels, eps=eps, momentum=momentum, affine=False)
         self.gain = nn.Embedding(classes, channels)
         self.bias = nn.Embedding(classes, channels)

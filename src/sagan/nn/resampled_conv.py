@@ -21,27 +21,27 @@ from sagan.nn.spectral import SpectralNorm, without_autocast
 
 # Of fewer values per channel than this on the small map, making the 4x4 kernel costs more than it
 # saves: on a CPU the two forms are even at about 256 (docs/speed.md).
-_worth_values = 512.0
+_min_fused_values = 512.0
 
 
 @contextmanager
-def two_steps() -> Iterator[None]:
+def unfused() -> Iterator[None]:
     """Inside the block compute both steps one after the other, to compare with."""
-    global _worth_values
-    before, _worth_values = _worth_values, float("inf")
+    global _min_fused_values
+    before, _min_fused_values = _min_fused_values, float("inf")
     try:
         yield
     finally:
-        _worth_values = before
+        _min_fused_values = before
 
 
-def doubled(x: Tensor) -> Tensor:
+def upsample(x: Tensor) -> Tensor:
     """Repeat each value of `b c h w` four times, `b c 2h 2w`, in the map's own type."""
     with without_autocast(x):  # which makes it float32, and with it all that is added to it
         return F.interpolate(x, scale_factor=2.0)
 
 
-def doubled_conv(layer: nn.Module, x: Tensor) -> Tensor:
+def upsample_conv(layer: nn.Module, x: Tensor) -> Tensor:
     """`layer(F.interpolate(x, scale_factor=2))`, nearest-neighbour: `b c h w` to `b c' 2h 2w`.
 
     Args:
@@ -51,17 +51,17 @@ def doubled_conv(layer: nn.Module, x: Tensor) -> Tensor:
     Example:
         >>> layer, x = nn.Conv2d(8, 4, 3, padding=1), torch.randn(2, 8, 16, 16)
         >>> expected = layer(F.interpolate(x, scale_factor=2))
-        >>> torch.allclose(doubled_conv(layer, x), expected, atol=1e-6)
+        >>> torch.allclose(upsample_conv(layer, x), expected, atol=1e-6)
         True
     """
-    if not _worth_it(x.numel() // x.shape[1]):
-        return layer(doubled(x))
+    if not _should_fuse(x.numel() // x.shape[1]):
+        return layer(upsample(x))
     weight, bias = _weight_and_bias(layer)
-    kernel = _with_box(weight).flip(2, 3).transpose(0, 1)
+    kernel = _box_filtered(weight).flip(2, 3).transpose(0, 1)
     return F.conv_transpose2d(x, kernel, bias, stride=2, padding=1)
 
 
-def halved_conv(layer: nn.Module, x: Tensor) -> Tensor:
+def conv_downsample(layer: nn.Module, x: Tensor) -> Tensor:
     """`F.avg_pool2d(layer(x), 2)`: `b c h w` to `b c' h/2 w/2`.
 
     Args:
@@ -70,20 +70,20 @@ def halved_conv(layer: nn.Module, x: Tensor) -> Tensor:
 
     Example:
         >>> layer, x = nn.Conv2d(8, 4, 3, padding=1), torch.randn(2, 8, 32, 32)
-        >>> torch.allclose(halved_conv(layer, x), F.avg_pool2d(layer(x), 2), atol=1e-6)
+        >>> torch.allclose(conv_downsample(layer, x), F.avg_pool2d(layer(x), 2), atol=1e-6)
         True
     """
-    if not _worth_it(x.numel() // x.shape[1] // 4):
+    if not _should_fuse(x.numel() // x.shape[1] // 4):
         return F.avg_pool2d(layer(x), 2)
     weight, bias = _weight_and_bias(layer)
-    return F.conv2d(x, _with_box(weight) / 4, bias, stride=2, padding=1)
+    return F.conv2d(x, _box_filtered(weight) / 4, bias, stride=2, padding=1)
 
 
-def _worth_it(values: int) -> bool:
+def _should_fuse(values: int) -> bool:
     """Whether to merge, for so many values per channel on the small map, of all images."""
     if torch.compiler.is_exporting():  # weights are constants then: kernels are made once, on load
         return True
-    return values >= _worth_values
+    return values >= _min_fused_values
 
 
 def _weight_and_bias(layer: nn.Module) -> tuple[Tensor, Tensor | None]:
@@ -93,7 +93,7 @@ def _weight_and_bias(layer: nn.Module) -> tuple[Tensor, Tensor | None]:
     return layer.weight, layer.bias
 
 
-def _with_box(weight: Tensor) -> Tensor:
+def _box_filtered(weight: Tensor) -> Tensor:
     """Kernels `c' c 3 3` convolved with a 2x2 box of ones: `c' c 4 4`."""
     rows = F.pad(weight, (0, 0, 0, 1)) + F.pad(weight, (0, 0, 1, 0))
     return F.pad(rows, (0, 1)) + F.pad(rows, (1, 0))

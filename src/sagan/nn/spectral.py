@@ -157,7 +157,7 @@ class _Normalised(torch.autograd.Function):
 
 
 def without_autocast(tensor: Tensor) -> AbstractContextManager[None]:
-    """Inside, operations on tensors like this one keep its type."""
+    """Disable autocast on the tensor's device inside the block."""
     kind = tensor.device.type
     # the compiler cannot trace the question, and compiles for nothing that lacks autocast
     if not torch.compiler.is_compiling() and not torch.amp.is_autocast_available(kind):  # meta, say

@@ -55,7 +55,8 @@ def train(
         runtime: where and how to execute, and how often to roll back after a failure.
         progress: show it on stderr.
         chosen: whether the number of images was asked for; if not, over a month of them is refused.
-        from_scratch: move all that the run has but its configuration into a folder there, and begin again.
+        from_scratch: begin again, after moving what the run has, but for `config.json`, into
+            a folder there.
 
     Raises:
         ValueError: the configuration differs from the run's or the newest checkpoint's, or does not
