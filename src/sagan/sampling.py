@@ -164,7 +164,7 @@ def interpolation_latents(
 
 
 def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    """Interpolate spherically from a (t = 0) to b (t = 1).
+    """Interpolate spherically from a (t = 0) to b (t = 1), both `z`; t, `f 1`, gives `f z`.
 
     Example:
         >>> a, b = torch.tensor([2.0, 0.0]), torch.tensor([0.0, 2.0])

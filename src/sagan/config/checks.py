@@ -23,7 +23,7 @@ def require_at_least(name: str, value: float, least: int) -> None:
 
 
 def require_at_most(name: str, value: float, most: int) -> None:
-    """Raise ValueError if the value is larger than anything that could be meant.
+    """Raise ValueError if the value is implausibly large.
 
     Example:
         >>> require_at_most("g_width", 10**19, 2**14)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sagan.files import write_atomically
 from sagan.models import Generator
-from sagan.models.weights import generator_of
+from sagan.models.weights import build_and_load_generator
 from sagan.runs.open_run import load_run_generator
 from sagan.sharing.facts import CONFIG_FILE, Facts, is_shared_folder
 from sagan.sharing.seal import UNSEALED, check_seal, seal
@@ -68,7 +68,7 @@ def read_content(path: str | os.PathLike[str], where: object) -> Content:
 
 def build_from_content(facts: Facts, content: Content, where: object) -> Generator:
     """Build a generator, in eval mode on the CPU, of a file's tensors."""
-    network = generator_of(facts.config.network, content.tensors, where)
+    network = build_and_load_generator(facts.config.network, content.tensors, where)
     network.facts = facts
     if content.unsealed:
         warn_once(content.unsealed)

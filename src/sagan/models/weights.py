@@ -1,4 +1,4 @@
-"""Networks for weights that are there: compared with the configuration before memory is taken.
+"""Build a network for given weights, after checking them against the configuration.
 
 A few bytes of configuration may ask for any amount of memory, whatever the weights beside it hold.
 """
@@ -16,28 +16,34 @@ from sagan.models import Discriminator, Generator, build_discriminator, build_ge
 _Network = TypeVar("_Network", Generator, Discriminator)
 
 
-def generator_of(config: NetworkConfig, tensors: Mapping[str, Tensor], where: object) -> Generator:
+def build_and_load_generator(
+    config: NetworkConfig, tensors: Mapping[str, Tensor], where: object
+) -> Generator:
     """Build a generator of these weights; ValueError, naming `where`, if they are others."""
-    return _with(build_generator, least_of_generator(config), config, tensors, where)
+    return _build_and_load(
+        build_generator, min_generator_parameters(config), config, tensors, where
+    )
 
 
-def discriminator_of(
+def build_and_load_discriminator(
     config: NetworkConfig, tensors: Mapping[str, Tensor], where: object
 ) -> Discriminator:
     """Build a discriminator of these weights; ValueError, naming `where`, if they are others."""
-    return _with(build_discriminator, least_of_discriminator(config), config, tensors, where)
+    return _build_and_load(
+        build_discriminator, min_discriminator_parameters(config), config, tensors, where
+    )
 
 
-def _with(
+def _build_and_load(
     build: Callable[[NetworkConfig], _Network],
     min_count: int,
     config: NetworkConfig,
     tensors: Mapping[str, Tensor],
     where: object,
 ) -> _Network:
-    other = ValueError(f"{where} has other weights than its configuration says")
+    mismatch = f"{where} has other weights than its configuration says"
     if min_count > sum(tensor.numel() for tensor in tensors.values()):
-        raise other
+        raise ValueError(mismatch)
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise ValueError(f"{where}: its weights are not finite (NaN or infinity in {name})")
@@ -45,17 +51,17 @@ def _with(
     try:
         network.load_state_dict(tensors)
     except RuntimeError:
-        raise other from None
+        raise ValueError(mismatch) from None
     return network
 
 
-def least_of_generator(config: NetworkConfig) -> int:
+def min_generator_parameters(config: NetworkConfig) -> int:
     """Count a generator's largest weights, a lower bound, without building it.
 
     Example:
         >>> config = NetworkConfig(resolution=8, g_width=4)
         >>> built = build_generator(config).state_dict()
-        >>> least_of_generator(config) < sum(tensor.numel() for tensor in built.values())
+        >>> min_generator_parameters(config) < sum(tensor.numel() for tensor in built.values())
         True
     """
     blocks = generator_blocks(config)
@@ -67,7 +73,7 @@ def least_of_generator(config: NetworkConfig) -> int:
     return seed + tables + sum(9 * block.c_out * (block.c_in + block.c_hidden) for block in blocks)
 
 
-def least_of_discriminator(config: NetworkConfig) -> int:
+def min_discriminator_parameters(config: NetworkConfig) -> int:
     """The same of a discriminator."""
     blocks = discriminator_blocks(config)
     if config.family == "dcgan":

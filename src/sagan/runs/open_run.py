@@ -8,7 +8,7 @@ import torch
 from sagan.models import Discriminator, Generator
 from sagan.models import fold as folded
 from sagan.models.standing import average_statistics
-from sagan.models.weights import discriminator_of, generator_of
+from sagan.models.weights import build_and_load_discriminator, build_and_load_generator
 from sagan.runs.run import find_checkpoint
 from sagan.sharing.facts import Facts
 
@@ -27,7 +27,9 @@ def load_run_generator(
         raise ValueError(f"unknown weights {weights!r}: ema or raw")
     name = CHECKPOINT_FILES[weights]
     checkpoint = find_checkpoint(path, [name])
-    network = generator_of(checkpoint.config.network, checkpoint.tensors(name), checkpoint.path)
+    network = build_and_load_generator(
+        checkpoint.config.network, checkpoint.tensors(name), checkpoint.path
+    )
     network.facts = Facts(checkpoint.config, checkpoint.step, weights)
     network.to(device).eval().requires_grad_(False)
     if weights == "raw":  # saved with the running statistics, with which training continues
@@ -67,5 +69,5 @@ def load_discriminator(
     """
     checkpoint = find_checkpoint(path, ["discriminator"])
     tensors = checkpoint.tensors("discriminator")
-    network = discriminator_of(checkpoint.config.network, tensors, checkpoint.path)
+    network = build_and_load_discriminator(checkpoint.config.network, tensors, checkpoint.path)
     return network.to(device).eval().requires_grad_(False)

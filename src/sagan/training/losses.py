@@ -40,11 +40,11 @@ def discriminator_loss(loss: Loss, real_logits: Tensor, fake_logits: Tensor) -> 
         0.25
     """
     require_choice("loss", loss, get_args(Loss))
-    return _penalties(loss, -real_logits).mean() + _penalties(loss, fake_logits).mean()
+    return _loss_if_fake(loss, -real_logits).mean() + _loss_if_fake(loss, fake_logits).mean()
 
 
 def mismatch_loss(loss: Loss, logits: Tensor, labels: Tensor, others: Tensor) -> Tensor:
-    """Have the discriminator take real images under another class's label for fakes.
+    """Discriminator loss of real images with mismatched labels, which count as fakes.
 
     Args:
         loss: as in `discriminator_loss`.
@@ -67,7 +67,7 @@ def mismatch_loss(loss: Loss, logits: Tensor, labels: Tensor, others: Tensor) ->
         0.75
     """
     require_choice("loss", loss, get_args(Loss))
-    return (_penalties(loss, logits) * (labels != others)).mean()
+    return (_loss_if_fake(loss, logits) * (labels != others)).mean()
 
 
 def lecam_penalty(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
@@ -95,8 +95,8 @@ def lecam_penalty(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     return (real_logits - fake_mean).square().mean() + (fake_logits - real_mean).square().mean()
 
 
-def _penalties(loss: Loss, fake_logits: Tensor) -> Tensor:
-    """What the discriminator pays for each fake, `b`; for a real image, at minus its logit."""
+def _loss_if_fake(loss: Loss, fake_logits: Tensor) -> Tensor:
+    """Each image's loss as a fake, `b`; as a real one it is that of the negated logit."""
     if loss == "hinge":
         return F.relu(1 + fake_logits)
     return fake_logits if loss == "wgan-gp" else F.softplus(fake_logits)
@@ -130,9 +130,9 @@ def mode_seeking_loss(images: Tensor, latents: Tensor, labels: Tensor | None) ->
     """Punish a generator whose images hardly change with their latents.
 
     The batch is paired within its classes, so that no image is made for this alone. Published as
-    the inverse of the mean ratio; but there one image far from all others, a white one, makes up
-    for all that are too near each other, and some latents come to give nothing else. The mean of
-    the inverses judges each pair by itself.
+    the inverse of the mean ratio; but there one outlier, say a white image, makes up for many pairs
+    that are nearly the same, and training comes to make outliers. The mean of the inverses
+    penalises each pair by itself.
 
     Args:
         images: `b c h w`, generated.

@@ -33,11 +33,11 @@ class Basics(TypedDict, total=False):
     init: str | Path
     """Fine-tune: begin from this run's or checkpoint's networks, with its recipe."""
     from_scratch: bool
-    """Begin a run again; its content is moved into its folder before-1 (2, ...), not removed."""
+    """Restart the run; what it holds is moved to before-1 (2, ...) inside its folder."""
     resolution: int
     """Image side: 8, 16, ... or 256 px; for your own images by default their size, up to 64."""
     grow: str
-    """Train at smaller sizes first, as 8,16, or with images for each, as 8:64000,16:128000; none: at once."""  # noqa: E501
+    """Train at smaller sizes first, as 8,16, or with images for each, as 8:64000,16:128000; none: at full size from the start."""  # noqa: E501
     images: int
     """Train until the discriminator has seen this many real images, at all sizes."""
     time: str
@@ -96,9 +96,9 @@ class Networks(TypedDict, total=False):
     gamma_start: float
     """Initial value of the attention blocks' gamma."""
     paired_init: bool
-    """Begin the other layers with the weights that they have without attention."""
+    """Initialise all other layers exactly as in the network without attention."""
     latent: Latent
-    """A vector for the whole image, or spatial: noise that convolutions carry a few pixels."""
+    """One vector per image, or a spatial map of noise, whose parts reach nearby pixels only."""
     class_input: bool
     """Give the generator's first layer the class too, not only its norms."""
 
@@ -123,7 +123,7 @@ class Optimisation(TypedDict, total=False):
     diversity: float
     """Weight of the mode-seeking loss, which keeps images of different latents apart; 0: none."""
     mismatch: float
-    """Weight of real images under another class's label, fakes to the discriminator; 0: none."""
+    """Weight of the mismatched-label loss: real images with a wrong label are fakes; 0: none."""
     lecam: float
     """Weight of the LeCam penalty on logits, against learning few images by heart; 0: none."""
     ema_decay: float
@@ -176,7 +176,7 @@ class Execution(TypedDict, total=False):
     """What is on unless it is turned off."""
 
     channels_last: bool
-    """Keep feature maps in channels-last order, as by default."""
+    """Use the channels-last memory format, as by default."""
     cuda_graphs: bool
     """On one CUDA device, start whole steps as CUDA graphs, as by default."""
 
