@@ -7,7 +7,7 @@ discriminator step carry no gradient, and the discriminator is frozen in the gen
 Dimensions: b batch, c channels, h w the image's sides, z latent length.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -95,55 +95,68 @@ def d_step(
     and, with held-out images, `held_out_logits`: scalar means on the device, detached; all logits
     are from before the update.
     """
-    G, D = networks.generator, networks.discriminator
+    D = networks.discriminator
     power_iteration(D)
     networks.d_optimizer.zero_grad(set_to_none=True)
-    sums: dict[str, Tensor] = {}
+    means: dict[str, Tensor] = {}
     for i, batch in enumerate(batches):
-        with torch.no_grad():
-            fake = _augmented(G(batch.latents, batch.fake_labels), batch.fake_draws, augment)
-        real = _augmented(batch.images, batch.real_draws, augment)
         with engine.without_sync(D, enabled=i + 1 < len(batches)):
-            images = torch.cat([real, fake])
-            labels = None
-            if batch.labels is not None and batch.fake_labels is not None:
-                labels = torch.cat([batch.labels, batch.fake_labels])
-                if training.mismatch:  # each real image also under the label of the fake beside it
-                    labels = torch.stack([labels, batch.fake_labels.repeat(2)], 1)
-            logits = D(images, labels).float()
-            others: Tensor | None = None
-            if logits.dim() == 2:
-                logits, others = logits.unbind(1)
-            real_logits, fake_logits = logits.split([len(real), len(fake)])
-            loss = adversarial = discriminator_loss(training.loss, real_logits, fake_logits)
-            if training.lecam:
-                loss = loss + training.lecam * lecam_penalty(real_logits, fake_logits)
-            if others is not None:
-                assert batch.labels is not None
-                assert batch.fake_labels is not None
-                wrong = mismatch_loss(
-                    training.loss, others[: len(real)], batch.labels, batch.fake_labels
-                )
-                loss = loss + training.mismatch * wrong
-            if training.loss == "wgan-gp":
-                with engine.autocast():
-                    inner = engine.inner(D)
-                    penalty = gradient_penalty(inner, real, fake, batch.labels, batch.mix)
-                loss = loss + training.gradient_penalty * penalty
+            loss, scalars = _d_loss(networks, batch, training, engine, augment)
             engine.backward(loss / len(batches))
-        for name, value in (
-            ("d_loss", loss),
-            ("real_logits", real_logits.mean()),
-            ("fake_logits", fake_logits.mean()),
-        ):
-            sums[name] = sums.get(name, 0) + value.detach() / len(batches)
-        if loss is not adversarial:
-            share = adversarial.detach() / len(batches)
-            sums["d_adversarial_loss"] = sums.get("d_adversarial_loss", 0) + share
+        add_to_sums(means, scalars, len(batches))
     if held_out:
-        sums["held_out_logits"] = _held_out_logits(networks, held_out, augment)
+        means["held_out_logits"] = _held_out_logits(networks, held_out, augment)
     networks.d_optimizer.step()
-    return sums
+    return means
+
+
+def _d_loss(
+    networks: Networks,
+    batch: RealBatch,
+    training: TrainingConfig,
+    engine: Engine,
+    augment: Augment | None,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The discriminator's loss on a micro-batch, and the scalars to log."""
+    G, D = networks.generator, networks.discriminator
+    with torch.no_grad():
+        fake = _augmented(G(batch.latents, batch.fake_labels), batch.fake_draws, augment)
+    real = _augmented(batch.images, batch.real_draws, augment)
+    images = torch.cat([real, fake])
+    mismatch: Tensor | None = None
+    if batch.labels is None or batch.fake_labels is None:
+        logits = D(images, None).float()
+    else:
+        labels = torch.cat([batch.labels, batch.fake_labels])
+        if training.mismatch:  # each real image also under the label of the fake beside it
+            pairs = torch.stack([labels, batch.fake_labels.repeat(2)], 1)
+            logits, others = D(images, pairs).float().unbind(1)
+            mismatch = mismatch_loss(
+                training.loss, others[: len(real)], batch.labels, batch.fake_labels
+            )
+        else:
+            logits = D(images, labels).float()
+    real_logits, fake_logits = logits.split([len(real), len(fake)])
+    adversarial = discriminator_loss(training.loss, real_logits, fake_logits)
+    terms: list[Tensor] = []
+    if training.lecam:
+        terms.append(training.lecam * lecam_penalty(real_logits, fake_logits))
+    if mismatch is not None:
+        terms.append(training.mismatch * mismatch)
+    if training.loss == "wgan-gp":
+        with engine.autocast():
+            inner = engine.inner(D)
+            penalty = gradient_penalty(inner, real, fake, batch.labels, batch.mix)
+        terms.append(training.gradient_penalty * penalty)
+    loss = sum(terms, adversarial)
+    scalars = {
+        "d_loss": loss,
+        "real_logits": real_logits.detach().mean(),
+        "fake_logits": fake_logits.detach().mean(),
+    }
+    if terms:
+        scalars["d_adversarial_loss"] = adversarial
+    return loss, scalars
 
 
 @torch.no_grad()
@@ -178,7 +191,7 @@ def g_step(
     G, D = networks.generator, networks.discriminator
     power_iteration(G)
     networks.g_optimizer.zero_grad(set_to_none=True)
-    total: Tensor | float = 0.0
+    means: dict[str, Tensor] = {}
     with frozen(D):
         for i, batch in enumerate(batches):
             # D gets no gradients here, so it must not synchronise them either.
@@ -190,6 +203,12 @@ def g_step(
                     apart = mode_seeking_loss(images, batch.latents, batch.labels)
                     loss = loss + training.diversity * apart
                 engine.backward(loss / len(batches))
-            total = total + loss.detach() / len(batches)
+            add_to_sums(means, {"g_loss": loss}, len(batches))
     networks.g_optimizer.step()
-    return {"g_loss": torch.as_tensor(total)}
+    return means
+
+
+def add_to_sums(sums: dict[str, Tensor], values: Mapping[str, Tensor], count: int = 1) -> None:
+    """Add `values / count`, detached, to the sums of the same names."""
+    for name, value in values.items():
+        sums[name] = sums.get(name, 0) + value.detach() / count

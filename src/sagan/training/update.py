@@ -11,7 +11,9 @@ from sagan.training.batches import BatchSource
 from sagan.training.engine import Engine
 from sagan.training.replay import Batches, Step
 from sagan.training.state import TrainState
-from sagan.training.step import FakeBatch, HeldOutBatch, RealBatch, d_step, g_step
+from sagan.training.step import FakeBatch, HeldOutBatch, RealBatch, add_to_sums, d_step, g_step
+
+_ADAPTS_TO = "real_logits", "held_out_logits", "fake_logits"  # in the order of `adapt`
 
 
 def update(
@@ -20,26 +22,25 @@ def update(
     """Take a step in place; `images` have been shown before it."""
     augmentation = state.augmentation
     adapts = augmentation is not None and augmentation.adapts_at(state.step)
-    numbers: dict[str, Tensor] = {}
+    means: dict[str, Tensor] = {}
+    logits: Tensor | None = None  # what the augmentation adapts to
     for k in range(training.d_steps):
         reals = batches.real(state.step * training.d_steps + k)
         last = k + 1 == training.d_steps  # all logits must come from the same discriminator
         held_out = batches.held_out(state.step) if adapts and last else ()
         judged = update_discriminator(state, training, engine, reals, held_out)
-        for name, value in judged.items():
-            if name != "held_out_logits":
-                numbers[name] = numbers.get(name, 0) + value / training.d_steps
-    numbers |= update_generator(state, training, engine, batches.fake(state.step))
+        if held_out:
+            logits = torch.stack([judged[name] for name in _ADAPTS_TO])
+        add_to_sums(means, judged, training.d_steps)
+    means.pop("held_out_logits", None)
+    means |= update_generator(state, training, engine, batches.fake(state.step))
     averaging = images >= training.ema_start
     state.ema.update(state.generator, decay=None if averaging else 0.0)
-    if augmentation is not None and adapts:
-        names = "real_logits", "held_out_logits", "fake_logits"
-        logits = torch.stack([judged[name] for name in names])
+    if augmentation is not None and logits is not None:
         shown_nimg = UPDATE_STEPS * training.batch_size * training.d_steps
         augmentation.adapt(engine.sum(logits) / engine.world_size, shown_nimg)
     state.step += 1
-    for name, value in numbers.items():
-        state.log_sums[name] = state.log_sums.get(name, torch.zeros_like(value)) + value
+    add_to_sums(state.log_sums, means)
 
 
 def update_discriminator(
