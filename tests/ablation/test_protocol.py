@@ -67,7 +67,7 @@ def test_arms_of_a_seed_see_the_same_images_and_latents():
         batches = BatchSource(
             digits, run_config_from_dict(config), Share(0, 1), torch.device("cpu")
         )
-        drawn.append([*batches.real(5)[0], *batches.fake(5)[0]])
+        drawn.append([*batches.discriminator(5)[0], *batches.generator(5)[0]])
     for other in drawn[1:]:
         for a, b in zip(drawn[0], other, strict=True):
             assert torch.equal(a, b)

@@ -20,7 +20,7 @@ from sagan.models import build_discriminator, build_generator
 from sagan.nn import power_iteration
 from sagan.training.engine import Engine
 from sagan.training.state import new_state
-from sagan.training.step import FakeBatch, RealBatch, d_step, g_step
+from sagan.training.step import DiscriminatorBatch, GeneratorBatch, d_step, g_step
 
 ARTICLE = replace(preset("article", 32)[0], g_width=8, d_width=8)
 CLASSES = NetworkConfig(
@@ -98,7 +98,10 @@ def test_a_literal_step_moves_the_discriminator_as_ours_does():
                 module.u, module.v = left[:, 0].clone(), right[0].clone()
     images, d_z, g_z = torch.rand(4, 3, 32, 32) * 2 - 1, torch.randn(4, 128), torch.randn(4, 128)
     numbers = d_step(
-        state.networks, [RealBatch(images, None, d_z, None, torch.rand(4))], training, engine
+        state.networks,
+        [DiscriminatorBatch(images, None, d_z, None, torch.rand(4))],
+        training,
+        engine,
     )
     expected = literal_step(G, D, literal_optimizers(G, D, training), (images,), (d_z,), (g_z,))
     assert numbers["d_loss"].item() == pytest.approx(expected["d_loss"].item(), rel=1e-4)
@@ -108,6 +111,6 @@ def test_a_literal_step_moves_the_discriminator_as_ours_does():
         torch.testing.assert_close(mine[clear], theirs[clear], rtol=1e-3, atol=1e-4)
         compared += int(clear.sum())
     assert compared > 0.5 * sum(p.numel() for p in D.parameters())
-    numbers = g_step(state.networks, [FakeBatch(g_z, None)], training, engine)
+    numbers = g_step(state.networks, [GeneratorBatch(g_z, None)], training, engine)
     assert numbers["g_loss"].item() == pytest.approx(expected["g_loss"].item(), rel=0.1)
     assert any(p.grad is not None for p in D.parameters())  # the quoted loop leaves it trainable

@@ -237,7 +237,7 @@ from sagan.models.estimate import estimate
 from sagan.config.presets import preset
 from sagan.training.engine import Engine
 from sagan.training.state import new_state
-from sagan.training.step import FakeBatch, RealBatch, d_step, g_step
+from sagan.training.step import DiscriminatorBatch, GeneratorBatch, d_step, g_step
 
 network, training = preset({name!r}, {resolution})
 network = dataclasses.replace(network, g_width={width}, d_width={width})
@@ -251,8 +251,9 @@ def steps(network, b):
     side = network.resolution
     for _ in range(2):
         x, z = torch.zeros(b, network.channels, side, side), torch.randn(b, network.latent_dim)
-        d_step(state.networks, [RealBatch(x, None, z, None, torch.rand(b))], training, engine)
-        g_step(state.networks, [FakeBatch(z, None)], training, engine)
+        batch = DiscriminatorBatch(x, None, z, None, torch.rand(b))
+        d_step(state.networks, [batch], training, engine)
+        g_step(state.networks, [GeneratorBatch(z, None)], training, engine)
         state.ema.update(state.generator, decay=0.9)
 
 steps(dataclasses.replace(network, g_width=8, d_width=8), 2)  # what libraries take once

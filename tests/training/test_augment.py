@@ -234,8 +234,8 @@ def source(digits, rank=0, world_size=1, **training):
 
 def test_real_and_fake_get_different_numbers_of_the_same_distribution(digits):
     batches = source(digits, batch_size=1000)
-    (real,) = batches.real(0)
-    (fake,) = batches.fake(0)
+    (real,) = batches.discriminator(0)
+    (fake,) = batches.generator(0)
     every = [real.real_draws, real.fake_draws, fake.draws]
     for draws in every:
         assert draws.shape == (1000, DRAWS)
@@ -246,31 +246,34 @@ def test_real_and_fake_get_different_numbers_of_the_same_distribution(digits):
 
 
 def test_draws_belong_to_the_step_and_to_any_number_of_processes(digits):
-    (whole,) = source(digits).real(5)
-    assert torch.equal(whole.real_draws, source(digits).real(5)[0].real_draws)
-    assert not torch.equal(whole.real_draws, source(digits).real(6)[0].real_draws)
-    shares = [source(digits, rank, 2, mirror=True).real(5)[0] for rank in range(2)]
-    (whole,) = source(digits, mirror=True).real(5)
+    (whole,) = source(digits).discriminator(5)
+    assert torch.equal(whole.real_draws, source(digits).discriminator(5)[0].real_draws)
+    assert not torch.equal(whole.real_draws, source(digits).discriminator(6)[0].real_draws)
+    shares = [source(digits, rank, 2, mirror=True).discriminator(5)[0] for rank in range(2)]
+    (whole,) = source(digits, mirror=True).discriminator(5)
     for name in ("images", "real_draws", "fake_draws"):
         joined = torch.cat([getattr(share, name) for share in shares])
         assert torch.equal(getattr(whole, name), joined), name
 
 
 def test_augmentation_changes_no_other_random_number(digits):
-    (with_,), (without,) = source(digits).real(2), source(digits, augment=()).real(2)
+    (with_,), (without,) = (
+        source(digits).discriminator(2),
+        source(digits, augment=()).discriminator(2),
+    )
     for name in ("images", "labels", "latents", "fake_labels", "mix"):
         assert torch.equal(getattr(with_, name), getattr(without, name)), name
     assert without.real_draws.shape == (16, 0)
 
 
 def test_mirror_flips_about_half_of_the_real_images(digits):
-    (plain,) = source(digits, batch_size=512).real(0)
-    (mirrored,) = source(digits, batch_size=512, mirror=True).real(0)
+    (plain,) = source(digits, batch_size=512).discriminator(0)
+    (mirrored,) = source(digits, batch_size=512, mirror=True).discriminator(0)
     same = (plain.images == mirrored.images).flatten(1).all(1)
     flipped = (plain.images.flip(3) == mirrored.images).flatten(1).all(1)
     assert (same | flipped).all()
     assert flipped.float().mean().item() == pytest.approx(0.5, abs=0.1)
-    again = source(digits, batch_size=512, mirror=True).real(0)[0].images
+    again = source(digits, batch_size=512, mirror=True).discriminator(0)[0].images
     assert torch.equal(again, mirrored.images)
     flips = [source(digits)._flips("mirror", step) for step in range(2)]
     assert not torch.equal(*flips)
@@ -288,7 +291,7 @@ def test_the_discriminator_sees_augmented_images_in_both_steps(digits, loss):
         calls.append((images.detach(), draws))
         return images * 0.5 + 3
 
-    real, fake = batches.real(0), batches.fake(0)
+    real, fake = batches.discriminator(0), batches.generator(0)
     d_step(networks, real, config.training, engine, shade)
     (reals, real_draws), (fakes, fake_draws) = sorted(
         calls, key=lambda call: not torch.equal(call[0], real[0].images)
@@ -379,7 +382,9 @@ def test_held_out_images_are_never_trained_on_and_every_other_one_is(digits):
     held_count = math.ceil(0.1 * len(digits))
     size = config.training.batch_size
     epochs = 2 * len(digits) // size
-    trained = {row(image) for k in range(epochs) for b in batches.real(k) for image in b.images}
+    trained = {
+        row(image) for k in range(epochs) for b in batches.discriminator(k) for image in b.images
+    }
     held = {row(image) for k in range(epochs) for b in batches.held_out(k) for image in b.images}
     everything = {row(image) for image in to_float(torch.from_numpy(digits.images))}
     assert len(everything) == len(digits)

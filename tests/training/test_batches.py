@@ -47,7 +47,7 @@ def source(training, classes, device):
 
 
 def step_of(batch_source):
-    return batch_source.real(3), batch_source.held_out(3), batch_source.fake(3)
+    return batch_source.discriminator(3), batch_source.held_out(3), batch_source.generator(3)
 
 
 @pytest.mark.parametrize("on_device", [True, False])

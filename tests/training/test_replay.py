@@ -16,7 +16,7 @@ from sagan.training.batches import BatchSource, Share
 from sagan.training.engine import Engine
 from sagan.training.replay import EAGER_STEPS, Replays
 from sagan.training.state import new_state, state_tensors
-from sagan.training.update import update
+from sagan.training.update import train_step
 
 CPU = Runtime(device="cpu")
 NETWORK = NetworkConfig(
@@ -85,7 +85,7 @@ def trained(training, steps, recorder_of=None, runtime=CPU):
         state.replays = Replays((state.generator, state.discriminator), recorder)
     batches = BatchSource(dataset, config, Share(0, 1), engine.device)
     for _ in range(steps):
-        update(state, batches, training, engine, state.step * training.batch_size)
+        train_step(state, batches, training, engine, state.step * training.batch_size)
     return state, recorder
 
 

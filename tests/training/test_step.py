@@ -11,7 +11,7 @@ from sagan.nn import SpectralNorm
 from sagan.training.engine import Engine
 from sagan.training.losses import discriminator_loss, generator_loss, gradient_penalty
 from sagan.training.state import new_state
-from sagan.training.step import FakeBatch, HeldOutBatch, RealBatch, d_step, g_step
+from sagan.training.step import DiscriminatorBatch, GeneratorBatch, HeldOutBatch, d_step, g_step
 
 NETWORK = NetworkConfig(
     resolution=8,
@@ -38,17 +38,17 @@ def make(training=TRAINING, network=NETWORK, **runtime):
     return engine, state
 
 
-def real_batch(size=8, seed=0):
+def discriminator_batch(size=8, seed=0):
     g = torch.Generator().manual_seed(seed)
     labels = torch.randint(3, (2, size), generator=g)
     images = torch.rand(size, 1, 8, 8, generator=g) * 2 - 1
     mix = torch.rand(size, generator=g)
-    return RealBatch(images, labels[0], torch.randn(size, 8, generator=g), labels[1], mix)
+    return DiscriminatorBatch(images, labels[0], torch.randn(size, 8, generator=g), labels[1], mix)
 
 
-def fake_batch(size=8, seed=1):
+def generator_batch(size=8, seed=1):
     g = torch.Generator().manual_seed(seed)
-    return FakeBatch(torch.randn(size, 8, generator=g), torch.randint(3, (size,), generator=g))
+    return GeneratorBatch(torch.randn(size, 8, generator=g), torch.randint(3, (size,), generator=g))
 
 
 def snapshot(module):
@@ -89,7 +89,7 @@ def test_d_step_is_adam_on_the_loss_of_separate_passes(loss, mismatch, lecam):
     training = dataclasses.replace(TRAINING, loss=loss, mismatch=mismatch, lecam=lecam)
     engine, state = make(training)
     D = copy.deepcopy(state.discriminator)
-    batch = real_batch()
+    batch = discriminator_batch()
     for layer in vectors(D):
         layer.power_iteration()
     with torch.no_grad():
@@ -123,7 +123,7 @@ def test_without_classes_there_is_no_mismatch():
     for mismatch in (0.0, 1.0):
         training = dataclasses.replace(TRAINING, mismatch=mismatch)
         engine, state = make(training, network)
-        batch = real_batch()._replace(labels=None, fake_labels=None)
+        batch = discriminator_batch()._replace(labels=None, fake_labels=None)
         results.append(d_step(state.networks, [batch], training, engine)["d_loss"].item())
     assert results[0] == results[1]
 
@@ -131,7 +131,7 @@ def test_without_classes_there_is_no_mismatch():
 def test_g_step_is_adam_on_the_generator_loss():
     engine, state = make()
     G, D = copy.deepcopy(state.generator), state.discriminator
-    batch = fake_batch()
+    batch = generator_batch()
     for layer in vectors(G):
         layer.power_iteration()
     expected = generator_loss("hinge", D(G(batch.latents, batch.labels), batch.labels))
@@ -150,7 +150,7 @@ def test_every_weight_moves_in_its_own_step_only(channels_last, precision, accum
     training = dataclasses.replace(TRAINING, precision=precision, accumulate=accumulate)
     engine, state = make(training, channels_last=channels_last)
     g_before, d_before = snapshot(state.generator), snapshot(state.discriminator)
-    halves = [real_batch(8 // accumulate, seed=i) for i in range(accumulate)]
+    halves = [discriminator_batch(8 // accumulate, seed=i) for i in range(accumulate)]
     d_step(state.networks, halves, training, engine)
     assert {n for n, _ in state.discriminator.named_parameters()} <= changed(
         d_before, state.discriminator
@@ -159,7 +159,7 @@ def test_every_weight_moves_in_its_own_step_only(channels_last, precision, accum
     assert changed(g_before, state.generator) == statistics
     d_before = snapshot(state.discriminator)
     g_before = snapshot(state.generator)
-    fakes = [fake_batch(8 // accumulate, seed=i) for i in range(accumulate)]
+    fakes = [generator_batch(8 // accumulate, seed=i) for i in range(accumulate)]
     g_step(state.networks, fakes, training, engine)
     assert changed(d_before, state.discriminator) == set()
     assert {n for n, _ in state.generator.named_parameters()} <= changed(g_before, state.generator)
@@ -167,8 +167,8 @@ def test_every_weight_moves_in_its_own_step_only(channels_last, precision, accum
 
 
 def test_accumulated_gradients_are_those_of_the_whole_batch_in_d():
-    batch = real_batch(8)
-    halves = [RealBatch(*(t[i : i + 4] for t in batch[:5])) for i in (0, 4)]
+    batch = discriminator_batch(8)
+    halves = [DiscriminatorBatch(*(t[i : i + 4] for t in batch[:5])) for i in (0, 4)]
     results = []
     for batches in ([batch], halves):
         engine, state = make()
@@ -186,10 +186,10 @@ def test_vectors_of_d_move_once_a_d_step_and_never_in_a_g_step():
     layer = vectors(state.discriminator)[0]
     expected = copy.deepcopy(layer)
     expected.power_iteration()
-    halves = [real_batch(4, seed=i) for i in range(2)]
+    halves = [discriminator_batch(4, seed=i) for i in range(2)]
     d_step(state.networks, halves, TRAINING, engine)
     assert torch.equal(layer.u, expected.u)
-    g_step(state.networks, [fake_batch()], TRAINING, engine)
+    g_step(state.networks, [generator_batch()], TRAINING, engine)
     assert torch.equal(layer.u, expected.u)
 
 
@@ -199,18 +199,18 @@ def test_every_weight_moves_under_compile():
     engine, state = make(compile=True)
     for _ in range(2):
         g_before, d_before = snapshot(state.generator), snapshot(state.discriminator)
-        d_step(state.networks, [real_batch()], TRAINING, engine)
+        d_step(state.networks, [discriminator_batch()], TRAINING, engine)
         names = {n for n, _ in state.discriminator.named_parameters()}
         names.remove("linear.layer.bias")  # inside the hinge's margins real and fake cancel in it
         assert names <= changed(d_before, state.discriminator)
-        g_step(state.networks, [fake_batch()], TRAINING, engine)
+        g_step(state.networks, [generator_batch()], TRAINING, engine)
         names = {n for n, _ in state.generator.named_parameters()}
         assert names <= changed(g_before, state.generator)
 
 
 def test_held_out_images_are_judged_by_the_discriminator_that_judged_the_others():
     engine, state = make(dataclasses.replace(TRAINING, d_lr=1.0))  # an update changes every logit
-    batch = real_batch()
+    batch = discriminator_batch()
     same = HeldOutBatch(batch.images, batch.labels, None)
     numbers = d_step(state.networks, [batch], TRAINING, engine, held_out=[same])
     torch.testing.assert_close(numbers["held_out_logits"], numbers["real_logits"])

@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from sagan.config import NetworkConfig, RunConfig, Runtime, TrainingConfig
 from sagan.training.engine import Engine
 from sagan.training.state import new_state
-from sagan.training.step import FakeBatch, RealBatch, d_step, g_step
+from sagan.training.step import DiscriminatorBatch, GeneratorBatch, d_step, g_step
 
 NETWORKS = {
     "resnet": NetworkConfig(
@@ -50,11 +50,11 @@ def make(network, **training):
 def one_step(training, engine, state):
     network = state.generator.config
     side, labels = network.resolution, torch.tensor([0, 1, 2, 0]) if network.classes else None
-    real = RealBatch(
+    real = DiscriminatorBatch(
         torch.rand(4, 3, side, side) * 2 - 1, labels, torch.randn(4, 8), labels, torch.rand(4)
     )
     numbers = d_step(state.networks, [real], training, engine)
-    numbers |= g_step(state.networks, [FakeBatch(torch.randn(4, 8), labels)], training, engine)
+    numbers |= g_step(state.networks, [GeneratorBatch(torch.randn(4, 8), labels)], training, engine)
     state.ema.update(state.generator)
     return numbers
 
@@ -118,7 +118,7 @@ def test_real_and_fake_share_a_pass_and_nobody_elses_weights_get_gradients(netwo
     assert passes == {"G": [(4, False), (4, True)], "D": [(8, True), (4, True)]}
     state.networks.d_optimizer.zero_grad()
     labels = torch.tensor([0, 1, 2, 0]) if network.classes else None
-    g_step(state.networks, [FakeBatch(torch.randn(4, 8), labels)], training, engine)
+    g_step(state.networks, [GeneratorBatch(torch.randn(4, 8), labels)], training, engine)
     assert all(p.grad is None for p in state.discriminator.parameters())
 
 

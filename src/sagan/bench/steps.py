@@ -23,8 +23,8 @@ from sagan.models import build_discriminator, build_generator
 from sagan.models.estimate import estimate
 from sagan.training.engine import Engine
 from sagan.training.state import new_state
-from sagan.training.step import FakeBatch, RealBatch
-from sagan.training.update import update_discriminator, update_generator
+from sagan.training.step import DiscriminatorBatch, GeneratorBatch
+from sagan.training.update import run_d_step, run_g_step
 
 # preset, side in pixels, batch
 _SIZES: dict[Scale, list[tuple[str, int, int]]] = {
@@ -111,12 +111,12 @@ def training_step(
     )
     labels = [tensor.to(engine.device) for tensor in labels]
     real_labels, d_labels, g_labels = labels or (None, None, None)
-    reals = [RealBatch(images, real_labels, d_latents, d_labels, torch.empty(0))]
-    fakes = [FakeBatch(g_latents, g_labels)]
+    d_batches = [DiscriminatorBatch(images, real_labels, d_latents, d_labels, torch.empty(0))]
+    g_batches = [GeneratorBatch(g_latents, g_labels)]
 
     def call() -> object:
-        numbers = update_discriminator(state, training, engine, reals)
-        numbers |= update_generator(state, training, engine, fakes)
+        numbers = run_d_step(state, training, engine, d_batches)
+        numbers |= run_g_step(state, training, engine, g_batches)
         state.ema.update(state.generator)
         if engine.device.type == "cuda":
             torch.cuda.synchronize()

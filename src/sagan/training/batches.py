@@ -19,7 +19,7 @@ from sagan.data import ImageDataset
 from sagan.images import to_float
 from sagan.randomness import DataOrder, derive_seed, generator_for
 from sagan.training.augment import DRAWS
-from sagan.training.step import FakeBatch, HeldOutBatch, RealBatch
+from sagan.training.step import DiscriminatorBatch, GeneratorBatch, HeldOutBatch
 
 _KEEP_ON_DEVICE_BYTES = 2**31
 _ALIGNMENT_BYTES = 16  # of each tensor within a packed buffer
@@ -104,7 +104,7 @@ class BatchSource:
         held = max(1, len(self._held_out))
         self._held_out_order = DataOrder(held, seed=self._seed, purpose="held-out order")
 
-    def real(self, d_step: int) -> list[RealBatch]:
+    def discriminator(self, d_step: int) -> list[DiscriminatorBatch]:
         """The micro-batches of a discriminator step, counted from 0 over the whole run."""
         size = self._config.training.batch_size
         rows = self._trained_on[self._order.indices(d_step * size, size)]
@@ -112,7 +112,7 @@ class BatchSource:
         augment_draws = (self._augment_draws(kind, d_step) for kind in ("real", "fake"))
         parts = self._with_images(rows, self._flips("mirror", d_step), *drawn, *augment_draws)
         return [
-            RealBatch(images, labels, z, y if self._conditional else None, mix, real, fake)
+            DiscriminatorBatch(images, labels, z, y if self._conditional else None, mix, real, fake)
             for images, labels, z, y, mix, real, fake in parts
         ]
 
@@ -124,12 +124,12 @@ class BatchSource:
         parts = self._with_images(rows, flips, self._augment_draws("held-out", step))
         return [HeldOutBatch(images, labels, draws) for images, labels, draws in parts]
 
-    def fake(self, step: int) -> list[FakeBatch]:
+    def generator(self, step: int) -> list[GeneratorBatch]:
         """The micro-batches of a generator step."""
         latents, labels, _ = self._draw("g", step)
         drawn = (latents, labels, self._augment_draws("g", step))
         parts = self._to_device([self._cut(tensor) for tensor in drawn])
-        return [FakeBatch(z, y if self._conditional else None, draws) for z, y, draws in parts]
+        return [GeneratorBatch(z, y if self._conditional else None, draws) for z, y, draws in parts]
 
     def _with_images(self, rows: Tensor, flips: Tensor, *others: Tensor) -> Iterator[Any]:
         """Each micro-batch's images and labels, by their rows in the data, and the others."""

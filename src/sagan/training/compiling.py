@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from sagan.training.engine import Engine
-from sagan.training.step import FakeBatch
+from sagan.training.step import GeneratorBatch
 
 _COMPILERS = ("torch._dynamo", "torch._functorch", "torch._inductor", "triton")
 _REASON_CHARACTERS = 160
@@ -30,7 +30,7 @@ def reason(error: BaseException) -> str:
 
 
 def try_compiling(
-    generator: nn.Module, discriminator: nn.Module, batch: FakeBatch, engine: Engine
+    generator: nn.Module, discriminator: nn.Module, batch: GeneratorBatch, engine: Engine
 ) -> str:
     """Compile and run copies of both networks, forward and backward, without other processes.
 

@@ -10,7 +10,7 @@ from sagan.training.batches import BatchSource, Share
 from sagan.training.engine import Engine
 from sagan.training.replay import EAGER_STEPS
 from sagan.training.state import new_state
-from sagan.training.update import update
+from sagan.training.update import train_step
 
 _MEASURE_SEC = 1.0  # for each size
 _LONG_STEP_SEC = 3.0  # on the CPU, steps that take longer are measured on a part of their batch
@@ -66,7 +66,7 @@ def _rate(
     images = training.batch_size * training.d_steps
 
     def step() -> None:
-        update(state, batches, training, engine, state.step * images)
+        train_step(state, batches, training, engine, state.step * images)
         engine.wait()
 
     warm_up = 1 if state.replays is None else EAGER_STEPS + 1

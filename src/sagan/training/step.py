@@ -30,8 +30,8 @@ from sagan.training.losses import (
 Augment = Callable[[Tensor, Tensor], Tensor]  # images and their random numbers to images
 
 
-class RealBatch(NamedTuple):
-    """Real images, and the inputs of the fakes beside them."""
+class DiscriminatorBatch(NamedTuple):
+    """A discriminator step's real images, and the generator's inputs for its fakes."""
 
     images: Tensor  # b c h w in [-1, 1]
     labels: Tensor | None  # b
@@ -42,7 +42,7 @@ class RealBatch(NamedTuple):
     fake_draws: Tensor | None = None
 
 
-class FakeBatch(NamedTuple):
+class GeneratorBatch(NamedTuple):
     """The generator's inputs in a generator step."""
 
     latents: Tensor
@@ -82,7 +82,7 @@ def frozen(network: nn.Module) -> Iterator[None]:
 
 def d_step(
     networks: Networks,
-    batches: Sequence[RealBatch],
+    batches: Sequence[DiscriminatorBatch],
     training: TrainingConfig,
     engine: Engine,
     augment: Augment | None = None,
@@ -112,7 +112,7 @@ def d_step(
 
 def _d_loss(
     networks: Networks,
-    batch: RealBatch,
+    batch: DiscriminatorBatch,
     training: TrainingConfig,
     engine: Engine,
     augment: Augment | None,
@@ -182,7 +182,7 @@ def _augmented(images: Tensor, draws: Tensor | None, augment: Augment | None) ->
 
 def g_step(
     networks: Networks,
-    batches: Sequence[FakeBatch],
+    batches: Sequence[GeneratorBatch],
     training: TrainingConfig,
     engine: Engine,
     augment: Augment | None = None,

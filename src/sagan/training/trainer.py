@@ -26,7 +26,7 @@ from sagan.training.signals import StopSignals
 from sagan.training.snapshots import Snapshots
 from sagan.training.soundness import NumberCheck, require_finite_state
 from sagan.training.state import new_state, restore
-from sagan.training.update import update
+from sagan.training.update import train_step
 from sagan.version import __version__
 
 _STOP_ASKED_EVERY_STEPS = 10  # with several processes, where asking costs a message
@@ -225,7 +225,7 @@ class Trainer:
             self._update()
 
     def _update(self) -> None:
-        update(self.state, self.batches, self.config.training, self.engine, self.images)
+        train_step(self.state, self.batches, self.config.training, self.engine, self.images)
         self.engine.reached(self.state.step)
         replays = self.state.replays
         if replays is not None and (trouble := replays.news()):
@@ -308,7 +308,7 @@ class Trainer:
         if not self.runtime.compile or self.engine.world_size == 1:
             return
         state = self.state
-        batch = self.batches.fake(state.step)[0]
+        batch = self.batches.generator(state.step)[0]
         why = try_compiling(state.generator, state.discriminator, batch, self.engine)
         if self.engine.any(bool(why)):
             self._stop_compiling(why or "in another process")
