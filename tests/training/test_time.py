@@ -297,10 +297,10 @@ def test_too_little_time_is_refused_with_the_least_that_would_do(tmp_path, large
 def test_years_are_begun_only_when_asked_for(tmp_path, large_digits, machine):
     config = dataclasses.replace(growing(time_sec=0.0, images=256_000_000), growth=())
     with pytest.raises(ValueError, match=r"would take this cpu 185 days: .* --time 4h"):
-        train(config, Run(tmp_path / "run"), large_digits, progress=False, chosen=False)
+        train(config, Run(tmp_path / "run"), large_digits, progress=False, length_given=False)
     assert not (tmp_path / "run").exists()
     clock, notes = outlook.open_clock(
-        config, None, None, Run(tmp_path / "run"), None, stub(0), large_digits, chosen=True
+        config, None, None, Run(tmp_path / "run"), None, stub(0), large_digits, length_given=True
     )
     assert not clock.by_time
     assert notes == ["256,000,000 images left, about 185 days (now 16 images/s)"]
@@ -337,10 +337,10 @@ class StubEngine:
             return tensor
         return tensor + self.said.pop(0)
 
-    def first(self, value):
+    def broadcast(self, value):
         return value
 
-    def wait(self):
+    def synchronize(self):
         pass
 
 

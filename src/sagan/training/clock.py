@@ -172,7 +172,7 @@ class Clock:
 
     @contextmanager
     def aside(self, kind: Aside) -> Iterator[None]:
-        """Measure what is not a step; what is measured inside does not count for it."""
+        """Time work that is not a training step; nested blocks are excluded."""
         began_sec, before_sec = self.stopwatch.elapsed_sec, self._aside_sec
         try:
             yield
@@ -200,7 +200,7 @@ class Clock:
         self._looked_step = step
         self._looks += 1
         images = images_at(self.stages, step)
-        self._engine.wait()
+        self._engine.synchronize()
         ends, steps = None, 0
         if self._engine.rank == 0:
             self._marks.append((self.stopwatch.elapsed_sec - self._aside_sec, images))

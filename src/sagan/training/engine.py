@@ -1,7 +1,7 @@
 """The distributed engine: the only file that names Lightning Fabric.
 
-It starts processes, places modules, averages gradients over processes and sets the precision. On
-one device it does nothing but place and cast.
+It starts processes, places modules, averages gradients over processes and sets the precision. It
+also sets what holds for the whole process: the TF32 flags and, on the CPU, how memory is allocated.
 """
 
 import logging
@@ -112,7 +112,7 @@ class Engine:
             yield
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def main_only(self) -> Iterator[None]:
         """Inside, the first process does something while the others wait, as long as it takes."""
         self._children.busy = self.rank == 0
         try:
@@ -140,12 +140,12 @@ class Engine:
                 f"{lost}; the last checkpoint stands, and the same command resumes"
             ) from None
 
-    def reached(self, step: int) -> None:
+    def report_step(self, step: int) -> None:
         """Show the other processes how far this one is."""
         if self._pulse is not None:
             self._pulse.step = step
 
-    def release(self) -> None:
+    def allow_exit(self) -> None:
         """Let the other processes end from now on."""
         self._children.released = True
 
@@ -173,7 +173,7 @@ class Engine:
         """Run the backward pass."""
         self._fabric.backward(loss)
 
-    def without_sync(self, module: Any, *, enabled: bool = True) -> AbstractContextManager[None]:
+    def no_sync(self, module: Any, *, enabled: bool = True) -> AbstractContextManager[None]:
         """Skip gradient averaging: for micro-batches before the last, or a frozen network."""
         if self.world_size == 1:
             enabled = False
@@ -183,7 +183,7 @@ class Engine:
         """Use the engine's precision inside, for networks that it has not wrapped."""
         return self._fabric.autocast()
 
-    def inner(self, module: Any) -> nn.Module:
+    def unwrap(self, module: Any) -> nn.Module:
         """The network inside a wrapped one, for second derivatives, which the wrapper refuses.
 
         Call it inside `autocast`.
@@ -193,9 +193,9 @@ class Engine:
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in any process."""
-        return self.any_of([flag])[0]
+        return self.any_each([flag])[0]
 
-    def any_of(self, flags: Sequence[bool]) -> list[bool]:
+    def any_each(self, flags: Sequence[bool]) -> list[bool]:
         """Whether each flag is set in any process; in one message."""
         if self.world_size == 1:
             return list(flags)
@@ -210,12 +210,12 @@ class Engine:
         assert isinstance(total, Tensor)
         return total
 
-    def first(self, value: float) -> float:
+    def broadcast(self, value: float) -> float:
         """The first process's value, for all."""
         mine = torch.tensor(0.0 if self.rank else value, device=self.device)
         return self.sum(mine).item()
 
-    def wait(self) -> None:
+    def synchronize(self) -> None:
         """Wait until the device has done what it was given."""
         torch.zeros((), device=self.device).item()
 

@@ -43,7 +43,7 @@ def train(
     *,
     runtime: Runtime | None = None,
     progress: bool = True,
-    chosen: bool = True,
+    length_given: bool = True,
     from_scratch: bool = False,
 ) -> TrainResult:
     """Train a run to its number of images or for its time, starting from its newest checkpoint.
@@ -54,7 +54,7 @@ def train(
         dataset: the training images, at the network's resolution and channels.
         runtime: where and how to execute, and how often to roll back after a failure.
         progress: show it on stderr.
-        chosen: whether the number of images was asked for; if not, over a month of them is refused.
+        length_given: whether the number of images was asked for; if not, over a month is refused.
         from_scratch: begin again, after moving what the run has, but for `config.json`, into
             a folder there.
 
@@ -77,7 +77,7 @@ def train(
     fit = Fit.of(config, engine)
     warning = fit.check()
     engine.launch()
-    main = engine.rank == 0
+    is_main = engine.rank == 0
     aside = _set_aside(run, engine) if from_scratch else ""
 
     def trainer_from(checkpoint: Checkpoint | None, runtime: Runtime) -> Trainer:
@@ -87,14 +87,14 @@ def train(
     with fit.explain_out_of_memory():
         checkpoint, _ = run.newest_sound_checkpoint()
         clock, plan = open_clock(
-            config, old, checkpoint, run, runtime, engine, dataset, chosen=chosen
+            config, old, checkpoint, run, runtime, engine, dataset, length_given=length_given
         )
         share = Share(engine.rank, engine.world_size)
         for stage in clock.stages:  # a later size is not to fail hours from now
             check_batch(stage.config.training, len(dataset), share)
         trainer = trainer_from(checkpoint, runtime)
-        with run.lock() if main else nullcontext(), StopSignals(runtime.stop_signal) as stop:
-            notes = _prepare_folder(run, clock.config, dataset) if main else []
+        with run.lock() if is_main else nullcontext(), StopSignals(runtime.stop_signal) as stop:
+            notes = _prepare_folder(run, clock.config, dataset) if is_main else []
             notes = [aside, warning, engine.fallback, *notes, *plan]
             with engine.watching(run.path):
                 engine.barrier()

@@ -67,7 +67,7 @@ def _rate(
 
     def step() -> None:
         train_step(state, batches, training, engine, state.step * images)
-        engine.wait()
+        engine.synchronize()
 
     warm_up = 1 if state.replays is None else EAGER_STEPS + 1
     for _ in range(warm_up):
@@ -76,4 +76,4 @@ def _rate(
     while state.step == warm_up or engine.any(engine.rank == 0 and took_sec < seconds):
         step()
         took_sec = time.monotonic() - began_sec
-    return engine.first((state.step - warm_up) * images / took_sec)
+    return engine.broadcast((state.step - warm_up) * images / took_sec)

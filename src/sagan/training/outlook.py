@@ -36,7 +36,7 @@ def open_clock(
     engine: Engine,
     dataset: ImageDataset,
     *,
-    chosen: bool,
+    length_given: bool,
 ) -> tuple[Clock, list[str]]:
     """Plan a run, or go on with its plan; and say when it will end.
 
@@ -45,7 +45,7 @@ def open_clock(
     Args:
         old: the run's configuration so far.
         checkpoint: its newest sound one.
-        chosen: whether how long to train was asked for; if not, over a month is refused.
+        length_given: whether how long to train was asked for; if not, over a month is refused.
 
     Raises:
         ValueError: the time is too short to be of use, or the run too long.
@@ -61,12 +61,12 @@ def open_clock(
         stages = stages_of(_endless(config) if is_new else config)
         rates = measured_rates(stages, runtime, engine, dataset)
     if config.training.time_sec and is_new:
-        gone_sec = engine.first(stopwatch.elapsed_sec)
+        gone_sec = engine.broadcast(stopwatch.elapsed_sec)
         config = _first_plan(config, stages, rates, gone_sec)
         notes = _describe_plan(config, rates, engine)
     clock = Clock(config, engine, stopwatch, plans, rates)
     clock.begin(checkpoint)
-    notes = notes or [_ending(clock, run, engine, checkpoint, chosen=chosen)]
+    notes = notes or [_ending(clock, run, engine, checkpoint, length_given=length_given)]
     clock.said_when = any(notes)
     return clock, [*notes, *_asides(config)]
 
@@ -156,7 +156,7 @@ def _sizes(sizes: Sequence[int]) -> str:
 
 
 def _ending(
-    clock: Clock, run: Run, engine: Engine, checkpoint: Checkpoint | None, *, chosen: bool
+    clock: Clock, run: Run, engine: Engine, checkpoint: Checkpoint | None, *, length_given: bool
 ) -> str:
     """When the run will end, on a line; empty if nothing is known of its speed yet."""
     time_sec = clock.config.training.time_sec
@@ -172,7 +172,7 @@ def _ending(
     if not rates:
         return ""
     left_sec = seconds_left(clock.stages, images, rates)
-    if checkpoint is None and not chosen and left_sec > _MONTH_SEC:
+    if checkpoint is None and not length_given and left_sec > _MONTH_SEC:
         raise ValueError(
             f"{left:,} images would take this {engine.device.type} {in_words(left_sec)}: say how "
             "long to train, as --time 4h (or --images, to train that long)"

@@ -42,7 +42,7 @@ class StopSignals:
     def exit_code(self, engine: Engine) -> int:
         """128 and the number of a signal to any process that stops the run; 0 without."""
         said = [*(self.received == number for number in self._stopping), self._save]
-        *stops, self.save_asked = engine.any_of(said)
+        *stops, self.save_asked = engine.any_each(said)
         if self.save_asked:
             self._save = False
         return next((128 + n for n, stop in zip(self._stopping, stops, strict=True) if stop), 0)

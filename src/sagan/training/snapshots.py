@@ -60,20 +60,24 @@ class Snapshots:
         rehearsal: bool = False,
         hurried: bool = False,
     ) -> None:
-        """Make pictures and numbers, score unless `hurried`, and save; unless all is not well."""
-        main = self._engine.rank == 0
+        """Draw, measure, score (unless `hurried`) and save.
+
+        Raises:
+            TrainingFailure: the state is unsound.
+        """
+        is_main = self._engine.rank == 0
         self.last_step = state.step
-        saved = {**state_tensors(state), "the log": state.log_sums} if main else {}
+        saved = {**state_tensors(state), "the log": state.log_sums} if is_main else {}
         require_finite(saved, self._engine)
-        if main:
-            with self._engine.alone():
+        if is_main:
+            with self._engine.main_only():
                 average_statistics(state.ema.network, self._config.training)
                 if with_pictures:
                     self._look(state, schedule)
         serious = self.journal.serious
         fail_if(serious[0].said if serious and self._runtime.rollback else "", self._engine)
-        if main:
-            with self._engine.alone():
+        if is_main:
+            with self._engine.main_only():
                 self._score_and_save(state, schedule, rehearsal=rehearsal, hurried=hurried)
 
     def _score_and_save(
@@ -93,7 +97,7 @@ class Snapshots:
             return
         self.last_step = state.step
         if self._engine.rank == 0:
-            with self._engine.alone():
+            with self._engine.main_only():
                 facts = self._score(state, checkpoint.manifest["alarms"])
             self._run.add_facts(checkpoint, facts)
             self._run.update_best(self.scorer.metric, self.scorer.better)

@@ -126,7 +126,13 @@ def train_run(
             open_parent(run, config)
     chosen = old is not None or bool(given.keys() & {"images", "time"})
     return train(
-        config, run, dataset, runtime=how, progress=progress, chosen=chosen, from_scratch=again
+        config,
+        run,
+        dataset,
+        runtime=how,
+        progress=progress,
+        length_given=chosen,
+        from_scratch=again,
     )
 
 

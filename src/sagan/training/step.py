@@ -100,7 +100,7 @@ def d_step(
     networks.d_optimizer.zero_grad(set_to_none=True)
     means: dict[str, Tensor] = {}
     for i, batch in enumerate(batches):
-        with engine.without_sync(D, enabled=i + 1 < len(batches)):
+        with engine.no_sync(D, enabled=i + 1 < len(batches)):
             loss, scalars = _d_loss(networks, batch, training, engine, augment)
             engine.backward(loss / len(batches))
         add_to_sums(means, scalars, len(batches))
@@ -145,8 +145,8 @@ def _d_loss(
         terms.append(training.mismatch * mismatch)
     if training.loss == "wgan-gp":
         with engine.autocast():
-            inner = engine.inner(D)
-            penalty = gradient_penalty(inner, real, fake, batch.labels, batch.mix)
+            unwrapped = engine.unwrap(D)
+            penalty = gradient_penalty(unwrapped, real, fake, batch.labels, batch.mix)
         terms.append(training.gradient_penalty * penalty)
     loss = sum(terms, adversarial)
     scalars = {
@@ -195,7 +195,7 @@ def g_step(
     with frozen(D):
         for i, batch in enumerate(batches):
             # D gets no gradients here, so it must not synchronise them either.
-            with engine.without_sync(G, enabled=i + 1 < len(batches)), engine.without_sync(D):
+            with engine.no_sync(G, enabled=i + 1 < len(batches)), engine.no_sync(D):
                 images = G(batch.latents, batch.labels)
                 logits = D(_augmented(images, batch.draws, augment), batch.labels).float()
                 loss = generator_loss(training.loss, logits)

@@ -76,7 +76,7 @@ class Trainer:
             stopwatch=self.clock.stopwatch,
             progress=progress,
             tensorboard=self.runtime.tensorboard,
-            writes=self.main,
+            writes=self.is_main,
         )
         for line in (
             *filter(None, notes),
@@ -88,7 +88,7 @@ class Trainer:
         retries = torch.tensor(float(self.journal.retries), device=self.engine.device)
         self._set_retry(max(self.state.retry, int(self.engine.sum(retries).item())))
         scorer = self.snapshots.scorer
-        if self.main and scorer is not None:  # it may have been killed after saving
+        if self.is_main and scorer is not None:  # it may have been killed after saving
             self.run.update_best(scorer.metric, scorer.better)
         try:
             yield
@@ -130,7 +130,7 @@ class Trainer:
         return self.stage == len(self.stages) - 1
 
     @property
-    def main(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this process writes."""
         return self.engine.rank == 0
 
@@ -148,7 +148,7 @@ class Trainer:
         if self.state.step < self.schedule.last_step:
             self._record_start()
             self._try_compiling()
-        elif self.main and self.is_last:  # it may have been killed after saving
+        elif self.is_main and self.is_last:  # it may have been killed after saving
             self.journal.draw_if_behind()
         self._follow_clock()
         self.journal.meter.restart(self.images)  # setting up is not training
@@ -188,7 +188,7 @@ class Trainer:
                     self._record("end")
                 break
         if exit_code or self.is_last:
-            self.engine.release()
+            self.engine.allow_exit()
         self.engine.barrier()
         return exit_code if exit_code or self.is_last else None
 
@@ -226,13 +226,13 @@ class Trainer:
 
     def _update(self) -> None:
         train_step(self.state, self.batches, self.config.training, self.engine, self.images)
-        self.engine.reached(self.state.step)
+        self.engine.report_step(self.state.step)
         replays = self.state.replays
         if replays is not None and (trouble := replays.news()):
             self.journal.meter.say(f"CUDA graphs failed ({trouble}); continuing without them.")
 
     def _log(self) -> None:
-        """Log means since the last record; only here does the host wait for the device."""
+        """Log means since the last record; reading them waits for this step."""
         steps = self.schedule.log_steps
         means = {name: v.item() / steps for name, v in self.state.log_sums.items()}
         require_finite_state(self.state, self.engine)
@@ -271,7 +271,7 @@ class Trainer:
         self.saver.wait()
         failed, retry = self.images, self.state.retry + 1
         if retry > self.runtime.rollback:
-            self.engine.release()  # all end, for the reason that is said
+            self.engine.allow_exit()  # all end, for the reason that is said
             self.journal.draw(now=True)
             raise gave_up(failure, images=self.images, retries=self.state.retry)
         checkpoint, _ = self.run.newest_sound_checkpoint(without_alarms=True)
@@ -281,7 +281,7 @@ class Trainer:
         else:
             self.state.step = checkpoint.step if checkpoint else 0
         self.engine.barrier()  # all have read what may be deleted now
-        if self.main:
+        if self.is_main:
             self.run.drop_newer(checkpoint)
         self.journal.rewind(self.state.step)
         self._record("rollback", retry=retry, failed_at_images=failed, reason=str(failure))
