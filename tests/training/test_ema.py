@@ -36,6 +36,24 @@ def test_buffers_are_copied_and_the_network_is_left_alone():
     assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
 
 
+def test_buffers_of_several_types_are_copied_bit_for_bit():
+    net = network()
+    net.register_buffer("wide", torch.rand(3, dtype=torch.float64))
+    net.register_buffer("odd", torch.tensor([float("nan"), float("inf"), -0.0]))
+    net.register_buffer("flags", torch.tensor([True, False]))
+    net.register_buffer("strided", torch.rand(1, 2, 3, 4).to(memory_format=torch.channels_last))
+    ema = EMA(net, decay=0.9)
+    net(torch.randn(4, 1, 8, 8))  # counts in num_batches_tracked, an integer
+    for buffer in (net.wide, net.odd, net.strided):
+        buffer.neg_()
+    net.flags.logical_not_()
+    ema.update(net)
+    assert ema.network[1].num_batches_tracked == 1
+    for mine, theirs in zip(ema.network.buffers(), net.buffers(), strict=True):
+        assert mine.numpy().tobytes() == theirs.numpy().tobytes()
+        assert (mine.dtype, mine.stride()) == (theirs.dtype, theirs.stride())
+
+
 def test_decay_zero_copies_exactly():
     net = network()
     ema = EMA(net, decay=0.0)

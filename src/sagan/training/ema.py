@@ -49,5 +49,5 @@ class EMA(Generic[Network]):
         weight = 1 - (self.decay if decay is None else decay)
         averaged: list[Tensor] = list(self.network.parameters())
         torch._foreach_lerp_(averaged, [p.detach() for p in network.parameters()], weight)
-        for mine, theirs in zip(self.network.buffers(), network.buffers(), strict=True):
-            mine.copy_(theirs)
+        if buffers := list(self.network.buffers()):  # foreach refuses empty lists
+            torch._foreach_copy_(buffers, list(network.buffers()))
