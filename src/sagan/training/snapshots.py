@@ -5,7 +5,6 @@ the health watch and, every so often, a score.
 from typing import Any
 
 from sagan.config import Runtime
-from sagan.data import ImageDataset
 from sagan.models.standing import average_statistics
 from sagan.runs.checkpoint import Checkpoint
 from sagan.runs.run import Run
@@ -25,29 +24,25 @@ from sagan.training.state import TrainState, state_tensors
 class Snapshots:
     """Makes the snapshots of one stage of a run; only the first process writes."""
 
-    journal: Journal  # both are there once training begins
-    stop: StopSignals
-
     def __init__(
         self,
         stage: int,
         runtime: Runtime,
         run: Run,
         engine: Engine,
-        dataset: ImageDataset,
         clock: Clock,
+        *,
+        viewer: Viewer,
+        scorer: Scorer | None,
+        saver: Saver,
+        journal: Journal,
+        stop: StopSignals,
     ) -> None:
         config = clock.stages[stage].config
         self._stage, self._config, self._run_config = stage, config, clock.config
         self._runtime, self._run, self._engine, self._clock = runtime, run, engine, clock
-        batch_size = config.training.batch_size // config.training.accumulate // engine.world_size
-        self._viewer = Viewer(config.network, dataset, batch_size=batch_size)
-        is_last = stage == len(clock.stages) - 1
-        evaluates = clock.config.training.evaluate_every
-        scorer = Scorer(clock.config, dataset) if evaluates else None  # a bad metric is told now
-        self.scorer = scorer if is_last else None  # scores of a size are its own
-        best = (self.scorer.metric, self.scorer.better) if self.scorer is not None else None
-        self.saver = Saver(run, best=best)
+        self._viewer, self._scorer, self._saver = viewer, scorer, saver
+        self._journal, self._stop = journal, stop
         self.last_step = -1  # of the last snapshot
         self.cut_short = False  # whether a signal kept it from its score
 
@@ -74,7 +69,7 @@ class Snapshots:
                 average_statistics(state.ema.network, self._config.training)
                 if with_pictures:
                     self._look(state, schedule)
-        serious = self.journal.serious
+        serious = self._journal.serious
         fail_if(serious[0].said if serious and self._runtime.rollback else "", self._engine)
         if is_main:
             with self._engine.main_only():
@@ -83,24 +78,24 @@ class Snapshots:
     def _score_and_save(
         self, state: TrainState, schedule: Schedule, *, rehearsal: bool, hurried: bool
     ) -> None:
-        serious = self.journal.serious
+        serious = self._journal.serious
         facts: dict[str, Any] = {"alarms": [alarm.name for alarm in serious]}
         due = schedule.evaluation_due(state.step)
         if due or (rehearsal and schedule.evaluates):
             facts |= self._score(state, facts["alarms"], hurried=hurried)
         self._save(state, facts | {"images": schedule.images(state.step)})
-        self.journal.draw()
+        self._journal.draw()
 
     def score_late(self, state: TrainState, checkpoint: Checkpoint) -> None:
         """Make up for the score of the checkpoint just restored, if a signal cut that short."""
-        if self.scorer is None or not checkpoint.manifest.get("score_due"):
+        if self._scorer is None or not checkpoint.manifest.get("score_due"):
             return
         self.last_step = state.step
         if self._engine.rank == 0:
             with self._engine.main_only():
                 facts = self._score(state, checkpoint.manifest["alarms"])
             self._run.add_facts(checkpoint, facts)
-            self._run.update_best(self.scorer.metric, self.scorer.better)
+            self._run.update_best(self._scorer.metric, self._scorer.better)
 
     def _look(self, state: TrainState, schedule: Schedule) -> None:
         try:
@@ -109,31 +104,31 @@ class Snapshots:
             if not is_out_of_memory(error):
                 raise
             images = schedule.images(state.step)
-            self.journal.meter.say(f"no pictures at {images:,} images: memory ran out")
+            self._journal.meter.say(f"no pictures at {images:,} images: memory ran out")
             return  # still save the checkpoint
-        self.journal.grid(view.samples, columns=GRID_COLUMNS, step=state.step)
+        self._journal.grid(view.samples, columns=GRID_COLUMNS, step=state.step)
         if view.layers:
-            self.journal.record("attention", step=state.step, layers=view.layers)
-        self.journal.record("check", step=state.step, **view.check)
+            self._journal.record("attention", step=state.step, layers=view.layers)
+        self._journal.record("check", step=state.step, **view.check)
 
     def _score(
         self, state: TrainState, alarms: list[str], *, hurried: bool = False
     ) -> dict[str, Any]:
         """Score, for the manifest; what a signal cuts short is made up for on resuming."""
-        if self.scorer is None:
+        if self._scorer is None:
             return {}
         try:
             if hurried:
                 raise StopAsked
-            with self.stop.cutting_short():
+            with self._stop.cutting_short():
                 with self._clock.aside("preparing scores"):
-                    self.scorer.prepare(self._engine)
+                    self._scorer.prepare(self._engine)
                 with self._clock.aside("score"):
-                    score = self.scorer.score(state.ema.network, self._engine)
+                    score = self._scorer.score(state.ema.network, self._engine)
         except StopAsked:
             self.cut_short = True
             return {"score_due": True}
-        self.journal.record("score", step=state.step, **score, alarms=alarms)
+        self._journal.record("score", step=state.step, **score, alarms=alarms)
         return {"score": score, "score_due": False}
 
     def _save(self, state: TrainState, facts: dict[str, Any]) -> None:
@@ -143,4 +138,4 @@ class Snapshots:
         if self._clock.plans:
             facts["plan"] = list(self._clock.plans)  # it may grow while this is saved
         tensors, keep = state_tensors(state), self._config.training.keep
-        self.saver.save(state.step, tensors, config=self._run_config, keep=keep, facts=facts)
+        self._saver.save(state.step, tensors, config=self._run_config, keep=keep, facts=facts)

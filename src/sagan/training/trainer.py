@@ -16,11 +16,14 @@ from sagan.runs.run import Run
 from sagan.training.batches import BatchSource, Share
 from sagan.training.clock import Clock
 from sagan.training.compiling import is_compiler_error, reason, try_compiling
+from sagan.training.diagnostics import Viewer
 from sagan.training.engine import Engine
+from sagan.training.evaluation import Scorer
 from sagan.training.finetune import transferred
 from sagan.training.journal import Journal
 from sagan.training.memory import is_out_of_memory
 from sagan.training.outlook import guessed_rates, images_left, seconds_left
+from sagan.training.saving import Saver
 from sagan.training.schedule import Schedule, stage_after
 from sagan.training.signals import StopSignals
 from sagan.training.snapshots import Snapshots
@@ -35,7 +38,8 @@ _STOP_ASKED_EVERY_STEPS = 10  # with several processes, where asking costs a mes
 class Trainer:
     """Trains one stage of a run in one call of `train`. Nothing is written before `resume`."""
 
-    journal: Journal
+    journal: Journal  # from `resume` on
+    snapshots: Snapshots  # from `train` on
     _resumed: Checkpoint | None = None
     _grown: Sequence[str] = ()  # how the networks became those of this stage, if they did just now
 
@@ -55,8 +59,14 @@ class Trainer:
         dataset = dataset.at(config.network.resolution)
         share = Share(engine.rank, engine.world_size)
         self.batches = BatchSource(dataset, config, share, engine.device, stage)
-        self.snapshots = Snapshots(stage, runtime, run, engine, dataset, clock)
-        self.saver = self.snapshots.saver
+        training = config.training
+        micro_batch_size = training.batch_size // training.accumulate // engine.world_size
+        self._viewer = Viewer(config.network, dataset, batch_size=micro_batch_size)
+        evaluates = self.run_config.training.evaluate_every
+        scorer = Scorer(self.run_config, dataset) if evaluates else None  # a bad metric fails now
+        self._scorer = scorer if self.is_last else None  # scores of a size are its own
+        best = (self._scorer.metric, self._scorer.better) if self._scorer is not None else None
+        self.saver = Saver(run, best=best)
         self.state, self.numbers = new_state(config, runtime, engine), NumberCheck(engine)
 
     @contextmanager
@@ -67,7 +77,7 @@ class Trainer:
             self.run.check_unedited(self.run_config, checkpoint)
             self._restore(checkpoint)
             self._resumed = checkpoint
-        self.journal = self.snapshots.journal = Journal(
+        self.journal = Journal(
             self.run,
             self.config,
             images_at=lambda step: self.schedule.images(step),  # it may be another one later
@@ -87,9 +97,8 @@ class Trainer:
         # If killed between a rollback and the next checkpoint, only the first process's log knows.
         retries = torch.tensor(float(self.journal.retries), device=self.engine.device)
         self._set_retry(max(self.state.retry, int(self.engine.sum(retries).item())))
-        scorer = self.snapshots.scorer
-        if self.is_main and scorer is not None:  # it may have been killed after saving
-            self.run.update_best(scorer.metric, scorer.better)
+        if self.is_main and self._scorer is not None:  # it may have been killed after saving
+            self.run.update_best(self._scorer.metric, self._scorer.better)
         try:
             yield
         finally:
@@ -140,7 +149,18 @@ class Trainer:
         Returns:
             The exit code of the run, or None if it continues in another stage.
         """
-        self.snapshots.stop = stop
+        self.snapshots = Snapshots(
+            self.stage,
+            self.runtime,
+            self.run,
+            self.engine,
+            self.clock,
+            viewer=self._viewer,
+            scorer=self._scorer,
+            saver=self.saver,
+            journal=self.journal,
+            stop=stop,
+        )
         exit_code = 0
         if self._resumed is not None:
             self.snapshots.score_late(self.state, self._resumed)
