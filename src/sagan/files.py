@@ -21,6 +21,13 @@ def nearest_existing(path: Path) -> Path:
     return next(there for there in (path, *path.parents) if there.exists())
 
 
+def check_above(path: Path, name: str = "") -> None:
+    """Raise ValueError if a path is in what is no folder, so that it cannot be made."""
+    above = nearest_existing(path.parent)
+    if not above.is_dir():
+        raise ValueError(f"{name or path} cannot be made: {above} is not a folder")
+
+
 def write_atomically(path: Path, content: bytes, *, durably: bool = True) -> None:
     """Replace a file so that a reader, or a crash, sees either content whole."""
     # not `durably`, it may not be on the disk yet: for many files that are soon made again

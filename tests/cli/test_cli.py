@@ -14,8 +14,9 @@ from command_line import SMALL, sagan
 from PIL import Image
 
 from sagan.cli import app
-from sagan.cli.sample import _independent
+from sagan.cli.sample import _independent, _interpolation
 from sagan.config import DataConfig, NetworkConfig, RunConfig
+from sagan.files import write_atomically
 from sagan.runs.run import Run
 
 
@@ -88,6 +89,12 @@ def test_bad_training_options_are_one_line_and_write_nothing(tmp_path, capfd, op
         (["sample", "RUN", "--num", "4", "--out", "o", "--interpolate", "3"], "not two seeds"),
         (["sample", "RUN", "--num", "1", "--out", "o", "--interpolate", "3,4"], "at least 2"),
         (["sample", "RUN", "--num", "4"], "--out"),
+        (["sample", "RUN", "--num", "4", "--out", "o", "--interpolate", ""], "shell variable"),
+        (["sample", "RUN", "--num", "4", "--out", "o", "--interpolate-classes="], "shell variable"),
+        (
+            ["sample", "RUN", "--num", "4", "--out", "o", "--interpolate=1,2", "--classes=3,03,3"],
+            "names a class twice",
+        ),
         (["sample", "nowhere", "--num", "4", "--out", "o"], "does not exist"),
         (["sample", ".", "--num", "4", "--out", "o"], "is not a run folder"),
         (["evaluate", "nowhere"], "does not exist"),
@@ -421,6 +428,45 @@ def test_evaluation_rollback_and_tensorboard_reach_the_run(tmp_path, capfd):
     assert sagan("train", tmp_path / "run", "--images", "128") == 0  # the two last are no settings
     assert sagan("train", tmp_path / "run", "--metric", "cas") == 2
     assert "training.evaluate_metric: kid:pixel -> cas" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("out", "said"),
+    [
+        ("folder.png", "--out folder.png is a folder: name a file"),
+        ("file", "--out file is a file, not a folder"),
+        ("file/inside", "cannot be made: "),
+        ("file/inside/grid.png", "cannot be made: "),
+        ("RUN", "is a run, which has files of its own"),
+        ("RUN/curves.png", "is in a run, which has files of its own"),
+        ("RUN/checkpoints", "is in a run, which has files of its own"),
+        ("RUN/checkpoints/step-00000010", "is in a run, which has files of its own"),
+        ("RUN/checkpoints/step-00000010/ema.png", "is in a run, which has files of its own"),
+    ],
+)
+def test_what_is_there_is_not_written_over(run, tmp_path, monkeypatch, capfd, out, said):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sagan.sampling.generate", None)
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "file").touch()
+    assert sagan("sample", run, "--num", "4", "--out", out.replace("RUN", str(run))) == 2
+    err = capfd.readouterr().err
+    assert said in err
+    assert err.count("\n") == 1
+
+
+def test_a_folder_of_another_programs_checkpoints_is_no_run(run, tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    assert sagan("sample", run, "--num", "1", "--out", tmp_path / "one.png") == 0
+
+
+def test_the_longest_class_name_is_part_of_a_files_name(tmp_path):
+    names = tuple(letter * 300 for letter in ("a", "\u3042"))
+    config = RunConfig(network=NetworkConfig(classes=2), data=DataConfig(class_names=names))
+    made = _interpolation(config, 2, 0, None, f"0,{10**15}", "0,1", 0.0)
+    for name in (*_independent(config, 2, 0, None, 0.0).names, *made.names):
+        assert "class0-aaaa" in name or "class1-\u3042" in name
+        write_atomically(tmp_path / f"{name}.png", b"")
 
 
 def test_a_folder_may_have_a_dot_in_its_name(run, tmp_path):

@@ -174,5 +174,5 @@ def test_a_run_is_not_written_into(runs, tmp_path, capfd):
     shutil.copytree(runs / "a", tmp_path / "a")
     before = {p: p.read_bytes() for p in (tmp_path / "a").rglob("*") if p.is_file()}
     assert sagan("compare", runs / "b", tmp_path / "a", "--out", tmp_path / "a") == 2
-    assert "is a run, which has files of these names" in capfd.readouterr().err
+    assert "is a run, which has files of its own" in capfd.readouterr().err
     assert {p: p.read_bytes() for p in (tmp_path / "a").rglob("*") if p.is_file()} == before

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from sagan.files import nearest_existing
+from sagan.files import check_above
 
 _FORMATS = {"onnx": ".onnx", "safetensors": ".safetensors"}
 _Kind = Literal["onnx", "safetensors", "folder"]
@@ -66,7 +66,7 @@ def export(
         )
     for option, path in (("--out", out), ("--card", card)):
         if path is not None:
-            _check_above(option, path)
+            check_above(path, f"{option} {path}")
     if kind != "folder" and out is not None and out.is_dir():
         raise ValueError(f"--out {out} is a folder: name a file, or give --format folder")
     if private and push is None:
@@ -106,13 +106,6 @@ def _kind_of(out: Path | None, format: _Kind | None, push: str | None) -> _Kind:
             return "onnx" if kind == "onnx" else "safetensors"
     wanted = _FORMATS[format] if format else " or ".join(_FORMATS.values())
     raise ValueError(f"--out {out} must end in {wanted}{'' if format else '; or --format folder'}")
-
-
-def _check_above(option: str, path: Path) -> None:
-    """Refuse a path in what is no folder, before any work."""
-    above = nearest_existing(path.parent)
-    if not above.is_dir():
-        raise ValueError(f"{option} {path} cannot be made: {above} is not a folder")
 
 
 def _export_folder(

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from sagan.cli.common import parse_classes, parse_pair, parse_seed
-from sagan.files import nearest_existing, write_atomically
+from sagan.files import check_above, nearest_existing, write_atomically
+from sagan.runs.place import check_outside_runs
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,6 +24,7 @@ _MOST_IMAGES = 1_000_000  # of a command
 _MOST_HELD_BYTES = 2**31  # of images in one file
 _LONG_SEC = 60
 _ANIMATIONS = (".gif", ".mp4")
+_MOST_NAME_BYTES = 64  # of a class, twice in the name of a file, which may have 255
 
 
 def sample(
@@ -57,7 +59,7 @@ def sample(
     classes
         Class names or numbers, such as 3,7. Default: all.
     seed
-        Seed of the first image.
+        Seed of the first image; --interpolate names its seeds itself.
     truncation
         Resample latent entries until |z| is at most this (an interpolation's ends). 0: off.
     interpolate
@@ -81,7 +83,12 @@ def sample(
         raise ValueError(
             f"--num {num:,} is over {_MOST_IMAGES:,}: make them in parts, each with its --seed"
         )
-    _check_out(out, walk=bool(interpolate or interpolate_classes))
+    ends = {"--interpolate": interpolate, "--interpolate-classes": interpolate_classes}
+    for name, text in ends.items():
+        if text is not None and not text.strip():
+            raise ValueError(f"{name} is empty: a shell variable that is not set?")
+    is_walk = interpolate is not None or interpolate_classes is not None
+    _check_out(out, walk=is_walk)
     import torch
 
     from sagan.devices import pick_device
@@ -93,12 +100,12 @@ def sample(
     opened = open_generator(run, weights=weights, device=pick_device(device))
     config = opened.config
     walks = 1
-    if interpolate and not interpolate_classes and config.network.classes:  # one a class
+    if is_walk and interpolate_classes is None and config.network.classes:  # one a class
         walks = len(parse_classes(classes, config) or range(config.network.classes))
     _check_room(out, num * walks, config)
     plan = (
         _interpolation(config, num, seed, classes, interpolate, interpolate_classes, truncation)
-        if interpolate or interpolate_classes
+        if is_walk
         else _independent(config, num, seed, classes, truncation)
     )
     images = _timed(
@@ -115,14 +122,21 @@ def sample(
 
 
 def _check_out(out: Path, *, walk: bool) -> None:
-    """Refuse a file that cannot be written as asked, before anything is opened."""
+    """Refuse a file or folder that cannot be written as asked, before anything is opened."""
     ending = out.suffix.lower()
+    is_file = ending in (".png", *_ANIMATIONS)
     if ending in _ANIMATIONS and not walk:
         raise ValueError(f"--out {out} is for a walk: add --interpolate or --interpolate-classes")
     if ending == ".mp4" and shutil.which("ffmpeg") is None:
         raise ValueError(f"--out {out} needs the program ffmpeg, which is not here; write a .gif")
-    if ending and ending not in (".png", *_ANIMATIONS) and not out.is_dir():
+    if is_file and out.is_dir():
+        raise ValueError(f"--out {out} is a folder: name a file, or a folder without {ending}")
+    if ending and not is_file and not out.is_dir():
         raise ValueError(f"--out {out} is neither a .png, .gif or .mp4 file nor a folder")
+    if not is_file and out.exists() and not out.is_dir():
+        raise ValueError(f"--out {out} is a file, not a folder")
+    check_above(out, f"--out {out}")
+    check_outside_runs(out)
 
 
 def _check_room(out: Path, num: int, config: "RunConfig") -> None:
@@ -204,7 +218,7 @@ def _interpolation(
     from sagan.sampling import interpolation_labels, interpolation_latents
 
     network = config.network
-    if interpolate:
+    if interpolate is not None:
         a, b = (parse_seed(part) for part in parse_pair(interpolate, "seeds"))
         latents = interpolation_latents((a, b), frames, network, truncation=truncation)
         stem = f"seed{a}-to-{b}"
@@ -214,8 +228,8 @@ def _interpolation(
         stem = f"seed{seed}"
     labels: Tensor | None = None
     strips = [stem]  # the file names of each row, without the frame
-    if interpolate_classes:
-        if classes:
+    if interpolate_classes is not None:
+        if classes is not None:
             raise ValueError("--interpolate-classes names its classes itself; leave --classes out")
         parse_pair(interpolate_classes, "classes")
         ends = parse_classes(interpolate_classes, config)
@@ -223,6 +237,8 @@ def _interpolation(
         labels = interpolation_labels((ends[0], ends[1]), frames, network)
         strips = [f"{stem}-{_class_part(config, ends[0])}-to-{_class_part(config, ends[1])}"]
     elif chosen := parse_classes(classes, config) or range(network.classes):
+        if len({*chosen}) < len(chosen):
+            raise ValueError(f"--classes {classes} names a class twice, and a walk has each once")
         labels = torch.tensor(list(chosen)).repeat_interleave(frames)
         strips = [f"{stem}-{_class_part(config, k)}" for k in chosen]
     names = [f"{strip}-{i:04d}" for strip in strips for i in range(frames)]
@@ -233,6 +249,7 @@ def _interpolation(
 def _class_part(config: "RunConfig", label: int) -> str:
     """Name a class in a file name, without characters that a file system may refuse."""
     name = re.sub(r"[^\w.-]+", "_", config.data.name_of(label))
+    name = name.encode()[:_MOST_NAME_BYTES].decode(errors="ignore")
     return f"class{label}" if name == str(label) else f"class{label}-{name}"
 
 

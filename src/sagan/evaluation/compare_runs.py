@@ -17,7 +17,7 @@ from sagan.images import image_grid, png, side_by_side
 from sagan.randomness import sample_latents
 from sagan.runs.log import read_records
 from sagan.runs.open_run import load_run_generator
-from sagan.runs.place import RUN_OR_CHECKPOINT, locate
+from sagan.runs.place import check_outside_runs, locate
 from sagan.runs.run import Run
 from sagan.sampling import generate
 from sagan.text import listed
@@ -74,8 +74,8 @@ def compare_runs(
         raise ValueError(f"--seed must be 0 or more, not {seed}")
     if out is not None and out.exists() and not out.is_dir():
         raise ValueError(f"--out {out} is a file; name a folder")
-    if out is not None and locate(out).kind in RUN_OR_CHECKPOINT:
-        raise ValueError(f"--out {out} is a run, which has files of these names; name another")
+    if out is not None:
+        check_outside_runs(out)
     runs = _named(paths)
     configs = {name: run.config() for name, run in runs.items()}
     logs = {name: list(read_records(run.log_path)) for name, run in runs.items()}

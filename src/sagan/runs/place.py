@@ -53,6 +53,17 @@ _WHAT_IT_IS: dict[Kind, str] = {
 }
 
 
+def check_outside_runs(out: Path) -> None:
+    """Raise ValueError if what is to be written is a run or checkpoint, or lies right in one."""
+    above = locate(out.absolute().parent).run
+    # other programs have folders of checkpoints too, but no such configuration beside them
+    within = above is not None and (above / "config.json").is_file()
+    kind = locate(out).kind
+    if within or kind in RUN_OR_CHECKPOINT:
+        what = "a run" if kind == "run" else "in a run"
+        raise ValueError(f"--out {out} is {what}, which has files of its own: name another place")
+
+
 def locate(path: str | os.PathLike[str]) -> Place:
     """Tell what a path is by names alone; of files only a shared folder's `config.json` is read.
 

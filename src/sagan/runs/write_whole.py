@@ -9,13 +9,14 @@ from typing import Any
 from torch import Tensor
 
 from sagan.config import RunConfig
-from sagan.files import TEMPORARY, sync_folder
+from sagan.files import TEMPORARY, check_above, sync_folder
 from sagan.runs.log import append_records
 from sagan.runs.run import Run
 
 
 def check_new(out: Path) -> None:
-    """Raise ValueError unless a folder is new or empty."""
+    """Raise ValueError unless a folder is empty, or new and can be made."""
+    check_above(out)
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise ValueError(f"{out} exists already: name a new run folder")
 
