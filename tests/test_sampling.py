@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import sagan
-from sagan.config import NetworkConfig, RunConfig, TrainingConfig
+from sagan.config import GrowthStage, NetworkConfig, RunConfig, TrainingConfig
 from sagan.images import image_grid, to_float, to_uint8
 from sagan.models import build_discriminator, build_generator
 from sagan.models.standing import standing_statistics
@@ -110,6 +110,9 @@ def test_sample_spreads_over_classes_and_refuses_others(generator):
             sagan.sample(generator, 4, classes=bad)
     with pytest.raises(ValueError, match="at least 1"):
         sagan.sample(generator, 0)
+    for batch_size in (0, -1):
+        with pytest.raises(ValueError, match=f"batch size must be at least 1, not {batch_size}"):
+            sagan.sample(generator, 4, batch_size=batch_size)
 
 
 def test_uint8_and_float_are_inverse_over_all_values():
@@ -233,6 +236,15 @@ def test_a_card_says_averaged_only_of_an_average(decay, start, step, averaged):
     card = make_card(Facts(RunConfig(training=training), step, "ema"), "a run", "run")
     assert ("averaged over training" in card) == averaged
     assert ("as trained, not averaged" in card) != averaged
+
+
+@pytest.mark.parametrize(("step", "averaged"), [(30, False), (31, True)])
+def test_a_run_that_grew_is_averaged_from_the_images_that_it_has_seen(step, averaged):
+    first = GrowthStage(resolution=8, images=640, batch_size=64, g_lr=1e-3, d_lr=1e-3)
+    training = TrainingConfig(ema_start=960, batch_size=16)  # 10 steps, and then 20
+    network = NetworkConfig(resolution=16)
+    facts = Facts(RunConfig(network=network, training=training, growth=(first,)), step, "ema")
+    assert facts.averaged == averaged
 
 
 @given(st.lists(st.integers(0, 300), min_size=1, max_size=20), st.integers(1, 500))

@@ -49,7 +49,7 @@ def sample(
         uint8 `num c h w`, on the CPU.
 
     Raises:
-        ValueError: the generator lacks a class, or the count is below 1.
+        ValueError: the generator lacks a class, or the count or the batch size is below 1.
 
     Example:
         >>> from sagan.config import NetworkConfig
@@ -125,6 +125,8 @@ def generate(
     batch_size: int = 64,
 ) -> Iterator[Tensor]:
     """Yield uint8 batches `b c h w` on the CPU for latents `n z` and labels (`n` or `n k`)."""
+    if batch_size < 1:
+        raise ValueError(f"the batch size must be at least 1, not {batch_size}")
     device = torch.device("cpu")
     if isinstance(generator, nn.Module):
         device = next(generator.parameters()).device

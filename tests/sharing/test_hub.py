@@ -439,7 +439,18 @@ def test_a_cut_download_is_one_line_and_the_next_one_is_whole(folder, served, tm
 
 
 def test_names_and_a_missing_library_are_told(monkeypatch):
-    for name in ("hub:", "hub:cats", "hub:me/cats@", "hub:me/cats/x", "hub:me/c ats"):
+    for name in (
+        "hub:",
+        "hub:cats",
+        "hub:me/cats@",
+        "hub:me/cats/x",
+        "hub:me/c ats",
+        "hub:../..",
+        "hub:me/.cats",
+        "hub:-me/cats",
+        "hub:me/cats.",
+        "hub:./cats",
+    ):
         refused(name, "is not a hub address: hub:OWNER/NAME, or with @REVISION")
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     refused("hub:me/cats", "pip install 'sagan[hub]'")

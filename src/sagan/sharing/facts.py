@@ -6,13 +6,13 @@ them, and everything else under `sagan`. Needs no torch.
 
 import dataclasses
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sagan.config import RunConfig, run_config_from_dict, to_dict
+from sagan.config.growth import images_at, stages_of
 from sagan.files import parse_json
 from sagan.version import __version__
 
@@ -50,8 +50,10 @@ class Facts:
         training = self.config.training
         if self.weights != "ema" or not training.ema_decay:
             return False
-        averaged_from = math.ceil(training.ema_start / (training.batch_size * training.d_steps))
-        return self.step == 0 or self.step > averaged_from  # an imported average is of step 0
+        if self.step == 0:  # an imported average
+            return True
+        before_last = images_at(stages_of(self.config), self.step - 1)
+        return before_last >= training.ema_start
 
     def to_strings(self) -> dict[str, str]:
         """Give what a file's metadata holds; class names get a key of their own, easy to find."""

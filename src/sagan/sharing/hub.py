@@ -15,7 +15,7 @@ from sagan.text import one_line
 from sagan.version import __version__
 
 PREFIX = "hub:"
-_NAME = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
+_NAME = re.compile(r"\w([\w.-]*\w)?/\w([\w.-]*\w)?", re.ASCII)
 _CONNECT_SEC = 5.0
 _LOG_IN = "log in with `hf auth login`, or set HF_TOKEN"
 
