@@ -227,6 +227,12 @@ def test_a_whole_number_is_taken_for_a_float() -> None:
 @pytest.mark.parametrize(
     ("section", "name", "value"),
     [
+        *(
+            (section, field.name, [None])
+            for section, cls in SECTIONS.items()
+            for field in dataclasses.fields(cls)
+            if field.default == ()
+        ),
         ("network", "g_attention", [8, "16"]),
         ("network", "g_attention", [[8]]),
         ("network", "d_attention", [True]),

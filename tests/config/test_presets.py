@@ -7,7 +7,7 @@ import pytest
 
 from sagan.config import presets
 from sagan.config.channels import discriminator_blocks, generator_blocks
-from sagan.config.defaults import default_preset
+from sagan.config.defaults import DEFAULT_PRESETS, default_preset
 from sagan.config.presets import FEW_IMAGES, GROWTH, PRESETS, preset
 
 
@@ -42,6 +42,12 @@ def test_a_cpu_has_a_preset_of_its_own():
         assert chosen == "quick-few"
         assert f"{num_images:,} images are few" in reason
     assert default_preset(0, "digits", "cpu")[0] == "digits"
+
+
+def test_the_default_presets_are_those_that_are_chosen():
+    counts = 1, FEW_IMAGES
+    chosen = {default_preset(n, "photos/", to)[0] for n in counts for to in ("cpu", "cuda")}
+    assert chosen == set(DEFAULT_PRESETS)
 
 
 def test_quick_few_is_quick_against_learning_by_heart():

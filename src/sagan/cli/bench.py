@@ -23,7 +23,8 @@ def bench(
 
     Each case runs the system and the literal form of the code that the article
     quotes in turns, and reports medians and ratios. `device` measures training
-    on this machine's GPU: rates, memory and kernels by size and precision.
+    on this machine's GPU, or its CPU where it has none: rates, memory and
+    kernels by size and precision.
 
     Parameters
     ----------

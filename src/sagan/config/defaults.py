@@ -6,6 +6,7 @@ A CPU does in a day what a GPU does in minutes, so it gets other networks, not o
 from sagan.config.plans import largest_px
 from sagan.config.presets import FEW_IMAGES
 
+DEFAULT_PRESETS = ("quick", "quick-few", "small", "best")  # what `default_preset` may answer
 _TIME = {"cpu": "1h"}
 _TIME_ELSEWHERE = "24h"
 
@@ -47,7 +48,7 @@ def default_preset(num_images: int, source: str, device: str) -> tuple[str, str]
         >>> default_preset(200_000, "flowers.zip", "cuda")[0]
         'best'
     """
-    if source == "digits":
+    if source == "digits":  # which is not among `DEFAULT_PRESETS`
         return "digits", "the bundled digits have a preset of their own"
     few = f"{num_images:,} images are few (under {FEW_IMAGES:,})"
     if device == "cpu":

@@ -2,22 +2,11 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from sagan.config.checks import require
 from sagan.config.network import NetworkConfig
 from sagan.config.run_config import DataConfig, GrowthStage, InitConfig, RunConfig, TrainingConfig
-
-_ITEMS = {  # type of the items of each tuple
-    "g_attention": int,
-    "d_attention": int,
-    "d_attention_blocks": int,
-    "g_channels": int,
-    "d_channels": int,
-    "d_hidden": int,
-    "augment": str,
-    "class_names": str,
-}
 
 
 def to_dict(config: Any) -> Any:
@@ -60,6 +49,7 @@ def run_config_from_dict(values: Mapping[str, Any]) -> RunConfig:
 def _section(cls: type, values: Any, name: str) -> Any:
     require(isinstance(values, Mapping), f"configuration section {name} is not an object")
     fields = {f.name: f for f in dataclasses.fields(cls)}
+    types = get_type_hints(cls)
     unknown = set(values) - set(fields)
     require(not unknown, f"unknown configuration in {name}: {', '.join(sorted(unknown))}")
     needed = [key for key, f in fields.items() if f.default is dataclasses.MISSING]
@@ -68,9 +58,9 @@ def _section(cls: type, values: Any, name: str) -> Any:
     arguments: dict[str, Any] = {"rules": 1} if cls is DataConfig and values else {}
     for key, value in values.items():
         default = fields[key].default
-        expected: Any = fields[key].type if default is dataclasses.MISSING else type(default)
+        expected: Any = types[key] if default is dataclasses.MISSING else type(default)
         if expected is tuple and isinstance(value, list | tuple):
-            items = _ITEMS[key]
+            items, _ = get_args(types[key])  # of `tuple[int, ...]`
             require(
                 all(type(item) is items for item in value),
                 f"{name}.{key} must be a list of {items.__name__}, not {value!r}",

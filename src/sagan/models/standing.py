@@ -12,7 +12,7 @@ from sagan.randomness import generator_for
 def standing_statistics(
     generator: nn.Module, config: NetworkConfig, *, batches: int, batch_size: int, seed: int
 ) -> None:
-    """Recompute batch-norm statistics, in place, from `batches` of own images; leaves eval mode."""
+    """Recompute batch-norm statistics in place, from `batches` of own images; end in eval mode."""
     # Running statistics lag behind the weights, and those of an averaged generator belong to
     # another network. Source: Brock et al. 2019, "standing statistics".
     norms = [m for m in generator.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
@@ -40,8 +40,8 @@ def standing_statistics(
 
 def average_statistics(generator: Generator, training: TrainingConfig) -> None:
     """Recompute a generator's statistics if the run's recipe says so."""
-    # One process's micro-batch, so that the result does not depend on the number of processes; a
-    # batch's variance is unbiased whatever its size.
+    # A micro-batch over all processes, made by the first alone, so that the result does not depend
+    # on how many they are; a batch's variance is unbiased whatever its size.
     standing_statistics(
         generator,
         generator.config,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack, cast
 
 from sagan.config import DataConfig, RunConfig
-from sagan.config.defaults import default_preset, default_px, default_time
+from sagan.config.defaults import DEFAULT_PRESETS, default_preset, default_px, default_time
 from sagan.config.duration import parse_duration
 from sagan.config.presets import preset
 from sagan.data import ImageDataset, load_dataset
@@ -168,7 +168,7 @@ def _begun_before(options: TrainOptions) -> tuple[Run | None, RunConfig | None]:
     """The run that the same command began with a preset by default, found without its images."""
     others = options.get("data", DEFAULT_DATA) != DEFAULT_DATA  # digits have a preset of their own
     if others and not options.keys() & {"init", "preset"}:
-        for name in ("quick", "quick-few", "small", "best"):  # what `default_preset` chooses
+        for name in DEFAULT_PRESETS:
             run, old = _existing(Path("runs") / _default_name({**options, "preset": name}))
             if old is not None and _place(old.data.source) == _place(options["data"]):
                 return run, old
