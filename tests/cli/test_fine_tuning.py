@@ -27,6 +27,7 @@ def run(tmp_path_factory):
         (["--init", "RUN", "--resolution", "24"], "choose from 8, 16, 32, 64, 128, 256"),
         (["--init", "RUN", "--g-attention", "64"], "it has 8"),
         (["--init", "RUN", "--freeze-d", "4"], "freeze_d must be at most 3"),
+        (["--init", "RUN", "--freeze-d", "100000000000"], "freeze_d must be at most 3"),
         (["--init", "RUN", "--freeze-d", "-1"], "freeze_d must be 0 or more"),
         (["--init", "RUN", "--preset", "nonsense"], "unknown preset 'nonsense'"),
         (["--init", "RUN", "--data", "nonsense"], "choose from digits, photographs"),

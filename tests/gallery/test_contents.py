@@ -5,11 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import make_gallery
+import numpy as np
 import pytest
 import torch
 from command_line import sagan
 
 import sagan as package
+from sagan.config import READING_RULES
 from sagan.gallery import shipped, unpack
 from sagan.gallery.contents import stripped
 from sagan.runs.run import Run
@@ -56,7 +58,22 @@ def test_the_list_and_a_run(tmp_path, monkeypatch, capsys):
     assert sagan("gallery", "nonsense", "--out", "x") == 2
     assert "there is no 'nonsense' in the gallery: clothes" in capsys.readouterr().err
     assert sagan("gallery", "--out", "x") == 2
+    (tmp_path / "file").touch()
+    assert sagan("gallery", "clothes", "--out", "file/x") == 2
+    assert "file/x cannot be made: " in capsys.readouterr().err
     assert [path.name for path in tmp_path.rglob("*.safetensors")].count("ema.safetensors") == 1
+
+
+def test_each_can_be_trained_whatever_the_reading_rules_it_was_made_with(tmp_path, monkeypatch):
+    one = shipped()[0]
+    older = {**one.config, "data": {**one.config["data"], "rules": 1}}
+    monkeypatch.setattr("sagan.gallery.contents.shipped", lambda: (replace(one, config=older),))
+    run = unpack(one.name, tmp_path / "run")
+    pictures = np.random.default_rng(0).integers(0, 256, (10, 32, 32, 1), np.uint8)
+    np.savez(tmp_path / "pictures.npz", images=pictures, labels=np.arange(10))
+    options = ["--data", tmp_path / "pictures.npz", "--images", "8", "--batch-size", "8"]
+    assert sagan("train", run.path, *options, "--device", "cpu") == 0
+    assert run.config().data.rules == READING_RULES
 
 
 def test_damaged_weights_are_named(tmp_path, monkeypatch):

@@ -380,7 +380,8 @@ def test_frozen_blocks_of_the_discriminator_stay_as_they_are(tmp_path, source, b
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"resolution": 32}, "would freeze blocks.1, new at 32 px"),
+        ({"resolution": 32}, "would freeze blocks.1, new in this run"),
+        ({"attention_form": "residual"}, "would freeze attention.0, new in this run"),
         ({"grow": "8"}, "leave out --grow or --freeze-d"),
     ],
 )

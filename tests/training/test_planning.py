@@ -161,11 +161,52 @@ def test_a_fine_tuned_run_can_grow():
         ("32", "grows from small to large, not through 32, 32 px"),
         ("12", "12 is unknown"),
         ("8:99999999", "all shown at smaller sizes"),
+        ("8:0", "shows no image at 8 px"),
     ],
 )
 def test_bad_growth_is_refused(grow, said):
     with pytest.raises(ValueError, match=said):
         plan({"preset": "quick", "grow": grow})
+
+
+def test_no_images_at_a_size_are_not_those_that_a_run_has_there():
+    with pytest.raises(ValueError, match="shows no image at 8 px"):
+        plan({"grow": "8:0,16"}, old=plan({"preset": "quick"}))
+
+
+@pytest.mark.parametrize("images", [1, 2, 100])
+def test_a_run_of_hardly_an_image_does_not_grow(images):
+    assert not plan({"preset": "quick", "images": images}).growth
+
+
+@pytest.mark.parametrize("init", [None, replace(OLD, init=InitConfig(source="old", sha256="0"))])
+def test_sizes_from_32_px_have_the_batch_and_rates_that_are_given(init):
+    rates = {"batch_size": 16, "g_lr": 3e-5, "d_lr": 7e-5}
+    options = {"preset": "quick", "resolution": 64, "grow": "8,32", "images": 640_000}
+    eight, thirty_two = plan({**options, **rates}, init=init).growth
+    assert (thirty_two.batch_size, thirty_two.g_lr, thirty_two.d_lr) == tuple(rates.values())
+    assert (eight.batch_size, eight.g_lr, eight.d_lr) == (16, 1.5e-3, 2e-3)
+
+
+def test_images_of_a_size_are_not_given_to_a_run_by_time():
+    timed = replace(OLD, training=replace(OLD.training, time_sec=60.0))
+    init = replace(timed, init=InitConfig(source="runs/old", sha256="0"))
+    options = {"grow": "8:6400", "resolution": 16}
+    with pytest.raises(ValueError, match="give --grow its sizes alone, or say --images"):
+        plan(options, init=init)
+    assert plan({**options, "images": 64_000}, init=init).growth[0].images == 6_400
+    assert plan({**options, "grow": "8"}, init=init).training.time_sec == 60
+
+
+@pytest.mark.parametrize("resolution", [8, 16, 128])
+def test_a_run_that_grew_refuses_another_size_by_name(tmp_path, resolution):
+    old = plan({"preset": "quick", "resolution": 64})
+    run = Run(tmp_path)
+    run.write_config(old)
+    said = rf"other settings \(.*network.resolution: 64 -> {resolution}\).*--init"
+    with pytest.raises(ValueError, match=said):
+        run.check_continues(plan({"resolution": resolution}, old=old))
+    assert plan({"resolution": 64}, old=old) == old
 
 
 @pytest.mark.parametrize(

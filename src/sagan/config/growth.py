@@ -92,6 +92,8 @@ def parse_growth(text: str) -> dict[int, int | None]:
             )
         if int(px) in sizes:
             raise ValueError(f"--grow {text!r} names {px} px twice")
+        if colon and not int(images):
+            raise ValueError(f"--grow {text!r} shows no image at {px} px: leave this size out")
         sizes[int(px)] = int(images) if colon else None
     return sizes
 
@@ -103,7 +105,8 @@ def share_out(sizes: dict[int, int | None], total: int) -> dict[int, int]:
         >>> share_out({8: None, 16: 500}, 3_000)
         {8: 1000, 16: 500}
     """
-    return {size: n or max(1, total // (len(sizes) + 1)) for size, n in sizes.items()}
+    share = max(1, total // (len(sizes) + 1))
+    return {size: share if n is None else n for size, n in sizes.items()}
 
 
 def images_at(stages: Sequence[Stage], step: int) -> int:

@@ -244,7 +244,8 @@ def growing(base: RunConfig, grow: str | None, total: int, **widths: Any) -> Run
         images = share_out(parse_growth(grow), total)
     elif sum(images.values()) > total // 2:  # a short run: at most half of it at small sizes
         images = {size: n * (total // 2) // sum(images.values()) for size, n in images.items()}
-        stages = growth_stages(images, base.training)  # and none for less than a step
+        # and none for less than a step
+        stages = growth_stages({size: n for size, n in images.items() if n}, base.training)
         images = {s.resolution: s.images for s in stages if s.images >= s.batch_size}
     from_px = GROWTH.get(base.preset, images)  # all networks of a preset that grows are resized
     if not from_px:

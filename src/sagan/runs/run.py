@@ -81,9 +81,9 @@ class Run:
             if not self.exists():
                 return
             old = self.config()
-        if not old.data.source:
+        if not old.data.source:  # imported: its pictures are new to it
             self._check_can_be_trained(config)
-        if old.data.rules != config.data.rules:
+        elif old.data.rules != config.data.rules:
             raise ValueError(
                 f"{self.path} was begun with the reading rules {old.data.rules}: to go on, give "
                 f"DataConfig(rules={old.data.rules}) and load_dataset(..., rules={old.data.rules})"

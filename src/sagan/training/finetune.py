@@ -79,7 +79,7 @@ def open_parent(run: Run, config: RunConfig) -> Checkpoint:
 
 
 def check_frozen(config: RunConfig) -> None:
-    """Raise ValueError if blocks that are to be frozen would be fresh: they would never learn."""
+    """Raise ValueError if what is to be frozen would be fresh: it would never learn."""
     blocks = config.training.freeze_d
     if not blocks or not config.init.source:
         return
@@ -89,11 +89,13 @@ def check_frozen(config: RunConfig) -> None:
             "run that grows: leave out --grow or --freeze-d"
         )
     _, (_, d), _ = transferred(find_checkpoint(config.init.source), config)
-    fresh = [name for i in range(blocks) if (name := f"blocks.{i}") in d.fresh]
+    there = range(min(blocks, len(discriminator_blocks(config.network))))  # more is refused later
+    names = [f"{kind}.{i}" for i in there for kind in ("blocks", "attention")]
+    fresh = [name for name in names if name in d.fresh]
     if fresh:
         raise ValueError(
-            f"--freeze-d {blocks} would freeze {listed(fresh)}, new at {config.network.resolution} "
-            f"px: {config.init.source} has none there to keep"
+            f"--freeze-d {blocks} would freeze {listed(fresh)}, new in this run: "
+            f"{config.init.source} has nothing there to keep"
         )
 
 

@@ -51,8 +51,6 @@ def plan(
     """
     if {"time", "images"} <= options.keys():
         raise ValueError("--time and --images both say how long to train: give one of them")
-    if "time" in options and ":" in options.get("grow", ""):
-        raise ValueError("--time plans the images of each size: give --grow its sizes alone")
     if old is not None:
         base = _resumed(options, old)
     elif init is not None:
@@ -74,14 +72,21 @@ def plan(
         network=replace(base.network, **network),
         training=replace(base.training, **training),
     )
+    by_time = "time" in options or (old is None and config.training.time_sec > 0)
+    if by_time and ":" in options.get("grow", ""):
+        raise ValueError(
+            "a run by --time plans the images of each size: give --grow its sizes alone, or say "
+            "--images"
+        )
     if old is None:  # one that goes on may have other sizes' ends by now, if it went by time
         stages_of(config)  # raises where no images are left for the last size
     if "augment_p" in training and not config.training.augment:
         raise ValueError("--augment-p needs --augment: the kinds of augmentation")
     if "evaluate_metric" in training and not config.training.evaluate_every:
         raise ValueError("--metric needs --evaluate-every: the images between evaluations")
-    generator_blocks(config.network)  # raises where attention does not fit
-    discriminator_blocks(config.network)
+    if old is None:  # of one that goes on, other networks are refused by name
+        generator_blocks(config.network)  # raises where attention does not fit
+        discriminator_blocks(config.network)
     return config if data is None else _with_data(config, options, old, data)
 
 
@@ -90,9 +95,15 @@ def _resumed(options: TrainOptions, old: RunConfig) -> RunConfig:
     network, init, data = old.network, old.init, data_options(options, old.data)
     if "grow" in options:
         kept = {stage.resolution: stage.images for stage in old.growth}
-        sizes = {size: n or kept.get(size, 1) for size, n in parse_growth(options["grow"]).items()}
+        sizes = {
+            size: kept.get(size, 1) if n is None else n
+            for size, n in parse_growth(options["grow"]).items()
+        }
         if sizes != kept:
             old = replace(old, growth=growth_stages(sizes, old.training))
+    if "resolution" in options:  # smaller ones alone can be grown through
+        below = (stage for stage in old.growth if stage.resolution < options["resolution"])
+        old = replace(old, growth=tuple(below))
     if not old.data.source:  # imported: its pictures are new to it
         data = replace(data, rules=READING_RULES)
     if "init" in options:
@@ -113,7 +124,7 @@ def _fine_tuned(options: TrainOptions, init: RunConfig) -> RunConfig:
     training = replace(init.training, freeze_d=0)
     if "preset" in options:
         training = preset(options["preset"])[1]
-    training = _with_batch(training, options)
+    training = _with_batch_and_rates(training, options)
     data = replace(data_options(options, init.data), fingerprint="", rules=READING_RULES)
     if not data.source:
         raise ValueError(f"{init.init.source} was imported and has no data: name some with --data")
@@ -135,7 +146,7 @@ def _new(options: TrainOptions) -> RunConfig:
         raise ValueError("--freeze-d keeps what was trained before: it needs --init")
     name = options.get("preset", DEFAULT_DATA)
     network, training = preset(name, options.get("resolution"))
-    training = _with_batch(training, options)
+    training = _with_batch_and_rates(training, options)
     data = data_options(options, DataConfig(source=DEFAULT_DATA))
     base = RunConfig(preset=name, network=network, training=training, data=data)
     widths = {k: v for k, v in network_options(options).items() if k in ("g_width", "d_width")}
@@ -143,9 +154,14 @@ def _new(options: TrainOptions) -> RunConfig:
     return growing(base, options.get("grow"), total, **widths)
 
 
-def _with_batch(training: TrainingConfig, options: TrainOptions) -> TrainingConfig:
-    """The given batch: stages of growth depend on it."""
-    return replace(training, batch_size=options.get("batch_size", training.batch_size))
+def _with_batch_and_rates(training: TrainingConfig, options: TrainOptions) -> TrainingConfig:
+    """The given batch and learning rates: stages of growth depend on them."""
+    return replace(
+        training,
+        batch_size=options.get("batch_size", training.batch_size),
+        g_lr=options.get("g_lr", training.g_lr),
+        d_lr=options.get("d_lr", training.d_lr),
+    )
 
 
 def data_options(options: TrainOptions, base: DataConfig) -> DataConfig:
