@@ -85,7 +85,7 @@ def test_a_network_with_gamma_0_is_said_not_to_need_attention(run, tmp_path, cap
 
 def test_a_network_that_lives_off_its_attention_is_said_to_need_it(run, tmp_path, capfd):
     """The same weights with a large gamma; and no log, so that no history is drawn."""
-    checkpoint, other = find_checkpoint(run), Run(tmp_path / "other")
+    checkpoint, other = find_checkpoint(run, verify_files=None), Run(tmp_path / "other")
     tensors = {name: checkpoint.tensors(name) for name in ("ema", "discriminator")}
     for group in tensors.values():
         (name,) = (name for name in group if name.endswith("gamma"))
@@ -150,7 +150,7 @@ def test_an_unconditional_run_with_attention_in_g_alone(tmp_path, capfd, picture
 
 def test_a_run_without_a_discriminator_is_explained_by_its_generator(run, picture, tmp_path, capfd):
     """As an imported one may be."""
-    checkpoint, other = find_checkpoint(run), Run(tmp_path / "other")
+    checkpoint, other = find_checkpoint(run, verify_files=None), Run(tmp_path / "other")
     other.write_config(checkpoint.config)
     other.save(2, {"ema": checkpoint.tensors("ema")}, config=checkpoint.config, keep=1)
     assert sagan("explain", other.path, "--out", tmp_path / "o", "--num", "1") == 0

@@ -106,7 +106,7 @@ class Ours:
 
     def has_whole(self, folder):
         found, faults = Run(folder).newest_sound_checkpoint()
-        usable = Run(folder).checkpoint(needs=None)
+        usable = Run(folder).checkpoint(verify_files=None)
         Run(folder).remove_leftovers()
         left = [path for path in folder.rglob("*") if path.name.startswith(".")]
         return found is not None and faults == [] and usable.step in (1, 2) and not left

@@ -81,7 +81,7 @@ def test_a_run_by_time_killed_at_random_keeps_its_plan_and_its_time(server, tmp_
         assert ended.code == -9, ended.said
         killed += 1
     assert killed == 5
-    last = Run(path).checkpoint().manifest
+    last = Run(path).checkpoint(verify_files=()).manifest
     trained = [r["elapsed"] for r in read_records(Run(path).log_path) if "elapsed" in r]
     assert trained[-1] == pytest.approx(60, rel=0.05)
     config = with_ends(Run(path).config(), last["plan"][-1]["ends"])

@@ -51,7 +51,7 @@ def test_a_limit_on_files_stops_training_in_a_line_and_it_goes_on(server, run):
     assert leftovers(run.path) == []
     assert run.newest_sound_checkpoint()[0].path.name == newest
     assert server.sagan(*go_on, room_mb=3_000, seconds=120).code == 0
-    assert run.checkpoint().step >= 4
+    assert run.checkpoint(verify_files=()).step >= 4
 
 
 @pytest.fixture

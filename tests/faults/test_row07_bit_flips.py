@@ -40,7 +40,7 @@ def test_1000_of_1000_flips_in_a_checkpoint_are_caught_and_the_one_before_is_use
         if i % 100 == 0:
             found, faults = run.newest_sound_checkpoint()
             assert (found.step, len(faults)) == (1, 1)
-            assert run.checkpoint(needs=None).step == 1
+            assert run.checkpoint(verify_files=None).step == 1
         file.write_bytes(content)
     open_checkpoint(newest).verify()
     counted({"bits flipped in checkpoints": 1000, "caught in checkpoints": 1000})

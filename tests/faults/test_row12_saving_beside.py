@@ -99,7 +99,7 @@ def test_a_signal_waits_for_it(tmp_path, digits, monkeypatch):
     result = run_to(tmp_path, digits)
     assert result.exit_code == 143
     step = result.images // 16
-    assert Run(tmp_path).checkpoint().step == step
+    assert Run(tmp_path).checkpoint(verify_files=()).step == step
     assert threading.active_count() == 1 or not [
         t for t in threading.enumerate() if t.name.startswith("sagan-save")
     ]
@@ -129,7 +129,7 @@ def test_a_full_disk_ends_the_run_in_one_line_and_what_was_saved_stands(
     steps = [path.name for path in Run(tmp_path / "run").checkpoint_paths()]
     assert len(steps) == at - 1
     assert sagan("train", tmp_path / "run", *options) == 0
-    assert Run(tmp_path / "run").checkpoint().step == 6
+    assert Run(tmp_path / "run").checkpoint(verify_files=()).step == 6
 
 
 @pytest.mark.parametrize(
@@ -170,4 +170,4 @@ def test_the_copy_shares_nothing_with_the_networks(tmp_path):
     weights.zero_()
     saver.wait()
     saver.close()
-    assert bool((Run(tmp_path).checkpoint().tensors("ema")["w"] == 1).all())
+    assert bool((Run(tmp_path).checkpoint(verify_files=()).tensors("ema")["w"] == 1).all())

@@ -79,7 +79,10 @@ def test_it_is_seen_within_a_step_and_the_checkpoint_before_stands(
     (kept,) = Run(tmp_path).checkpoint_paths()
     assert kept.name == "step-00000004"
     for name in ("generator", "discriminator", "ema", "g_optimizer", "d_optimizer"):
-        assert all(t.isfinite().all() for t in Run(tmp_path).checkpoint().tensors(name).values())
+        assert all(
+            t.isfinite().all()
+            for t in Run(tmp_path).checkpoint(verify_files=()).tensors(name).values()
+        )
 
 
 def test_it_is_counted(tmp_path, digits, monkeypatch):
@@ -90,4 +93,4 @@ def test_it_is_counted(tmp_path, digits, monkeypatch):
     (record,) = [r for r in read_records(Run(tmp_path).log_path) if r["kind"] == "rollback"]
     assert (record["retry"], record["failed_at_images"]) == (1, 16 * AT)
     assert "a weight of G" in record["reason"]
-    assert Run(tmp_path).checkpoint().manifest["retry"] == 1
+    assert Run(tmp_path).checkpoint(verify_files=()).manifest["retry"] == 1

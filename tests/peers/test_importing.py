@@ -41,10 +41,10 @@ def test_the_peer_is_told_or_named_and_files_come_in_any_order(checkpoint, tmp_p
         said = capfd.readouterr().err
         assert "biggan, 32 px, 10 classes, attention in G at 16 px" in said
         assert ("averaged" in said) == (i > 0)
-    raw = find_checkpoint(tmp_path / "run1").tensors("generator")
-    kept = find_checkpoint(tmp_path / "run1").tensors("ema")
+    raw = find_checkpoint(tmp_path / "run1", verify_files=None).tensors("generator")
+    kept = find_checkpoint(tmp_path / "run1", verify_files=None).tensors("ema")
     assert torch.equal(kept["to_image.layer.weight"], raw["to_image.layer.weight"] * 0.9)
-    alone = find_checkpoint(tmp_path / "run0").tensors("ema")
+    alone = find_checkpoint(tmp_path / "run0", verify_files=None).tensors("ema")
     assert all(torch.equal(alone[key], raw[key]) for key in raw)
     config = Run(tmp_path / "run1").config()
     assert config.data.class_names == tuple("0123456789")
@@ -71,7 +71,7 @@ def test_widths_of_a_known_table_are_said_by_their_base(checkpoint, tmp_path):
 def test_raw_weights_and_vectors_are_the_files_own(checkpoint, tmp_path):
     """One power step from u0 gives our u; from there training takes the next."""
     import_run([checkpoint / "G.pth", checkpoint / "D.pth"], tmp_path / "run")
-    ours = find_checkpoint(tmp_path / "run").tensors("discriminator")
+    ours = find_checkpoint(tmp_path / "run", verify_files=None).tensors("discriminator")
     theirs = state("D")
     assert torch.equal(ours["blocks.1.conv1.layer.weight"], theirs["blocks.1.0.conv1.weight"])
     layer = SpectralNorm(torch.nn.Conv2d(32, 32, 3))
@@ -94,7 +94,10 @@ def test_the_usual_wrappings_change_nothing(checkpoint, tmp_path, wrap):
     torch.save(G, tmp_path / "G.pth", _use_new_zipfile_serialization=wrap != "old")
     import_run([tmp_path / "G.pth"], tmp_path / "run")
     import_run([checkpoint / "G.pth"], tmp_path / "plain")
-    found, plain = (find_checkpoint(tmp_path / r).tensors("generator") for r in ("run", "plain"))
+    found, plain = (
+        find_checkpoint(tmp_path / r, verify_files=None).tensors("generator")
+        for r in ("run", "plain")
+    )
     assert all(torch.equal(found[key], plain[key]) for key in plain)
 
 
@@ -136,7 +139,7 @@ def test_two_files_of_one_name_are_both_recorded(checkpoint, tmp_path):
         file.parent.mkdir()
         shutil.copy(checkpoint / name, file)
     run = import_run(files, tmp_path / "run").run
-    recorded = run.checkpoint().manifest["imported"]["files"]
+    recorded = run.checkpoint(verify_files=()).manifest["imported"]["files"]
     assert recorded == {str(file): sha256_of_file(file) for file in files}
 
 
@@ -147,13 +150,15 @@ def test_training_goes_on_from_an_imported_run(checkpoint, pictures, tmp_path, c
     run = tmp_path / "run"
     files = [checkpoint / f"{name}.pth" for name in ("G", "G_ema", "D")]
     assert command("import", *files, "--out", run) == 0
-    first = find_checkpoint(run).tensors("generator")["blocks.1.conv1.layer.weight"]
+    first = find_checkpoint(run, verify_files=None).tensors("generator")[
+        "blocks.1.conv1.layer.weight"
+    ]
     assert command("train", run, "--images", 10) == 2
     assert "name them with --data" in capfd.readouterr().err
     ten = pictures / "10.npz"
     images = ("--data", ten, "--images", 4, "--d-steps", 1)
     assert command("train", run, *images, *OPTIONS, "--augment", "cutout") == 0
-    checkpoint_after = find_checkpoint(run)
+    checkpoint_after = find_checkpoint(run, verify_files=None)
     assert checkpoint_after.step == 2
     moved = checkpoint_after.tensors("generator")["blocks.1.conv1.layer.weight"] - first
     assert 0 < moved.abs().max() < 0.01  # a few steps of Adam from where it was
@@ -161,7 +166,7 @@ def test_training_goes_on_from_an_imported_run(checkpoint, pictures, tmp_path, c
     assert config.data.source == str(ten)
     assert config.data.fingerprint
     assert command("train", run, "--images", 6) == 0  # goes on as any run
-    assert find_checkpoint(run).step == 3
+    assert find_checkpoint(run, verify_files=None).step == 3
     assert command("train", run, "--data", "digits") == 2
     kinds = [json.loads(line)["kind"] for line in (run / "log.jsonl").read_text().splitlines()]
     assert kinds[0] == "import"
@@ -197,12 +202,12 @@ def test_training_goes_on_from_every_peers_networks(tmp_path, peer, name, pictur
         for file in files:
             torch.save(narrowed(torch.load(file)), file)
     network = import_run(files, run).config.network
-    before = find_checkpoint(run)
+    before = find_checkpoint(run, verify_files=None)
     data = pictures / f"{network.classes or 2}.npz"
     conditional = [] if network.classes else ["--unconditional"]
     steps = ("--images", 4, "--d-steps", 1, "--batch-size", 2, "--device", "cpu")
     assert command("train", run, "--data", data, *conditional, *steps) == 0, capfd.readouterr().err
-    after = find_checkpoint(run)
+    after = find_checkpoint(run, verify_files=None)
     assert after.step == 2
     for part in ("generator", "discriminator"):
         old, new = before.tensors(part), after.tensors(part)
@@ -241,7 +246,9 @@ def test_summed_statistics_are_averaged_and_others_taken_as_they_are(tmp_path):
         }
         torch.save(G, tmp_path / "G.pth")
         import_run([tmp_path / "G.pth"], tmp_path / f"run{count}")
-        found[count] = find_checkpoint(tmp_path / f"run{count}").tensors("generator")
+        found[count] = find_checkpoint(tmp_path / f"run{count}", verify_files=None).tensors(
+            "generator"
+        )
         theirs = G["output_layer.0.bn.stored_var"] / max(1, count)
         torch.testing.assert_close(found[count]["norm.running_var"], theirs)
     theirs = state("G", "biggan", "64px-mybn")["blocks.0.0.bn1.bn.stored_mean"]
@@ -260,7 +267,10 @@ def test_norms_over_several_devices_are_read_as_those_of_one(checkpoint, tmp_pat
     torch.save(G, tmp_path / "G.pth")
     import_run([tmp_path / "G.pth"], tmp_path / "run")
     import_run([checkpoint / "G.pth"], tmp_path / "plain")
-    found, plain = (find_checkpoint(tmp_path / r).tensors("generator") for r in ("run", "plain"))
+    found, plain = (
+        find_checkpoint(tmp_path / r, verify_files=None).tensors("generator")
+        for r in ("run", "plain")
+    )
     assert found.keys() == plain.keys()
     assert all(torch.equal(found[key], plain[key]) for key in plain if "num_batches" not in key)
     assert found["norm.num_batches_tracked"] == 7
@@ -318,7 +328,9 @@ def test_files_converted_from_studiogan_are_rgb_by_their_name(tmp_path):
     for name in ("iter_9", "sagan_32_cifar10_convert-studio-rgb_2021"):
         torch.save({"state_dict": both}, tmp_path / f"{name}.pth")
         made = import_run([tmp_path / f"{name}.pth"], tmp_path / name[:4])
-        weight = find_checkpoint(made.run.path).tensors("generator")["to_image.layer.weight"]
+        weight = find_checkpoint(made.run.path, verify_files=None).tensors("generator")[
+            "to_image.layer.weight"
+        ]
         found[made.config.network.d_shortcut_relu] = weight
     assert torch.equal(found[True], G["to_rgb.conv.weight_orig"])
     assert torch.equal(found[False], found[True].flip(0))

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,10 +92,12 @@ def test_latest_points_to_the_last_saved_and_best_goes_first(run: Run) -> None:
     first, second = save(run, 1), save(run, 2)
     assert (run.path / "latest").read_text() == "step-00000002\n"
     assert run.pointed_to("latest") == second
-    assert run.checkpoint().step == find_checkpoint(run.path).step == 2
+    assert run.checkpoint(verify_files=()).step == 2
+    assert find_checkpoint(run.path, verify_files=None).step == 2
     files.write_atomically(run.path / "best", f"{first.name}\n".encode())
-    assert run.checkpoint().step == find_checkpoint(run.path).step == 1
-    assert find_checkpoint(str(second)).step == 2
+    assert run.checkpoint(verify_files=()).step == 1
+    assert find_checkpoint(run.path, verify_files=None).step == 1
+    assert find_checkpoint(str(second), verify_files=None).step == 2
 
 
 @pytest.mark.fault(3)
@@ -158,7 +161,17 @@ def test_a_damaged_or_missing_file_is_refused_by_its_name(
     with pytest.raises(CheckpointError, match=name):
         open_checkpoint(path).verify()
     with pytest.raises(CheckpointError, match=name):
-        run.checkpoint(needs=None)
+        run.checkpoint(verify_files=None)
+
+
+def test_whoever_opens_a_checkpoint_says_which_files_are_verified(run: Run) -> None:
+    path = save(run, 1)
+    cut(path / "optimizer.safetensors")
+    for opened in (run.checkpoint, partial(find_checkpoint, run.path)):
+        assert opened(verify_files=()).step == opened(verify_files=["generator"]).step == 1
+        for which in (None, ["optimizer"]):
+            with pytest.raises(CheckpointError, match=r"optimizer\.safetensors is damaged"):
+                opened(verify_files=which)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -176,7 +189,7 @@ def test_a_manifest_edited_by_hand_is_refused(run: Run) -> None:
     manifest["step"] = 7
     file.write_text(json.dumps(manifest, sort_keys=True, indent=1))
     with pytest.raises(CheckpointError, match=r"manifest.json is damaged"):
-        run.checkpoint()
+        run.checkpoint(verify_files=())
 
 
 @pytest.mark.parametrize("manifest", [[], {}, {"format": 2}, 3, None])
@@ -214,7 +227,7 @@ def test_a_step_that_is_saved_again_replaces_what_was_there(run: Run) -> None:
     cut(save(run, 2) / FILES[0])
     assert_holds(save(run, 2), 2)
     assert steps(run) == [1, 2]
-    assert run.checkpoint().step == 2
+    assert run.checkpoint(verify_files=()).step == 2
 
 
 CALLS = {"fsync": (os, "fsync"), "rename": (os, "rename"), "replace": (os, "replace")}
@@ -286,7 +299,7 @@ def test_a_save_that_fails_anywhere_leaves_a_sound_checkpoint(
             faults_in(call, patch, fail_at)
             with pytest.raises(OSError, match="No space left"):
                 save(run, 2, keep=1)
-        usable = run.checkpoint()
+        usable = run.checkpoint(verify_files=())
         assert_holds(usable.path, usable.step)
         newest, faults = run.newest_sound_checkpoint()
         assert newest is not None
@@ -310,20 +323,20 @@ def test_leftovers_of_a_killed_save_are_no_checkpoints_and_are_removed(run: Run)
     assert steps(run) == [1]
     run.remove_leftovers()
     assert not list(run.path.rglob(".partial*"))
-    assert_holds(run.checkpoint().path, 1)
+    assert_holds(run.checkpoint(verify_files=()).path, 1)
 
 
 def test_a_path_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"nowhere does not exist: name a run folder"):
-        find_checkpoint(tmp_path / "nowhere")
+        find_checkpoint(tmp_path / "nowhere", verify_files=None)
     with pytest.raises(ValueError, match=r"is not a run folder: it has no config.json"):
-        find_checkpoint(tmp_path)
+        find_checkpoint(tmp_path, verify_files=None)
     run = Run(tmp_path / "new")
     assert not run.exists()
     run.write_config(CONFIG)
     assert run.exists()
     with pytest.raises(ValueError, match="has no checkpoint yet"):
-        find_checkpoint(run.path)
+        find_checkpoint(run.path, verify_files=None)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe\x00", b"3", b"[1]", b'{"colour": 1}'])
@@ -340,11 +353,11 @@ def test_a_pointer_to_nothing_gives_way_to_the_newest_checkpoint(
 ) -> None:
     path = save(run, 1)
     (run.path / pointer).write_text(content)
-    assert run.checkpoint().path == path
+    assert run.checkpoint(verify_files=()).path == path
     assert "is not a checkpoint: manifest.json" in caplog.text
     shutil.rmtree(path)
     with pytest.raises(CheckpointError, match=r"is not a checkpoint: manifest.json"):
-        run.checkpoint()
+        run.checkpoint(verify_files=())
 
 
 def test_a_pointer_cannot_lead_out_of_the_run(run: Run) -> None:

@@ -151,7 +151,7 @@ def test_two_processes_stop_compiling_together_where_one_cannot(tmp_path):
     code, said = train_in_two(tmp_path, 1)
     assert code == 0, said
     assert said.count("torch.compile failed (in another process); continuing without it.") == 1
-    assert Run(tmp_path / "run").checkpoint().step == 4
+    assert Run(tmp_path / "run").checkpoint(verify_files=()).step == 4
 
 
 @pytest.mark.slow
@@ -161,4 +161,4 @@ def test_one_of_two_processes_whose_compiler_fails_later_ends_both(tmp_path):
     code, said = train_in_two(tmp_path, 12)  # in the third step
     assert code != 0
     assert "no working compiler" in said
-    assert Run(tmp_path / "run").checkpoint().step == 2
+    assert Run(tmp_path / "run").checkpoint(verify_files=()).step == 2

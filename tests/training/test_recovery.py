@@ -92,7 +92,7 @@ def all_finite(path):
     return all(
         tensor.isfinite().all()
         for name in ("generator", "discriminator", "ema", "g_optimizer", "d_optimizer")
-        for tensor in Run(path).checkpoint().tensors(name).values()
+        for tensor in Run(path).checkpoint(verify_files=()).tensors(name).values()
     )
 
 
@@ -134,7 +134,7 @@ def test_after_a_failure_the_run_goes_on_from_its_last_good_checkpoint(
     assert record["failed_at_images"] in (32, 112, 128)
     assert steps_of(tmp_path / "run") == [4, 8, 12]
     assert all_finite(tmp_path / "run")
-    assert Run(tmp_path / "run").checkpoint().manifest["retry"] == 1
+    assert Run(tmp_path / "run").checkpoint(verify_files=()).manifest["retry"] == 1
     # with other random numbers than those that failed
     assert fingerprint(tmp_path / "run") != fingerprint(tmp_path / "sound")
     losses = [r["d_loss"] for r in of_kind(tmp_path / "run", "train")]

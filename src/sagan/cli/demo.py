@@ -31,7 +31,7 @@ def demo(path: Path, *, images: int | None, seed: int) -> int:
     from sagan.runs.run import find_checkpoint
     from sagan.training.diagnostics import fixed_latents
 
-    checkpoint = find_checkpoint(path, ["ema", "discriminator"])
+    checkpoint = find_checkpoint(path, verify_files=["ema", "discriminator"])
     config = checkpoint.config
     generator = load_run_generator(checkpoint.path)
     discriminator = load_discriminator(checkpoint.path)

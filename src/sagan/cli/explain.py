@@ -60,7 +60,7 @@ def explain(
         run,
         out,
         seed=seed,
-        classes=parse_classes(classes, find_checkpoint(run, needs=()).config),
+        classes=parse_classes(classes, find_checkpoint(run, verify_files=()).config),
         num=num,
         points=points,
         image=image,

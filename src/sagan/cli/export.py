@@ -73,7 +73,7 @@ def export(
         raise ValueError("--private needs --push")
     from sagan.runs.run import find_checkpoint
 
-    find_checkpoint(run, needs=())  # before a folder is made
+    find_checkpoint(run, verify_files=())  # before a folder is made
     if kind == "folder":
         return _export_folder(run, out, weights, push, private)
     assert out is not None

@@ -35,7 +35,7 @@ def export_folder(
     """Write a run's generator as `save_pretrained` does, with the full card and samples."""
     # Returns the names of the files written. An existing card is kept, because its owner may have
     # added to it. `address` is what the card tells people to open, by default the folder's name.
-    checkpoint, folder = find_checkpoint(run, [CHECKPOINT_FILES[weights]]), Path(out)
+    checkpoint, folder = find_checkpoint(run, verify_files=[CHECKPOINT_FILES[weights]]), Path(out)
     check_folder(folder, (CONFIG_FILE, WEIGHTS_FILE, PICTURE_FILE))
     generator = load_run_generator(checkpoint.path, weights=weights)
     card = make_run_card(

@@ -29,7 +29,7 @@ def write_card(
     run: str | Path, file: str | Path, card: str | Path, *, weights: Literal["ema", "raw"] = "ema"
 ) -> Path:
     """Write the card of a model file exported from a run; return the grid of samples beside it."""
-    checkpoint = find_checkpoint(run, [CHECKPOINT_FILES[weights]])
+    checkpoint = find_checkpoint(run, verify_files=[CHECKPOINT_FILES[weights]])
     file, card = Path(file), Path(card)
     grid = card.with_name(f"{file.stem}-samples.png")
     generator = load_run_generator(checkpoint.path, weights=weights)

@@ -125,7 +125,8 @@ def explain_run(
     there = nearest_existing(out)
     if not there.is_dir():
         raise ValueError(f"{there} is a file, not a folder to write to")
-    checkpoint, device = find_checkpoint(run, ["ema", "discriminator"]), pick_device(device)
+    checkpoint = find_checkpoint(run, verify_files=["ema", "discriminator"])
+    device = pick_device(device)
     config, network = checkpoint.config, checkpoint.config.network
     has_discriminator = checkpoint.has("discriminator")
     d_looks = has_discriminator and bool(network.d_maps)

@@ -26,7 +26,7 @@ def load_run_generator(
     if weights not in ("ema", "raw"):
         raise ValueError(f"unknown weights {weights!r}: ema or raw")
     name = CHECKPOINT_FILES[weights]
-    checkpoint = find_checkpoint(path, [name])
+    checkpoint = find_checkpoint(path, verify_files=[name])
     network = build_and_load_generator(
         checkpoint.config.network, checkpoint.tensors(name), checkpoint.path
     )
@@ -67,7 +67,7 @@ def load_discriminator(
         >>> load_discriminator(run.path)(torch.randn(2, 3, 8, 8)).shape
         torch.Size([2])
     """
-    checkpoint = find_checkpoint(path, ["discriminator"])
+    checkpoint = find_checkpoint(path, verify_files=["discriminator"])
     tensors = checkpoint.tensors("discriminator")
     network = build_and_load_discriminator(checkpoint.config.network, tensors, checkpoint.path)
     return network.to(device).eval().requires_grad_(False)

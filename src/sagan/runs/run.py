@@ -116,7 +116,7 @@ class Run:
 
     def _check_can_be_trained(self, config: RunConfig) -> None:
         """Raise ValueError if an imported run lacks a discriminator or is given no data."""
-        if not self.checkpoint().has("discriminator"):
+        if not self.checkpoint(verify_files=()).has("discriminator"):
             raise ValueError(
                 f"{self.path} was imported without a discriminator: it can be sampled from and "
                 "explained, not trained"
@@ -140,10 +140,12 @@ class Run:
         """Open one of its checkpoints; CheckpointError for another run's."""
         return check_belongs(open_checkpoint(path), read_identity(self.path))
 
-    def checkpoint(self, needs: Collection[str] | None = ()) -> Checkpoint:
-        """Open the checkpoint to use: `best`, else `latest`; ValueError if there is none yet."""
-        # `needs` are the files that must be sound, None for all. Where they are not, the newest
-        # checkpoint in which they are is used instead, and it is said.
+    def checkpoint(self, *, verify_files: Collection[str] | None) -> Checkpoint:
+        """Open the checkpoint to use: `best`, else `latest`; ValueError if there is none yet.
+
+        `verify_files` must be sound: names as `ema`, None for all files, () for the manifest alone.
+        Where they are not, the newest checkpoint in which they are is used instead, and it is said.
+        """
         pointed = (self.pointed_to("best"), self.pointed_to("latest"))
         found = [*filter(None, pointed), *reversed(self.checkpoint_paths())]
         if not found:
@@ -153,7 +155,7 @@ class Run:
         for path in dict.fromkeys(found):
             try:
                 checkpoint = self.open(path)
-                checkpoint.verify(needs)
+                checkpoint.verify(verify_files)
             except CheckpointError as error:
                 faults.append(error)
                 continue
@@ -338,11 +340,11 @@ def _with_source_of(old: RunConfig, new: RunConfig) -> RunConfig:
 
 
 def find_checkpoint(
-    path: str | os.PathLike[str], needs: Collection[str] | None = None
+    path: str | os.PathLike[str], *, verify_files: Collection[str] | None
 ) -> Checkpoint:
-    """Open a run's checkpoint (`best`, else `latest`), or a checkpoint folder itself."""
-    # see `Run.checkpoint`; nothing stands in for a checkpoint that was named
+    """Open a run's checkpoint as `Run.checkpoint` does, or a checkpoint folder itself."""
+    # nothing stands in for a checkpoint that was named: its files are not verified here
     place = locate(path).require(*RUN_OR_CHECKPOINT)
     if place.kind == "checkpoint":
         return open_checkpoint(place.path)
-    return Run(place.path).checkpoint(needs)
+    return Run(place.path).checkpoint(verify_files=verify_files)

@@ -62,14 +62,14 @@ def init_from(path: str) -> InitConfig:
 
 def parent_from(path: str) -> RunConfig:
     """The configuration of a checkpoint to start from, as the `init` of which it is named."""
-    checkpoint = find_checkpoint(path)
+    checkpoint = find_checkpoint(path, verify_files=None)
     init = InitConfig(source=path, sha256=checkpoint.manifest["sha256"])
     return replace(checkpoint.config, init=init)
 
 
 def open_parent(run: Run, config: RunConfig) -> Checkpoint:
     """The checkpoint that a run starts from; ValueError if it is gone or has changed."""
-    source = find_checkpoint(config.init.source)
+    source = find_checkpoint(config.init.source, verify_files=None)
     if source.manifest["sha256"] != config.init.sha256:
         raise ValueError(
             f"{config.init.source} was trained further since {run.path} was to start from it; name "
@@ -88,7 +88,7 @@ def check_frozen(config: RunConfig) -> None:
             "--freeze-d freezes the blocks nearest the image, and these are new at each size of a "
             "run that grows: leave out --grow or --freeze-d"
         )
-    _, (_, d), _ = transferred(find_checkpoint(config.init.source), config)
+    _, (_, d), _ = transferred(find_checkpoint(config.init.source, verify_files=None), config)
     there = range(min(blocks, len(discriminator_blocks(config.network))))  # more is refused later
     names = [f"{kind}.{i}" for i in there for kind in ("blocks", "attention")]
     fresh = [name for name in names if name in d.fresh]

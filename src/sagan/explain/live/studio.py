@@ -66,7 +66,7 @@ class Studio:
     """Renders images of a run, or of one of its checkpoints, on request. Not thread-safe."""
 
     def __init__(self, path: Path, *, device: str = "cpu") -> None:
-        checkpoint = find_checkpoint(path)
+        checkpoint = find_checkpoint(path, verify_files=None)
         self.config = checkpoint.config
         network = self.config.network
         self._has_discriminator = checkpoint.has("discriminator")
