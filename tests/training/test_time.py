@@ -303,7 +303,25 @@ def test_years_are_begun_only_when_asked_for(tmp_path, large_digits, machine):
         config, None, None, Run(tmp_path / "run"), None, stub(0), large_digits, length_given=True
     )
     assert not clock.by_time
-    assert notes == ["256,000,000 images left, about 185 days (now 16 images/s)"]
+    ending, often = notes
+    assert ending == "256,000,000 images left, about 185 days (now 16 images/s)"
+    assert often.startswith("Each of the ")
+
+
+@pytest.mark.parametrize(
+    ("times", "changes", "said"),
+    [(200, {}, True), (199, {}, False), (200, {"augment": ("color",)}, False)],
+)
+def test_few_pictures_shown_often_are_worth_a_word(
+    tmp_path, large_digits, machine, times, changes, said
+):
+    images = times * len(large_digits)
+    config = dataclasses.replace(growing(time_sec=0.0, images=images, **changes), growth=())
+    open_clock = outlook.open_clock
+    _, notes = open_clock(
+        config, None, None, Run(tmp_path / "run"), None, stub(0), large_digits, length_given=True
+    )
+    assert [f"shown {times} times" in note for note in notes[1:]] == [True] * said
 
 
 def test_each_start_says_when_it_ends(tmp_path, large_digits, machine, capfd, monkeypatch):

@@ -6,10 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sagan.config import RunConfig, Runtime
+from sagan.config import RunConfig, Runtime, TrainingConfig
 from sagan.config.duration import in_words
 from sagan.config.growth import Stage, ends_of, images_at, stages_of, with_ends
 from sagan.config.plans import reached, shares_of, sizes_of
+from sagan.config.presets import FEW_IMAGES
 from sagan.data import ImageDataset
 from sagan.devices import usable_cores
 from sagan.runs.checkpoint import Checkpoint
@@ -25,6 +26,7 @@ _LEAST_STEPS = 20  # of each size, for which a run by time is begun
 _LONG_IMAGES = 200_000  # a run by fewer images is begun without measuring
 _MONTH_SEC = 31 * 86_400
 _LOGGED = 10  # log records over which the rate is taken
+_OFTEN = 200  # times that few pictures are shown, from which D may know them by heart
 
 
 def open_clock(
@@ -68,12 +70,25 @@ def open_clock(
     clock.begin(checkpoint)
     notes = notes or [_ending(clock, run, engine, checkpoint, length_given=length_given)]
     clock.said_when = any(notes)
-    return clock, [*notes, *_asides(config)]
+    if checkpoint is None:
+        notes += _shown_often(config, len(dataset))
+    return clock, [*notes, *_slow_snapshots(config.training)]
 
 
-def _asides(config: RunConfig) -> list[str]:
-    """What takes longer than training between two snapshots."""
-    training = config.training
+def _shown_often(config: RunConfig, pictures: int) -> list[str]:
+    """Whether few pictures are shown so often that augmentation keeps variety."""
+    times = config.training.images // pictures
+    if pictures >= FEW_IMAGES or times < _OFTEN or config.training.augment:
+        return []
+    return [
+        f"Each of the {pictures:,} pictures will be shown {times:,} times: should the "
+        "discriminator learn them by heart, --augment color,translation,cutout --augment-p "
+        "adaptive keeps variety"
+    ]
+
+
+def _slow_snapshots(training: TrainingConfig) -> list[str]:
+    """Whether snapshots take longer than training between them."""
     images = training.standing_batches * training.batch_size
     if images <= max(_LONG_IMAGES, 10 * training.snapshot_every):
         return []
