@@ -8,11 +8,11 @@ from contextlib import suppress
 from sagan.cli import main
 from sagan.training.batches import BatchSource
 
-real = BatchSource.real
+discriminator = BatchSource.discriminator
 
 
 def recorded(self, d_step):
-    batches = real(self, d_step)
+    batches = discriminator(self, d_step)
     sums = [
         hashlib.sha256(image.numpy().tobytes()).hexdigest()[:16]
         for batch in batches
@@ -25,6 +25,6 @@ def recorded(self, d_step):
 
 
 if __name__ == "__main__":
-    BatchSource.real = recorded
+    BatchSource.discriminator = recorded
     with suppress(BrokenPipeError):
         main()
