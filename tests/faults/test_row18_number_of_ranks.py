@@ -29,7 +29,7 @@ def test_ranks_divide_the_very_batches_of_one(digits, accumulate):
 
     def whole(ranks, step):
         sources = [BatchSource(digits, config, Share(r, ranks), CPU) for r in range(ranks)]
-        for kind in ("real", "fake", "held_out"):
+        for kind in ("discriminator", "generator", "held_out"):
             shares = [getattr(source, kind)(step) for source in sources]
             for micro in zip(*shares, strict=True):
                 for fields in zip(*(dataclasses.astuple(s) if dataclasses.is_dataclass(s) else s
