@@ -72,6 +72,23 @@ def test_adaptive_augmentation_holds_images_out():
     assert plan({**options, "holdout": 0.2}).training.holdout == 0.2
 
 
+@pytest.mark.parametrize(
+    ("options", "p", "holdout"),
+    [
+        ({"augment": "none"}, 1.0, 0.0),
+        ({"augment_p": 0.5}, 0.5, 0.0),
+        ({"augment_p": 0.5, "holdout": 0.2}, 0.5, 0.2),
+    ],
+)
+def test_fine_tuning_may_leave_adaptive_augmentation_out(options, p, holdout):
+    adaptive = plan({"augment": "cutout", "augment_p": "adaptive"}, data=DIGITS)
+    init = replace(adaptive, init=InitConfig(source="runs/old", sha256="a" * 64))
+    assert plan({}, init=init).training.augment_target > 0
+    training = plan(options, init=init).training
+    assert (training.augment_p, training.augment_target) == (p, 0.0)
+    assert training.holdout == holdout
+
+
 def test_a_run_is_trained_from_python_and_says_nothing(tmp_path, capfd):
     path = tmp_path / "run"
     result = sagan.train_run(path, data="digits", images=32, seed=None, **SMALL)

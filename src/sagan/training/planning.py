@@ -67,6 +67,9 @@ def plan(
         network["d_attention_blocks"] = ()  # where an imported network's attention stood
     if training.get("augment_target"):
         training.setdefault("holdout", base.training.holdout or _ADAPTIVE_HOLDOUT)
+    elif base.training.augment_target and ("augment_p" in options or training.get("augment") == ()):
+        # it adapts no more, so that nothing need be held out
+        training = {"augment_p": 1.0, "augment_target": 0.0, "holdout": 0.0, **training}
     config = replace(
         base,
         network=replace(base.network, **network),
@@ -80,7 +83,7 @@ def plan(
         )
     if old is None:  # one that goes on may have other sizes' ends by now, if it went by time
         stages_of(config)  # raises where no images are left for the last size
-    if "augment_p" in training and not config.training.augment:
+    if "augment_p" in options and not config.training.augment:
         raise ValueError("--augment-p needs --augment: the kinds of augmentation")
     if "evaluate_metric" in training and not config.training.evaluate_every:
         raise ValueError("--metric needs --evaluate-every: the images between evaluations")
