@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from sagan.cli.common import parse_classes, parse_pair, parse_seed
+from sagan.config.checks import require_not_blank
 from sagan.files import check_above, nearest_existing, write_atomically
 from sagan.runs.place import check_outside_runs
 
@@ -83,10 +84,8 @@ def sample(
         raise ValueError(
             f"--num {num:,} is over {_MOST_IMAGES:,}: make them in parts, each with its --seed"
         )
-    ends = {"--interpolate": interpolate, "--interpolate-classes": interpolate_classes}
-    for name, text in ends.items():
-        if text is not None and not text.strip():
-            raise ValueError(f"{name} is empty: a shell variable that is not set?")
+    require_not_blank("--interpolate", interpolate)
+    require_not_blank("--interpolate-classes", interpolate_classes)
     is_walk = interpolate is not None or interpolate_classes is not None
     _check_out(out, walk=is_walk)
     import torch

@@ -33,6 +33,18 @@ def require_at_most(name: str, value: float, most: int) -> None:
     require(value <= most, f"{name} must be at most {most:,}, not {value}")
 
 
+def require_not_blank(name: str, value: object) -> None:
+    """Raise ValueError for an option that was given without content; None was not given.
+
+    Example:
+        >>> require_not_blank("--data", "")
+        Traceback (most recent call last):
+        ValueError: --data is empty: a shell variable that is not set?
+    """
+    blank = value is not None and not str(value).strip()
+    require(not blank, f"{name} is empty: a shell variable that is not set?")
+
+
 def require_choice(name: str, value: object, choices: tuple[Any, ...]) -> None:
     """Raise ValueError unless the value is one of the choices, which the message lists."""
     listed = ", ".join(str(choice) for choice in choices)

@@ -1,4 +1,4 @@
-"""The ResNet generator and discriminator, of every preset but `article`.
+"""The ResNet generator and discriminator, of every preset but `article` and `article-quoted`.
 
 Dimensions: b batch, c channels, h w the map's sides, z latent length, k classes.
 """

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack, cast
 
 from sagan.config import DataConfig, RunConfig
+from sagan.config.checks import require_not_blank
 from sagan.config.defaults import DEFAULT_PRESETS, default_preset, default_px, default_time
 from sagan.config.duration import parse_duration
 from sagan.config.presets import preset
@@ -65,9 +66,8 @@ def train_run(
     from sagan.training.loop import train  # with the engine under it
 
     given = cast(TrainOptions, {k: v for k, v in options.items() if v is not None})
-    for name, value in (("RUN", path), ("--data", given.get("data"))):
-        if value is not None and not str(value).strip():
-            raise ValueError(f"{name} is empty: a shell variable that is not set?")
+    require_not_blank("RUN", path)
+    require_not_blank("--data", given.get("data"))
     how = runtime(given)
 
     def say(*lines: str) -> None:
@@ -120,10 +120,8 @@ def train_run(
         _check_unchanged(run, old, config.data.source, facts.fingerprint)
     config = plan(given, old=old, init=init, data=facts)
     again = bool(given.get("from_scratch")) and old is not None
-    if again:
-        run.check_continues(config, old)  # before anything is moved
-        if config.init.source:
-            open_parent(run, config)
+    if again and config.init.source:
+        open_parent(run, config)  # before anything is moved
     chosen = old is not None or bool(given.keys() & {"images", "time"})
     return train(
         config,

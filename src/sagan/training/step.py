@@ -211,4 +211,5 @@ def g_step(
 def add_to_sums(sums: dict[str, Tensor], values: Mapping[str, Tensor], count: int = 1) -> None:
     """Add `values / count`, detached, to the sums of the same names."""
     for name, value in values.items():
-        sums[name] = sums.get(name, 0) + value.detach() / count
+        share = value.detach() if count == 1 else value.detach() / count
+        sums[name] = sums.get(name, 0) + share
