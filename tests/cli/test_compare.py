@@ -157,6 +157,7 @@ def test_a_run_without_a_checkpoint_is_in_the_table_alone(runs, tmp_path):
         (["A", "A/checkpoints/step-00000004"], "is a checkpoint: name its run's folder"),
         (["A", "B", "--seed", "-1"], "--seed must be 0 or more"),
         (["A", "B", "--out", "A/config.json"], "is a file; name a folder"),
+        (["A", "B", "--out", "A/config.json/x"], "config.json is not a folder"),
     ],
 )
 def test_bad_input_is_one_line(runs, tmp_path, monkeypatch, capfd, arguments, said):

@@ -12,7 +12,7 @@ import torch
 
 from sagan.config import RunConfig
 from sagan.devices import pick_device
-from sagan.files import write_atomically
+from sagan.files import check_above, write_atomically
 from sagan.images import image_grid, png, side_by_side
 from sagan.randomness import sample_latents
 from sagan.runs.log import read_records
@@ -75,6 +75,7 @@ def compare_runs(
     if out is not None and out.exists() and not out.is_dir():
         raise ValueError(f"--out {out} is a file; name a folder")
     if out is not None:
+        check_above(out, f"--out {out}")
         check_outside_runs(out)
     runs = _named(paths)
     configs = {name: run.config() for name, run in runs.items()}
