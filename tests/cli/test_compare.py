@@ -47,8 +47,8 @@ def test_the_table_has_a_line_a_run_and_stdout_the_same_as_json(runs, capfd):
     assert b.rstrip().endswith("0.6 ± 0.01")
     assert len(c.split()) == 5
     assert note == (
-        "cas: scored with other data, sizes, numbers of images, statistics or features, so the "
-        "values do not compare"
+        "cas: scored with other data, sizes, numbers of images, statistics, weights or features, "
+        "so the values do not compare"
     )
     given = json.loads(out)
     assert given["files"] == []
@@ -120,6 +120,23 @@ def test_a_score_that_was_not_finite_is_a_dash(runs, tmp_path, capfd):
     assert sagan("compare", tmp_path / "a", runs / "c") == 0
     head, a, *_ = capfd.readouterr().err.splitlines()
     assert a[head.index("fd:own") :].split()[0] == "-"
+
+
+def test_scores_of_other_weights_are_said_not_to_compare(runs, tmp_path):
+    for name, weights in (("x", "ema"), ("y", "raw")):
+        shutil.copytree(runs / "b", tmp_path / name)
+        record = {"metric": "kid:own", "value": 0.1, "weights": weights}
+        append_records(tmp_path / name / "evaluations.jsonl", record)
+    (note,) = compare_runs([tmp_path / "x", tmp_path / "y"]).notes
+    assert note.startswith("kid:own: ")
+
+
+def test_a_run_that_lost_its_pointer_is_shown_by_its_newest_checkpoint(runs, tmp_path):
+    shutil.copytree(runs / "a", tmp_path / "a")
+    for pointer in ("latest", "best"):
+        (tmp_path / "a" / pointer).unlink(missing_ok=True)
+    given = compare_runs([tmp_path / "a", runs / "b"], out=tmp_path / "o")
+    assert not [note for note in given.notes if "checkpoint" in note]
 
 
 def test_pictures_of_an_earlier_comparison_do_not_stay(runs, tmp_path):

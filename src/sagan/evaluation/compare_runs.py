@@ -85,7 +85,7 @@ def compare_runs(
     notes = _notes(configs, found)
     if out is None:
         return Comparison(summaries, notes, [])
-    untrained = [name for name, run in runs.items() if run.pointed_to("latest") is None]
+    untrained = [name for name, run in runs.items() if not run.checkpoint_paths()]
     notes += [f"{name} has no checkpoint yet, so no samples" for name in untrained]
     grids = _samples(
         {name: run for name, run in runs.items() if name not in untrained},
@@ -162,14 +162,15 @@ def _notes(configs: dict[str, RunConfig], found: dict[str, list[dict[str, Any]]]
     for name, records in found.items():
         for metric, r in {r["metric"]: r for r in records if "metric" in r}.items():
             protocol = r.get("protocol") or {}
-            how = (r.get("data"), r.get("n_generated"), r.get("n_real"), r.get("standing_batches"))
+            names = ("data", "n_generated", "n_real", "standing_batches", "weights")
+            how = tuple(r.get(key) for key in names)
             features = (protocol.get("features"), protocol.get("weights_sha256"))
             side = configs[name].network.resolution
             ways.setdefault(metric, set()).add((*how, *features, side))
     different = [metric for metric, seen in ways.items() if len(seen) > 1]
     if not different:
         return []
-    why = "other data, sizes, numbers of images, statistics or features"
+    why = "other data, sizes, numbers of images, statistics, weights or features"
     return [f"{', '.join(different)}: scored with {why}, so the values do not compare"]
 
 
