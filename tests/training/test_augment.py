@@ -1,24 +1,27 @@
 """Augmentation: what it does to images, to gradients, and how its strength adapts and resumes."""
 
+import dataclasses
 import itertools
 import math
 import subprocess
 import sys
 
 import digits_run
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sagan.config import NetworkConfig, Runtime, TrainingConfig
+from sagan.data import ImageDataset
 from sagan.images import to_float
 from sagan.runs.log import read_records
 from sagan.runs.run import Run, find_checkpoint
 from sagan.training import train
 from sagan.training import trainer as trainer_module
 from sagan.training.augment import DRAWS, Augmentation, _whole, adapted, augment
-from sagan.training.batches import BatchSource, Share
+from sagan.training.batches import BatchSource, Share, rows_apart
 from sagan.training.engine import Engine
 from sagan.training.state import new_state
 from sagan.training.step import d_step, g_step
@@ -391,6 +394,38 @@ def test_held_out_images_are_never_trained_on_and_every_other_one_is(digits):
     assert trained.isdisjoint(held)
     assert len(held) == held_count
     assert trained | held == everything
+
+
+def test_no_class_is_held_out_whole():
+    rng = np.random.default_rng(0)
+    labels = rng.permutation([*[0] * 14, *range(1, 7)])  # six classes of a single image
+    data = ImageDataset(np.zeros((20, 1, 8, 8), np.uint8), labels, tuple("abcdefg"))
+    for seed in range(20):
+        training = configure(holdout=0.5, seed=seed).training
+        held_out, trained_on = rows_apart(training, data)
+        assert len(held_out) == 10
+        assert sorted(torch.cat([held_out, trained_on]).tolist()) == list(range(20))
+        assert set(labels[trained_on.numpy()]) == set(range(7))
+    training = configure(holdout=0.5).training
+    data = ImageDataset(data.images[:7], np.arange(7), data.class_names)  # then there is no choice
+    assert [len(rows) for rows in rows_apart(training, data)] == [4, 3]
+
+
+def test_what_is_held_out_of_many_does_not_depend_on_their_classes(digits):
+    training = configure(holdout=0.1).training
+    unlabelled = dataclasses.replace(digits, labels=None, class_names=())
+    for a, b in zip(rows_apart(training, digits), rows_apart(training, unlabelled), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_single_image_is_trained_on_and_nothing_adapts():
+    data = ImageDataset(np.zeros((1, 1, 8, 8), np.uint8), None, ())
+    adaptive = {"augment": ("cutout",), "augment_p": 0.0, "augment_target": 0.5}
+    config = configure(holdout=0.1, batch_size=1, **adaptive)
+    config = dataclasses.replace(config, network=dataclasses.replace(config.network, classes=0))
+    batches = BatchSource(data, config, Share(0, 1), torch.device("cpu"))
+    assert len(batches.discriminator(0)) == 1
+    assert batches.held_out(3) == []
 
 
 def test_the_seed_decides_what_is_held_out(digits):

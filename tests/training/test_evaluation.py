@@ -311,7 +311,7 @@ def test_held_out_images_are_not_the_real_ones(digits, monkeypatch):
     assert Scorer(config, digits).score(generator, Engine(Runtime(device="cpu"), "float32"))[
         "value"
     ]
-    held_out, trained_on = rows_apart(config.training, len(digits))
+    held_out, trained_on = rows_apart(config.training, digits)
     assert len(held_out) == math.ceil(len(digits) / 2)
     assert np.array_equal(np.stack(seen), digits.images[trained_on.numpy()])
 

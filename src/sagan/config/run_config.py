@@ -140,8 +140,8 @@ class TrainingConfig:
         self._check_augmentation()
 
     def held_out(self, num: int) -> int:
-        """How many of `num` images are never trained on."""
-        return math.ceil(self.holdout * num)
+        """How many of `num` images are never trained on; a single one is trained on."""
+        return min(math.ceil(self.holdout * num), num - 1)
 
     def _check_augmentation(self) -> None:
         kinds = get_args(AugmentKind)

@@ -25,10 +25,15 @@ _KEEP_ON_DEVICE_BYTES = 2**31
 _ALIGNMENT_BYTES = 16  # of each tensor within a packed buffer
 
 
-def rows_apart(training: TrainingConfig, num: int) -> tuple[Tensor, Tensor]:
-    """Which of `num` images are held out, and which are trained on."""
-    rows = torch.randperm(num, generator=generator_for(training.seed, "holdout"))
-    held = training.held_out(num)
+def rows_apart(training: TrainingConfig, dataset: ImageDataset) -> tuple[Tensor, Tensor]:
+    """Which images are held out, and which are trained on: some of every class, if possible."""
+    rows = torch.randperm(len(dataset), generator=generator_for(training.seed, "holdout"))
+    if dataset.labels is not None:  # one of each class goes to the end, where it is trained on
+        _, from_end = np.unique(dataset.labels[rows.numpy()][::-1], return_index=True)
+        keep = np.zeros(len(rows), bool)
+        keep[len(rows) - 1 - from_end] = True
+        rows = rows[torch.from_numpy(keep.argsort(kind="stable"))]
+    held = training.held_out(len(dataset))
     return rows[:held], rows[held:].sort().values
 
 
@@ -73,7 +78,7 @@ class BatchSource:
     ) -> None:
         training = config.training
         check_batch(training, len(dataset), share)
-        self._held_out, self._trained_on = rows_apart(training, len(dataset))
+        self._held_out, self._trained_on = rows_apart(training, dataset)
         self._config, self._share, self._device, self._stage = config, share, device, stage
         self._conditional = config.network.classes > 0
         self._images = dataset.images  # memory-mapped if large: only rows become tensors
@@ -117,7 +122,9 @@ class BatchSource:
         ]
 
     def held_out(self, step: int) -> list[HeldOutBatch]:
-        """Micro-batches of held-out images, as many as a step shows real ones."""
+        """Micro-batches of held-out images, as many as a step shows real ones; none without any."""
+        if not len(self._held_out):
+            return []
         size = self._config.training.batch_size
         rows = self._held_out[self._held_out_order.indices(step * size, size)]
         flips = self._flips("mirror held-out", step)

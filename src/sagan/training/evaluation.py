@@ -82,7 +82,7 @@ class Scorer:
 
         data, training = self._dataset, self._config.training
         most = max(_MOST_REAL, training.evaluate_num)
-        _, trained_on = rows_apart(training, len(data))
+        _, trained_on = rows_apart(training, data)
         order = torch.randperm(len(trained_on), generator=generator_for(training.seed, "evaluate"))
         rows = trained_on[order[:most].sort().values].numpy()
         labels = None
