@@ -166,7 +166,8 @@ def test_a_run_without_a_discriminator_is_explained_by_its_generator(run, pictur
     [
         (["nowhere"], "does not exist"),
         (["RUN", "--points", "99"], "from 1 to 8"),
-        (["RUN", "--num", "0"], "at least 1"),
+        (["RUN", "--num", "0"], "num must be from 1 to 100, not 0"),
+        (["RUN", "--num", "9" * 20], "num must be from 1 to 100"),
         (["RUN", "--seed", "-1"], "0 or more"),
         (["RUN", "--classes", "x"], "no class 'x'"),
         (["RUN", "--image", "nowhere.png"], "nowhere.png does not exist"),

@@ -1,6 +1,7 @@
 """`sagan export`, and sampling from what it wrote."""
 
 import contextlib
+import hashlib
 import io
 import re
 
@@ -12,6 +13,12 @@ from PIL import Image
 from sagan.config import DataConfig, NetworkConfig, RunConfig
 from sagan.models import build_generator
 from sagan.runs.run import Run
+
+
+def hashes(folder):
+    """Its files, by what they hold."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +62,7 @@ def test_files_are_written_with_cards_and_parity_is_told(written, kind):
     size, *parity, card = said.splitlines()
     assert size == f"{out}: {out.stat().st_size / 1e6:.1f} MB"
     assert card.endswith("model card and samples")
-    assert {path.name for path in out.parent.iterdir()} == {out.name, "C.md", "model-samples.png"}
+    assert {path.name for path in out.parent.iterdir()} == {out.name, "C.md", "C-samples.png"}
     if kind == "onnx":
         (parity,) = parity
         worst = max(float(number) for number in re.findall(r"(\S+) at batch", parity))
@@ -93,6 +100,10 @@ def test_interpolation_between_latents_works_with_a_file(files, tmp_path):
         (["export", "RUN", "--out", "m.onnx", "--card", "card"], "card must end in .md"),
         (["export", "RUN", "--out", "m.safetensors", "--card", "CARD"], "card.md is there already"),
         (["export", "RUN", "--out", "m.safetensors", "--card", "IN_TEXT/c.md"], "is not a folder"),
+        (["export", "RUN", "--out", "m.onnx", "--card", "GRID"], "new-samples.png, for the card's"),
+        (["export", "RUN", "--out", "m.onnx", "--card", "IN_RUN/c.md"], "is in a run, which has"),
+        (["export", "RUN", "--out", "IN_RUN/m.onnx"], "is in a run, which has files of its own"),
+        (["export", "RUN", "--out", "IN_CHECKPOINT/ema.safetensors"], "is in a run, which has"),
         (["export", "RUN", "--out", "FOLDER"], "m.safetensors is a folder"),
         (["export", "RUN", "--out", "IN_TEXT/m.onnx"], "text.onnx is not a folder"),
         (["export", "RUN", "--out", "IN_TEXT/new/folder"], "text.onnx is not a folder"),
@@ -121,16 +132,24 @@ def test_bad_input_is_one_line_and_writes_nothing(
     empty.write_config(RunConfig())
     names = {"RUN": run, "EMPTY": empty.path, "ONNX": files["onnx"], "CARD": elsewhere / "card.md"}
     names |= {"TEXT": elsewhere / "text.onnx", "FOLDER": elsewhere / "m.safetensors"}
+    names["GRID"] = elsewhere / "new.md"
+    (elsewhere / "new-samples.png").write_text("mine")
     monkeypatch.chdir(tmp_path)
-    in_text = [o.replace("IN_TEXT", str(names["TEXT"])) for o in options]
-    code = sagan(*[names.get(o, o) for o in in_text])
+    (checkpoint,) = Run(run).checkpoint_paths()
+    folders = {"IN_TEXT": names["TEXT"], "IN_RUN": run, "IN_CHECKPOINT": checkpoint}
+    for name, folder in folders.items():
+        options = [o.replace(name, str(folder)) for o in options]
+    before = hashes(run)
+    code = sagan(*[names.get(o, o) for o in options])
+    assert hashes(run) == before
     out, err = capfd.readouterr()
     assert code == 2, err
     assert said in err
     assert err.count("\n") == 1
     assert out == ""
     assert list(tmp_path.iterdir()) == []
-    assert (elsewhere / "card.md").read_text() == "mine"
+    for name in ("card.md", "new-samples.png"):
+        assert (elsewhere / name).read_text() == "mine"
 
 
 @pytest.mark.parametrize("name", ["m.onnx", "new/m.onnx", "new/m.safetensors", "new/folder"])

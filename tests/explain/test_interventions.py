@@ -76,6 +76,13 @@ def test_asking_for_nothing_changes_nothing(case):
         torch.testing.assert_close(run(), before, rtol=1e-5, atol=1e-6)
 
 
+def test_an_empty_batch_is_changed_too():
+    layer = SelfAttention(16, form="article")
+    for change in ({"uniform": True}, {"hidden_keys": torch.eye(6, dtype=torch.bool)}):
+        with intervene(layer, **change):
+            assert layer(torch.zeros(0, 16, 6, 6)).shape == (0, 16, 6, 6)
+
+
 def test_gamma_zero_is_the_network_without_the_layers(networks):
     generator, z, labels = networks["G"]
     bare = build_generator(replace(GREY_NETWORK, g_attention=())).eval()

@@ -344,6 +344,29 @@ def test_record_attention_names_layers_in_order_and_keeps_their_maps() -> None:
     torch.testing.assert_close(recorded, network(x))
 
 
+def test_record_attention_of_a_layer_that_is_called_by_keyword() -> None:
+    class Keyword(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attend = SelfAttention(8, form="article")
+
+        def forward(self, features: Tensor) -> Tensor:
+            return self.attend(x=features)  # type: ignore[no-any-return]
+
+    network, x = Keyword().double(), feature_map(2, 8, 4, 4)
+    with record_attention(network) as maps:
+        network(x)
+    torch.testing.assert_close(maps["attend"].weights, network.attend.weights(x).float())
+
+
+def test_the_map_of_an_empty_batch_has_no_numbers() -> None:
+    network = two_layers()
+    with record_attention(network) as maps:
+        assert network(feature_map(0, 8, 4, 8)).shape == (0, 8, 2, 4)
+    with pytest.raises(ValueError, match="the batch was empty"):
+        attention_numbers(maps["0"])
+
+
 def test_the_grid_of_a_map_has_queries_and_keys_in_place() -> None:
     weights = torch.arange(8.0 * 2).reshape(1, 8, 2)
     grid = AttentionMap(weights, 2, 4, key_stride=2, gamma=1.0).grid()

@@ -21,6 +21,16 @@ CASES: dict[str, tuple[Callable[[], nn.Module], int | None, Callable[[Array], Ar
         None,
         lambda w: w.transpose(1, 0, 2, 3).reshape(5, -1),
     ),
+    "transposed-1d": (
+        lambda: nn.ConvTranspose1d(3, 5, 4),
+        None,
+        lambda w: w.transpose(1, 0, 2).reshape(5, -1),
+    ),
+    "transposed-3d": (
+        lambda: nn.ConvTranspose3d(3, 5, 2),
+        None,
+        lambda w: w.transpose(1, 0, 2, 3, 4).reshape(5, -1),
+    ),
     "transposed-dim-0": (lambda: nn.ConvTranspose2d(3, 5, 4), 0, lambda w: w.reshape(3, -1)),
     "linear": (lambda: nn.Linear(6, 4), None, lambda w: w),
     "embedding": (lambda: nn.Embedding(7, 4), None, lambda w: w),
@@ -38,11 +48,10 @@ def layer_and_matrix(case: str, *, eps: float = 1e-12) -> tuple[SpectralNorm, Ar
 def batch_for(layer: nn.Module, dtype: torch.dtype = torch.float64) -> Tensor:
     if isinstance(layer, nn.Embedding):
         return torch.tensor([0, 6, 3])
-    return (
-        torch.randn(2, 6, dtype=dtype)
-        if isinstance(layer, nn.Linear)
-        else torch.randn(2, 3, 5, 5, dtype=dtype)
-    )
+    if isinstance(layer, nn.Linear):
+        return torch.randn(2, 6, dtype=dtype)
+    assert isinstance(layer.weight, Tensor)
+    return torch.randn(2, 3, *[5] * (layer.weight.ndim - 2), dtype=dtype)
 
 
 @each_case

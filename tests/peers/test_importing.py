@@ -14,6 +14,7 @@ from sagan.config import NetworkConfig
 from sagan.files import sha256_of_file
 from sagan.nn import SpectralNorm, power_iteration
 from sagan.peers import import_run
+from sagan.peers.recognise import _is_average
 from sagan.runs.run import Run, find_checkpoint
 
 SMALL = ("biggan", "32px")  # 10 classes, G at width 8
@@ -340,3 +341,19 @@ def test_the_imported_generator_opens_as_any_other(checkpoint, tmp_path):
     import_run([checkpoint / "G.pth"], tmp_path / "run")
     images = sagan.sample(sagan.load(tmp_path / "run"), 3, classes=[3], seed=0)
     assert images.shape == (3, 3, 32, 32)
+
+
+@pytest.mark.parametrize(
+    ("name", "average"),
+    [
+        ("G_ema.pth", True),
+        ("model=G_ema-best-weights-step=9.pth", True),
+        ("EMA.pth", True),
+        ("gen-ema2.pth", True),
+        ("female_G.pth", False),
+        ("cinema_G.pth", False),
+        ("G.pth", False),
+    ],
+)
+def test_the_averaged_generator_is_told_by_ema_as_a_word(name, average):
+    assert _is_average(name) == average

@@ -75,6 +75,16 @@ def test_what_can_be_put_right_is_and_no_checkpoint_is_removed(run, capsys):
     assert asked(run, capsys, "--repair")[1]["repaired"] == []  # nothing is left to do
 
 
+def test_a_damaged_identity_is_said_and_is_that_of_the_checkpoints_again(run, capsys):
+    (run.path / "run.json").write_text('{"id": "')
+    code, found, _ = asked(run, capsys)
+    (fault,) = found["faults"]
+    assert (code, fault.split()[0]) == (1, "run.json")
+    code, found, table = asked(run, capsys, "--repair")
+    assert (code, found["faults"], len(found["repaired"])) == (0, [], 1)
+    assert f"repaired: run.json was damaged; the run's identity is {found['identity'][:8]}" in table
+
+
 def test_a_run_that_is_being_trained_is_not_repaired(run, capsys):
     with run.lock():
         assert sagan("runs", run.path, "--repair") == 2

@@ -92,6 +92,12 @@ def test_mode_seeking_pairs_images_of_one_class():
     assert loss.item() == pytest.approx(sum(1 / (0.01 + r) for r in expected) / 2, rel=1e-6)
 
 
+def test_mode_seeking_of_two_equal_latents_is_finite():
+    images = torch.zeros(4, 1, 2, 2)
+    assert mode_seeking_loss(images, torch.ones(4, 3), None).item() == pytest.approx(100)
+    assert mode_seeking_loss(torch.rand(4, 1, 2, 2), torch.ones(4, 3), None).item() >= 0
+
+
 def test_mode_seeking_moves_images_apart_and_ignores_other_classes():
     latents = torch.tensor([[0.0], [1.0], [5.0]])
     images = torch.tensor([0.1, 0.2, 0.7])[:, None, None, None].requires_grad_()

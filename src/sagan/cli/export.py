@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from sagan.files import check_above
+from sagan.runs.place import check_outside_runs
 
 _FORMATS = {"onnx": ".onnx", "safetensors": ".safetensors"}
 _Kind = Literal["onnx", "safetensors", "folder"]
@@ -59,14 +60,18 @@ def export(
         raise ValueError("--card is for files; a folder always has its card, README.md")
     if card is not None and card.suffix.lower() != ".md":
         raise ValueError(f"--card {card} must end in .md")
+    grid = None if card is None else card.with_name(f"{card.stem}-samples.png")
     if card is not None and card.exists():
         raise ValueError(
             f"--card {card} is there already, and is not written over, as somebody may have added "
             "to it: move it away, or name another"
         )
+    if grid is not None and grid.exists():
+        raise ValueError(f"{grid}, for the card's samples, is there already: name another --card")
     for option, path in (("--out", out), ("--card", card)):
         if path is not None:
             check_above(path, f"{option} {path}")
+            check_outside_runs(path, option)
     if kind != "folder" and out is not None and out.is_dir():
         raise ValueError(f"--out {out} is a folder: name a file, or give --format folder")
     if private and push is None:
@@ -84,10 +89,10 @@ def export(
 
         n_bytes = export_weights(run, out, weights=weights)
         print(f"{out}: {n_bytes / 1e6:.1f} MB", file=sys.stderr)
-    if card is not None:
+    if card is not None and grid is not None:
         from sagan.exchange.run_card import write_card
 
-        grid = write_card(run, out, card, weights=weights)
+        write_card(run, out, card, grid, weights=weights)
         print(f"{card}, {grid}: model card and samples", file=sys.stderr)
 
 

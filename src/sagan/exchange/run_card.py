@@ -26,18 +26,15 @@ class Card(NamedTuple):
 
 
 def write_card(
-    run: str | Path, file: str | Path, card: str | Path, *, weights: Literal["ema", "raw"] = "ema"
-) -> Path:
-    """Write the card of a model file exported from a run; return the grid of samples beside it."""
+    run: Path, file: Path, card: Path, grid: Path, *, weights: Literal["ema", "raw"] = "ema"
+) -> None:
+    """Write the card of a model file exported from a run, and the grid of samples that it shows."""
     checkpoint = find_checkpoint(run, verify_files=[CHECKPOINT_FILES[weights]])
-    file, card = Path(file), Path(card)
-    grid = card.with_name(f"{file.stem}-samples.png")
     generator = load_run_generator(checkpoint.path, weights=weights)
     made = make_run_card(checkpoint, generator, address=file.name, picture=grid.name)
     card.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(grid, made.picture)
     write_atomically(card, made.text)
-    return grid
 
 
 def make_run_card(

@@ -139,7 +139,7 @@ def _changed_projection(
             energy = torch.where(hidden, _HIDDEN_ENERGY, 0.0).to(key.dtype)
             key = torch.cat([key, energy.expand(len(key), -1)[..., None]], dim=2)
             query = F.pad(query, (0, 1), value=1.0)
-            if (key[0, :, e:] < 0).any(1).all():  # hidden here, or by an outer block
+            if len(key) and (key[0, :, e:] < 0).any(1).all():  # hidden here, or by an outer block
                 raise ValueError(
                     f"the region hides all {h}x{w} keys of an attention layer; choose a smaller one"
                 )

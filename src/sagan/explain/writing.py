@@ -33,6 +33,7 @@ from sagan.runs.open_run import load_discriminator, load_run_generator
 from sagan.runs.run import find_checkpoint
 
 _NOT_ALWAYS = tuple(f"attention-{what}.png" for what in ("g", "d", "real", "history"))
+_MAX_PICTURES = 100  # a figure has a row of each
 _MAX_POINTS = len(COLOURS)  # each query point has a colour of its own
 
 
@@ -85,7 +86,7 @@ def explain_run(
         out: folder to write to.
         seed: seed of the first generated image; the others follow it.
         classes: class numbers of the generated images; None spreads them over all classes.
-        num: number of generated images.
+        num: number of generated images, 1 to 100.
         points: number of query points in each image, 1 to 8.
         image: file of a real image for the discriminator to look at; `classes` may then hold one
             class, which is taken to be its class too.
@@ -118,8 +119,8 @@ def explain_run(
     run, out = Path(run), Path(out)
     if not 1 <= points <= _MAX_POINTS:
         raise ValueError(f"points must be from 1 to {_MAX_POINTS}, not {points}")
-    if num < 1:
-        raise ValueError(f"num must be at least 1, not {num}")
+    if not 1 <= num <= _MAX_PICTURES:
+        raise ValueError(f"num must be from 1 to {_MAX_PICTURES}, not {num}")
     if seed < 0:
         raise ValueError(f"seed must be 0 or more, not {seed}")
     there = nearest_existing(out)

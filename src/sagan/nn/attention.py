@@ -211,9 +211,14 @@ def record_attention(network: nn.Module) -> Iterator[dict[str, AttentionMap]]:
     handles = []
 
     def hook_for(name: str) -> Callable[..., None]:
-        def hook(layer: SelfAttention, inputs: tuple[Tensor, ...], _output: Tensor) -> None:
+        def hook(
+            layer: SelfAttention,
+            inputs: tuple[Tensor, ...],
+            kwargs: dict[str, Tensor],
+            _output: Tensor,
+        ) -> None:
+            x = inputs[0] if inputs else kwargs["x"]
             with torch.no_grad():
-                (x,) = inputs
                 query, key, _ = layer.project(x)
             h, w = x.shape[2:]
             maps[name] = AttentionMap((query, key), h, w, layer.key_stride, layer.gamma.item())
@@ -222,7 +227,7 @@ def record_attention(network: nn.Module) -> Iterator[dict[str, AttentionMap]]:
 
     for name, module in network.named_modules():
         if isinstance(module, SelfAttention):
-            handles.append(module.register_forward_hook(hook_for(name)))
+            handles.append(module.register_forward_hook(hook_for(name), with_kwargs=True))
     try:
         yield maps
     finally:
@@ -266,6 +271,9 @@ def attention_numbers(attention: AttentionMap) -> AttentionNumbers:
         Entropy and query dependence in nats, distance in pixels of the layer's feature map, far
         mass in [0, 1].
 
+    Raises:
+        ValueError: the map is of an empty batch.
+
     Example:
         >>> uniform = AttentionMap(torch.full((1, 16, 16), 1 / 16), 4, 4, key_stride=1, gamma=0.0)
         >>> round(attention_numbers(uniform).entropy, 4)  # log 16
@@ -275,6 +283,8 @@ def attention_numbers(attention: AttentionMap) -> AttentionNumbers:
         2.7726
     """
     b, n, m = attention.shape
+    if not b:
+        raise ValueError("this map is of no image: the batch was empty")
     entropy = distance = far_mass = 0.0
     row_sums: Tensor | None = None  # b m: over each image's queries
     for images, queries in pieces(b, n, m):

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+_TRANSPOSED = nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d
+
 
 class SpectralNorm(nn.Module):
     """Run a layer with its weight divided by (an estimate of) its largest singular value.
@@ -47,7 +49,7 @@ class SpectralNorm(nn.Module):
         if not isinstance(weight, Tensor) or weight.ndim < 2:
             raise ValueError(f"{type(layer).__name__} has no weight matrix to normalise")
         if dim is None:
-            dim = 1 if isinstance(layer, nn.ConvTranspose2d) else 0
+            dim = 1 if isinstance(layer, _TRANSPOSED) else 0
         if not 0 <= dim < weight.ndim:
             raise ValueError(f"dim {dim} is out of range for a weight of {weight.ndim} dimensions")
         self.layer = layer

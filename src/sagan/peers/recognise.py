@@ -1,6 +1,7 @@
 """Finds the networks in another implementation's file, by the names of their weights."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +45,7 @@ def read_networks(path: str | os.PathLike[str], peer: str | None = None) -> list
     """Read every network in a `.pth` file; if no peer is named, the weights' names tell it."""
     content = read_pth(path)
     found = []
-    for average, weights in _networks(content, average="ema" in Path(path).name.lower()):
+    for average, weights in _networks(content, average=_is_average(Path(path).name)):
         tensors = Tensors(str(path), weights, notes=_notes(content))
         whose, role = _identify(tensors, peer)
         module = PEERS[whose]
@@ -54,6 +55,11 @@ def read_networks(path: str | os.PathLike[str], peer: str | None = None) -> list
         part = Part({**module.NETWORK, **part.network}, part.state)
         found.append(Found(str(path), whose, role, average and role == "generator", part))
     return found
+
+
+def _is_average(name: str) -> bool:
+    """Whether a file's name says `ema`, and not as a part of `female` or `cinema`."""
+    return re.search("(?<![a-z])ema(?![a-z])", name.lower()) is not None
 
 
 def _networks(content: Mapping[str, Any], *, average: bool) -> list[tuple[bool, dict[str, Tensor]]]:

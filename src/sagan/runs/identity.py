@@ -22,6 +22,13 @@ def read_identity(run: Path) -> str:
     return identity if isinstance(identity, str) else ""
 
 
+def identity_fault(run: Path) -> str:
+    """What is wrong with the file of a run's identity, or nothing; older runs have none."""
+    if read_identity(run) or not (run / FILE).exists():
+        return ""
+    return f"{FILE} is damaged, so checkpoints of other runs cannot be told from its own"
+
+
 def keep_identity(run: Path, checkpoints: Iterable[Path]) -> None:
     """Give a run an identity if it has none: that of its newest checkpoint, or a new one."""
     if read_identity(run):

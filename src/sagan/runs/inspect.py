@@ -7,7 +7,7 @@ from typing import Any, Literal, cast
 
 from sagan.errors import CheckpointError
 from sagan.files import DOOMED, TEMPORARY, append_durably, write_atomically
-from sagan.runs.identity import keep_identity, read_identity
+from sagan.runs.identity import identity_fault, keep_identity, read_identity
 from sagan.runs.log import read_lines, rewrite_records
 from sagan.runs.run import Run
 from sagan.text import one_line
@@ -65,7 +65,8 @@ def inspect(run: Run, *, verify: bool = False, repair: bool = False) -> Inspecti
         with run.lock():
             repaired = list(_repair(run))
     checkpoints = [_listed(run, path, verify) for path in run.checkpoint_paths()]
-    faults = [*_pointer_faults(run, checkpoints), *_log_faults(run), *_leftovers(run)]
+    identity = filter(None, [identity_fault(run.path)])
+    faults = [*identity, *_pointer_faults(run, checkpoints), *_log_faults(run), *_leftovers(run)]
     return Inspection(run.path, read_identity(run.path), verify, checkpoints, faults, repaired)
 
 
@@ -132,7 +133,10 @@ def _repair(run: Run) -> Iterator[str]:
     for fault in _leftovers(run):
         yield f"removed: {fault}"
     run.remove_leftovers()
+    identity_was_damaged = bool(identity_fault(run.path))
     keep_identity(run.path, run.checkpoint_paths())
+    if identity_was_damaged:
+        yield f"run.json was damaged; the run's identity is {read_identity(run.path)[:8]}"
     for name in _LOGS:
         yield from _repair_log(run.path / name)
     newest, _ = run.newest_sound_checkpoint()

@@ -7,6 +7,29 @@ from typing import Any
 
 from sagan.files import append_durably, parse_json, write_atomically
 
+_NUMBER = int | float
+_MAYBE = int | float | None
+# What readers take for granted in a record, by its kind, in a layer of one of attention, and in a
+# score of `evaluations.jsonl`.
+_NEEDED: Mapping[str, Mapping[str, Any]] = {
+    "train": {"images": _NUMBER},
+    "attention": {"images": _NUMBER, "layers": list},
+    "check": {"images": _NUMBER, "sigmas": dict},
+    "score": {"images": _NUMBER, "metric": str, "better": str, "value": _MAYBE},
+    "health": {"images": _NUMBER},
+    "rollback": {"images": _NUMBER},
+}
+_LAYER: Mapping[str, Any] = {"network": str, "layer": str, "size_px": int}
+_EVALUATION: Mapping[str, Any] = {
+    "metric": str,
+    "better": str,
+    "value": _MAYBE,
+    "spread": _MAYBE,
+    "n_generated": int,
+    "n_real": int,
+    "real_vs_real": dict | None,
+}
+
 
 def append_records(path: Path, *records: Mapping[str, Any]) -> None:
     """Append records to a JSONL file, and wait until they are on the disk."""
@@ -67,4 +90,22 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
         record = parse_json(line)
     except ValueError:  # not UTF-8, not JSON
         return None
-    return record if isinstance(record, dict) else None
+    return record if isinstance(record, dict) and _is_whole(record) else None
+
+
+def _is_whole(record: dict[str, Any]) -> bool:
+    """Whether a record has what is read of its kind: a damaged line may still be JSON."""
+    kind = record.get("kind", "")
+    needed = _NEEDED.get(kind, {}) if isinstance(kind, str) else None
+    if "title" in record:  # of `evaluations.jsonl`
+        needed = _EVALUATION
+    layers = record["layers"] if kind == "attention" and "layers" in record else []
+    return (
+        needed is not None
+        and _has(record, needed)
+        and all(isinstance(layer, dict) and _has(layer, _LAYER) for layer in layers)
+    )
+
+
+def _has(record: dict[str, Any], needed: Mapping[str, Any]) -> bool:
+    return all(name in record and isinstance(record[name], form) for name, form in needed.items())

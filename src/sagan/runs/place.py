@@ -53,7 +53,7 @@ _WHAT_IT_IS: dict[Kind, str] = {
 }
 
 
-def check_outside_runs(out: Path) -> None:
+def check_outside_runs(out: Path, option: str = "--out") -> None:
     """Raise ValueError if what is to be written is a run or checkpoint, or lies right in one."""
     above = locate(out.absolute().parent).run
     # other programs have folders of checkpoints too, but no such configuration beside them
@@ -61,7 +61,9 @@ def check_outside_runs(out: Path) -> None:
     kind = locate(out).kind
     if within or kind in RUN_OR_CHECKPOINT:
         what = "a run" if kind == "run" else "in a run"
-        raise ValueError(f"--out {out} is {what}, which has files of its own: name another place")
+        raise ValueError(
+            f"{option} {out} is {what}, which has files of its own: name another place"
+        )
 
 
 def locate(path: str | os.PathLike[str]) -> Place:

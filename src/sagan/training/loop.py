@@ -6,6 +6,7 @@ rolled back, since its retries are numbered. A run that grows begins each stage 
 the checkpoint that ended the stage before, so it resumes between stages as anywhere else.
 """
 
+import sys
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +79,10 @@ def train(
     warning = fit.check()
     engine.launch()
     is_main = engine.rank == 0
-    aside = _set_aside(run, engine) if from_scratch else ""
+    if from_scratch:
+        aside = _set_aside(run, engine)
+        if aside and progress:
+            print(aside, file=sys.stderr)  # at once: what follows may be refused
 
     def trainer_from(checkpoint: Checkpoint | None, runtime: Runtime) -> Trainer:
         stage = stage_after(checkpoint, clock.stages)
@@ -95,7 +99,7 @@ def train(
         trainer = trainer_from(checkpoint, runtime)
         with run.lock() if is_main else nullcontext(), StopSignals(runtime.stop_signal) as stop:
             notes = _prepare_folder(run, clock.config, dataset) if is_main else []
-            notes = [aside, warning, engine.fallback, *notes, *plan]
+            notes = [warning, engine.fallback, *notes, *plan]
             with engine.watching(run.path):
                 engine.barrier()
                 while True:

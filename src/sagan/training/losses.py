@@ -129,10 +129,10 @@ def generator_loss(loss: Loss, fake_logits: Tensor) -> Tensor:
 def mode_seeking_loss(images: Tensor, latents: Tensor, labels: Tensor | None) -> Tensor:
     """Punish a generator whose images hardly change with their latents.
 
-    The batch is paired within its classes, so that no image is made for this alone. Published as
-    the inverse of the mean ratio; but there one outlier, say a white image, makes up for many pairs
-    that are nearly the same, and training comes to make outliers. The mean of the inverses
-    penalises each pair by itself.
+    The batch is sorted by class and paired off, and pairs of one class count, so that no image is
+    made for this alone. Published as the inverse of the mean ratio; but there one outlier, say a
+    white image, makes up for many pairs that are nearly the same, and training comes to make
+    outliers. The mean of the inverses penalises each pair by itself.
 
     Args:
         images: `b c h w`, generated.
@@ -141,8 +141,7 @@ def mode_seeking_loss(images: Tensor, latents: Tensor, labels: Tensor | None) ->
 
     Returns:
         A scalar in [0, 100]: the mean over pairs of 1 / (.01 + |image - other| / |latent - other
-        latent|), where both distances are means over entries; 0 where no two images are of one
-        class.
+        latent|), where both distances are means over entries; 0 where no pair is of one class.
 
     Source:
         After Mao et al. 2019, equation 4; there both images of a pair are made for it.
@@ -158,7 +157,8 @@ def mode_seeking_loss(images: Tensor, latents: Tensor, labels: Tensor | None) ->
         order = labels.argsort(stable=True)
     first, second = order[: len(order) // 2 * 2].view(-1, 2).unbind(1)
     moved = (images[first] - images[second]).float().abs().flatten(1).mean(1)
-    ratios = moved / (latents[first] - latents[second]).abs().mean(1)
+    apart = (latents[first] - latents[second]).abs().mean(1)
+    ratios = moved / apart.clamp(min=torch.finfo(apart.dtype).tiny)
     near = 1 / (ratios + _LEAST_RATIO)
     if labels is None:
         return near.sum() / max(1, len(near))

@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
@@ -179,6 +180,24 @@ def test_one_checkpoint_is_opened_as_itself(path):
     studio = Studio(path / "checkpoints/step-00000010")
     assert studio.facts()["step"] == 10
     assert [c["step"] for c in studio.facts()["checkpoints"]] == [0, *STEPS]
+
+
+def test_the_checkpoints_are_in_the_order_of_training_however_the_run_is_named(
+    path, tmp_path, monkeypatch
+):
+    (tmp_path / "link").symlink_to(path)
+    (tmp_path / "beside").mkdir()
+    monkeypatch.chdir(tmp_path / "beside")
+    for name in ("../link", path / "checkpoints/.."):
+        assert list(Studio(name).training_points) == [0, *STEPS]
+
+
+def test_a_checkpoint_of_another_run_is_left_out(path, tmp_path):
+    shutil.copytree(path, tmp_path / "run")
+    other = make_run(tmp_path / "other")
+    (newest,) = Path(other).glob("checkpoints/*10")
+    shutil.copytree(newest, tmp_path / "run/checkpoints/step-00000010", dirs_exist_ok=True)
+    assert list(Studio(tmp_path / "run").training_points) == [0, STEPS[-1]]
 
 
 def test_a_run_without_classes_or_with_attention_in_g_alone(tmp_path):

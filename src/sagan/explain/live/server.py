@@ -107,13 +107,18 @@ class Gate:
         return None
 
     def _serves(self, host: str) -> bool:
-        name = _without_port(host)
-        if name in (self.host, "localhost", "127.0.0.1", "::1"):
+        name = _shortest(_without_port(host))
+        if name in (_shortest(self.host), "localhost", "127.0.0.1", "::1"):
             return True
         if not _is_address(self.host) or not ipaddress.ip_address(self.host).is_unspecified:
             return False
         # bound to all addresses: a rebound foreign page arrives under a name, not an address
         return _is_address(name) or name == socket.gethostname().lower()
+
+
+def _shortest(host: str) -> str:
+    """An IPv6 address as a browser writes it; anything else as it is."""
+    return str(ipaddress.ip_address(host)) if _is_address(host) else host
 
 
 def is_loopback(host: str) -> bool:

@@ -30,7 +30,7 @@ from sagan.images import to_uint8
 from sagan.models import Discriminator, Generator, build_discriminator, build_generator
 from sagan.nn.attention import record_attention
 from sagan.randomness import sample_latents
-from sagan.runs.checkpoint import Checkpoint, open_checkpoint
+from sagan.runs.checkpoint import Checkpoint
 from sagan.runs.log import read_records
 from sagan.runs.open_run import load_discriminator, load_run_generator
 from sagan.runs.run import Run, find_checkpoint
@@ -303,11 +303,12 @@ def _find_training_points(run: Run, chosen: Checkpoint) -> Iterator[TrainingPoin
     from_nothing = first is not None and first.get("kind") not in ("import", "init")
     if from_nothing and _can_look(stage_config(chosen.run_config, 0).network, has_discriminator):
         yield TrainingPoint(0, 0, None)
-    for path in sorted({*run.checkpoint_paths(), chosen.path}):
+    paths = {path.name: path for path in (*run.checkpoint_paths(), chosen.path)}
+    for name, path in sorted(paths.items()):
         try:
-            checkpoint = open_checkpoint(path)
+            checkpoint = run.open(path)
         except CheckpointError:
-            if path == chosen.path:
+            if name == chosen.path.name:
                 raise
             continue  # training itself skips it
         if not _can_look(checkpoint.config.network, has_discriminator):
