@@ -81,6 +81,15 @@ def test_an_unfinished_experiment_has_no_verdict(tmp_path):
 def test_too_few_seeds_have_none_either(tmp_path):
     outcome = concluded(tmp_path, planted(0.15), seeds=3)
     assert verdict(outcome).startswith("Too few seeds for a verdict")
+    values = planted(0.15)
+    refused = lambda arm, seed, images: (
+        None
+        if (arm, seed) in {("none", 0), ("none", 4), ("none", 5)}
+        else values(arm, seed, images)
+    )
+    said = verdict(concluded(tmp_path / "refused", refused))
+    assert said.startswith("Too few seeds of 8, as others' pictures cannot be read, for a verdict")
+    assert "5 seeds" in said
 
 
 def test_enough_seeds_have_one_whatever_was_allowed(tmp_path):

@@ -302,17 +302,19 @@ def test_help_loads_nothing_heavy(command):
 
 
 def test_packing_loads_no_torch(tmp_path):
-    (tmp_path / "1.png").write_bytes(encoded(rgb()))
-    (tmp_path / "2.png").write_bytes(encoded(noise()))
-    (tmp_path / "3.tif").write_bytes(READABLE["float-1.tif"][0])
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    (folder / "1.png").write_bytes(encoded(rgb()))
+    (folder / "2.png").write_bytes(encoded(noise()))
+    (folder / "3.tif").write_bytes(READABLE["float-1.tif"][0])
     code = (
         "import sys\n"
         "from sagan.cli import app\n"
-        "out = sys.argv[1] + '/packed'\n"
-        "app(['data', 'pack', sys.argv[1], '--resolution', '8', '--out', out])\n"
+        "app(['data', 'pack', sys.argv[1], '--resolution', '8', '--out', sys.argv[2]])\n"
         "sys.exit('torch' in sys.modules)"
     )
-    assert subprocess.run([sys.executable, "-c", code, tmp_path]).returncode == 0
+    done = subprocess.run([sys.executable, "-c", code, folder, tmp_path / "packed"])
+    assert done.returncode == 0
 
 
 def test_check_estimates_memory_and_time(capfd):
@@ -325,8 +327,25 @@ def test_check_estimates_memory_and_time(capfd):
     assert 1e6 < cost["peak_bytes"] < 1e9
     assert sagan("data", "check", "digits", "--resolution", "32", "--preset", "paper") == 0
     assert "preset paper at 32 px, batch 256: about" in capfd.readouterr().out
+    assert sagan("data", "check", "digits", "--resolution", "28") == 0  # no preset has it
+    out, err = capfd.readouterr()
+    assert "1198 pictures" in out.replace(",", "")
+    assert "what training would take is not known: resolution 28 is unknown" in err
     assert sagan("data", "check", "digits", "--preset", "nonsense") == 2
     assert "choose from digits, quick" in capfd.readouterr().err
+
+
+def test_check_names_the_batch_that_training_takes(mixed, capfd):
+    assert sagan("data", "check", mixed, "--resolution", "8") == 0
+    assert "preset quick-few at 8 px, batch 16: about" in capfd.readouterr().out
+
+
+def test_a_packed_folder_is_not_made_among_its_own_pictures(mixed, capfd):
+    before = sorted(mixed.rglob("*"))
+    for out in (mixed / "packed", mixed / "deep" / "packed"):
+        assert sagan("data", "pack", mixed, "--resolution", "8", "--out", out) == 2
+        assert "whose pictures it would be beside" in capfd.readouterr().err
+    assert sorted(mixed.rglob("*")) == before
 
 
 def test_a_source_with_train_and_val_is_trained_and_scored_by_its_own_split(tmp_path, capfd):

@@ -228,6 +228,23 @@ def test_other_classes_matter_only_to_metrics_of_classes(folders, tmp_path, capf
     assert "are not those of the images" in capfd.readouterr().err
 
 
+def test_pictures_that_lost_their_colour_are_scored_in_colour(tmp_path, capfd):
+    rng = np.random.default_rng(0)
+    colour = rng.integers(0, 256, (100, 4, 4, 3), np.uint8)
+    np.save(tmp_path / "colour.npy", colour)
+    luma = np.asarray([Image.fromarray(picture).convert("L") for picture in colour])
+    for name, array in (("grey", luma), ("three", luma[..., None].repeat(3, 3))):
+        np.save(tmp_path / f"{name}.npy", array)
+    found = {}
+    for name in ("grey", "three", "colour"):
+        options = ["--data", tmp_path / "colour.npy", "--metrics", "fd:pixel"]
+        assert sagan("evaluate", tmp_path / f"{name}.npy", *options) == 0
+        found[name] = json.loads(capfd.readouterr().out)["fd:pixel"]
+        assert found[name]["protocol"]["dimensions"] == 48
+    assert found["grey"]["value"] == pytest.approx(found["three"]["value"], rel=1e-6)
+    assert found["grey"]["value"] > 1 > found["colour"]["value"]
+
+
 def test_one_class_is_scored_without_metrics_of_classes(folders, tmp_path, capfd):
     for name in ("a", "b"):
         shutil.copytree(folders / name / "3", tmp_path / name / "three")

@@ -126,6 +126,19 @@ def test_a_name_that_comes_twice_is_used_once(tmp_path: Path, kind: str) -> None
     assert [reason for _, reason in source.left_out] == ["an earlier file has this name"]
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_of_entries_with_one_name_the_sound_one_that_was_looked_at_is_read(tmp_path: Path) -> None:
+    bomb = bytes(70 * 2**20)
+    for order in ((PICTURE, bomb), (bomb, PICTURE), (PICTURE, b"no picture")):
+        with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            for content in order:
+                archive.writestr("a/1.png", content)
+            archive.writestr("a/2.png", PICTURE)
+        source = open_source(str(tmp_path / "a.zip"))
+        assert [item.read() for item in source.items()] == [PICTURE, PICTURE]
+        assert len(source.left_out) == 1
+
+
 @every_kind
 def test_a_cut_archive_is_one_line(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "archive"

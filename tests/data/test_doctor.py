@@ -10,6 +10,7 @@ from PIL import Image
 
 from sagan.data.decode import ODD_KINDS
 from sagan.data.doctor import Report, describe, examine
+from sagan.data.load import pack_dataset
 from sagan.data.packed import Options
 from sagan.data.sheet import contact_sheet
 from sagan.data.sources.open_source import open_source
@@ -83,6 +84,17 @@ def test_exact_duplicates_are_found_by_pixels_and_across_classes(tmp_path: Path)
     report = report_on(tmp_path)
     assert report.duplicates_across_classes == 0
     assert any("keep one of each" in advice for advice in report.advice)
+
+
+def test_what_training_refuses_is_a_problem(tmp_path: Path) -> None:
+    small = np.zeros((4, 8, 8), np.uint8)
+    np.savez(tmp_path / "case.npz", images=small, labels=np.array(["Cat", "cat", "Cat", "cat"]))
+    (problem,) = report_on(tmp_path / "case.npz").problems
+    assert "'Cat' and 'cat' differ only in case" in problem
+    put(tmp_path / "pictures", {"1.png": encoded(rgb()), "2.png": b"no picture"})
+    pack_dataset(str(tmp_path / "pictures"), tmp_path / "packed", resolution=8)
+    report = report_on(tmp_path / "packed", 8, strict=True)
+    assert report.problems == ("1 files are left out, which --strict refuses",)
 
 
 def images(count: int) -> dict[str, bytes]:

@@ -200,9 +200,14 @@ def test_tables_for_testing_are_not_trained_on(tmp_path: Path, train: str, test:
     data = load_dataset(str(folder), **options)
     assert (len(data), data.class_names) == (3, ("3", "5"))
     held_out = load_dataset(str(folder), split="test", **options)
-    assert (len(held_out), held_out.class_names) == (3, ("5",))
+    assert (len(held_out), held_out.class_names) == (3, ("3", "5"))
+    assert held_out.labels is not None
+    assert held_out.labels.tolist() == [1, 1, 1]  # by the names of training
     old = load_dataset(str(folder), rules=2, **options)
     assert (len(old), old.class_names) == (6, ("3", "5"))
+    parquet_file(folder / test, labels=(5, 7, 5))
+    with pytest.raises(ValueError, match="no training picture is of the class 7 of the tests"):
+        load_dataset(str(folder), split="test", **options)
     (folder / train).unlink()
     assert len(load_dataset(str(folder), **options)) == 3  # nothing else to train on
 

@@ -148,6 +148,28 @@ def test_copies_of_the_training_images_are_seen(reference, real, scores):
 
 
 @pytest.mark.fault(34)
+def test_a_single_comparison_of_real_images_calls_nothing_like_real(real, made, monkeypatch):
+    """Its spread is that of KID's subsets, which are smaller than what is scored."""
+    monkeypatch.setattr("sagan.metrics.scorer._CHEAP", 100)
+    specs = parse_metrics("kid:pixel,nn1:pixel", "pixel")
+    kid, nn1 = prepare(real, specs, num=300).score([made[0]])
+    assert (kid.real_vs_real.repeats, kid.caution) == (1, "")
+    assert "indistinguishable" in nn1.caution  # which has a standard error
+
+
+def test_too_few_real_images_for_a_floor_leave_the_score(real, made):
+    few = dataclasses.replace(
+        real,
+        images=real.images[392:403],
+        labels=real.labels[392:403],
+        held_out=real.held_out[392:403],
+    )
+    specs = parse_metrics("fd:pixel,prdc:pixel,memorisation:pixel", "pixel")
+    for score in prepare(few, specs, num=300).score([made[0]]):
+        assert np.isfinite(score.value)
+        assert (score.real_vs_real is None) == (score.metric != "fd:pixel"), score.metric
+
+
 def test_few_images_are_labelled_as_few(real, made):
     reference = prepare(real, parse_metrics("fd,nn1,prdc", "pixel"),
                         num=30)  # fmt: skip

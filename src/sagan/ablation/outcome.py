@@ -232,10 +232,11 @@ def verdict(outcome: Outcome) -> str:
             f"Unfinished ({len(outcome.scores.records)} of {total} runs), so no verdict: so far "
             f"{arm} against {than} is {amount} ({where})."
         )
-    if plan.seeds < LEAST_SEEDS:
+    if n < LEAST_SEEDS:
+        of_all = f" of {plan.seeds}, as others' pictures cannot be read," if n < plan.seeds else ""
         return (
-            f"Too few seeds for a verdict, whatever the numbers: {arm} against {than} is {amount} "
-            f"({where})."
+            f"Too few seeds{of_all} for a verdict, whatever the numbers: {arm} against {than} is "
+            f"{amount} ({where})."
         )
     if found.p > LEVEL:
         return (

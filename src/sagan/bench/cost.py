@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from sagan.config.defaults import default_preset
+from sagan.config.defaults import default_preset, fitting_batch
 from sagan.config.presets import preset
 from sagan.devices import pick_device
 from sagan.models.estimate import estimate, measure_flop_per_sec
@@ -22,6 +22,8 @@ def training_cost(
     device = pick_device("auto")
     name = preset_name or default_preset(pictures, source, device)[0]
     network, training = preset(name, resolution)
+    if preset_name is None:
+        training = replace(training, batch_size=fitting_batch(training, pictures))
     classes = 0 if network.family == "dcgan" else classes
     network = replace(network, channels=channels, classes=classes)
     cost = estimate(network, training, device_type=device)

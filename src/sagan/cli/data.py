@@ -68,14 +68,17 @@ def check(
     if not report.problems:
         from sagan.bench.cost import training_cost
 
-        cost = training_cost(
-            source,
-            pictures=report.pictures,
-            channels=report.channels,
-            classes=len(report.classes),
-            preset_name=preset_name,
-            resolution=resolution,
-        )
+        try:
+            cost = training_cost(
+                source,
+                pictures=report.pictures,
+                channels=report.channels,
+                classes=len(report.classes),
+                preset_name=preset_name,
+                resolution=resolution,
+            )
+        except ValueError as error:  # no preset is of this size
+            print(f"what training would take is not known: {error}", file=sys.stderr)
     if as_json:
         print(json.dumps({**report.to_dict(), "training": cost}))
     else:

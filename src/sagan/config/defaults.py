@@ -3,6 +3,7 @@
 A CPU does in a day what a GPU does in minutes, so it gets other networks, not only less time.
 """
 
+from sagan.config import TrainingConfig
 from sagan.config.plans import largest_px
 from sagan.config.presets import FEW_IMAGES
 
@@ -33,6 +34,17 @@ def default_px(native_px: int, device: str, time_sec: float | None) -> int:
     if device != "cpu" or time_sec is None:
         return native_px
     return min(native_px, largest_px(time_sec))
+
+
+def fitting_batch(training: TrainingConfig, num_images: int) -> int:
+    """The batch size, or where so many images cannot fill it, the largest power of two they can.
+
+    Example:
+        >>> fitting_batch(TrainingConfig(batch_size=64), 36)
+        32
+    """
+    num = max(1, num_images - training.held_out(num_images))
+    return training.batch_size if num >= training.batch_size else 2 ** (num.bit_length() - 1)
 
 
 def default_preset(num_images: int, source: str, device: str) -> tuple[str, str]:

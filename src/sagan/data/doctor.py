@@ -15,6 +15,7 @@ from sagan.config.presets import FEW_IMAGES
 from sagan.data.dataset import LeftOut
 from sagan.data.decode import ENDINGS, ODD_KINDS, Picture, Unreadable, is_grey, to_square
 from sagan.data.packed import Options
+from sagan.data.sources.labels import check_class_names
 from sagan.data.sources.source import Item, Source
 from sagan.data.threads import read_all
 from sagan.progress import Bar
@@ -189,6 +190,10 @@ class _Examination:
         unlabelled = self.classes[None]
         if classes and unlabelled:
             yield f"{unlabelled} of {len(self.widths)} pictures have no label"
+        try:
+            check_class_names(classes)
+        except ValueError as error:
+            yield str(error)
         if strict and self.excluded:
             yield f"{len(self.excluded)} files are left out, which --strict refuses"
 

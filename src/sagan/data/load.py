@@ -17,7 +17,7 @@ from sagan.data.packed import Options, cache_root, is_packed, open_packed
 from sagan.data.packing import cache_name, pack, pack_once, refuse_excluded
 from sagan.data.procedural.sets import DEFAULT_PX, PROCEDURAL
 from sagan.data.sources.bundled import BUNDLED, load_bundled
-from sagan.data.sources.open_source import HUB, open_source
+from sagan.data.sources.open_source import HUB, NAMED, open_source
 from sagan.data.sources.source import Source
 from sagan.text import shown
 
@@ -161,6 +161,8 @@ def pack_dataset(
     """Pack a source into a new or empty folder, a source itself; options as in `load_dataset`."""
     options = check_options(resolution, channels, background, crop=crop)
     _check_new(out)
+    if source not in NAMED and Path(source).is_dir() and _is_in(out, Path(source)):
+        raise ValueError(f"{out} is in {shown(source)}, whose pictures it would be beside")
     opened = open_source(source, resolution=resolution)
     try:
         return pack(opened, out, options, strict=strict, progress=progress)
@@ -179,6 +181,10 @@ def pack_source(
 def _check_new(out: Path) -> None:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out} already exists; name a new folder")
+
+
+def _is_in(path: Path, folder: Path) -> bool:
+    return folder.resolve() in path.resolve().parents
 
 
 def check_options(

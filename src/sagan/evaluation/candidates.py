@@ -1,7 +1,7 @@
 """What is scored: images that a generator makes, or that are stored."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,6 +34,17 @@ class ImagesToScore:
     make: Callable[[int, Tensor | None], tuple[Iterable[Tensor], Tensor | None]]
     facts: dict[str, Any]  # for the report
     run: Path | None  # folder that scores are recorded in
+
+    def in_channels(self, channels: int) -> "ImagesToScore":
+        """Grey images in three equal channels, if that is how the real images are; else itself."""
+        if (self.channels, channels) != (1, 3):
+            return self
+
+        def make(num: int, counts: Tensor | None) -> tuple[Iterable[Tensor], Tensor | None]:
+            batches, labels = self.make(num, counts)
+            return (batch.expand(-1, 3, -1, -1) for batch in batches), labels
+
+        return replace(self, channels=3, make=make)
 
 
 def open_images_to_score(

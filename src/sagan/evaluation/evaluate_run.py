@@ -151,6 +151,8 @@ def evaluate_run(
         began = time.monotonic()
         source = _source(data, candidate)
         real, statistics = open_real_side(source, candidate, seed, progress)
+        if real is not None:
+            candidate = candidate.in_channels(real.images.shape[1])
         needed = specs is None or any(spec.metric.labelled for spec in specs)
         numbers = None
         if real is not None:

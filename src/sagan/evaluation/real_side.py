@@ -54,17 +54,24 @@ def open_real_side(
     """Open real images, or saved statistics of some."""
     if is_statistics(Path(source)):
         return None, read_statistics(Path(source), FEATURES)
-    real = open_real(
-        source,
-        resolution=candidate.resolution,
-        channels=candidate.channels,
-        background=candidate.background,
-        crop=candidate.crop,
-        rules=candidate.rules,
-        seed=seed,
-        progress=progress,
-    )
-    return real, None
+
+    def opened(channels: int) -> RealImages:
+        return open_real(
+            source,
+            resolution=candidate.resolution,
+            channels=channels,
+            background=candidate.background,
+            crop=candidate.crop,
+            rules=candidate.rules,
+            seed=seed,
+            progress=progress,
+        )
+
+    if candidate.available is None or candidate.channels != 1:
+        return opened(candidate.channels), None
+    # stored images may be grey for want of colour, which must count against them
+    real = opened(0)
+    return (real if real.images.shape[1] in (1, 3) else opened(3)), None
 
 
 def class_numbers(

@@ -66,6 +66,12 @@ def like_real(score: Score) -> str:
     return f"indistinguishable from real images: within {_DEVIATIONS} sd of the real-vs-real score"
 
 
+def like_real_repeatedly(score: Score) -> str:
+    # the spread of a single comparison is that of its subsets or splits, which are smaller
+    floor = score.real_vs_real
+    return like_real(score) if floor is not None and floor.repeats > 1 else ""
+
+
 def no_test_split(score: Score) -> str:
     if score.protocol.get("test_split") == "the data's own":
         return ""

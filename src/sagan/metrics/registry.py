@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -57,7 +58,9 @@ class Pairwise:
 
     def floors(self, real: RealSide) -> Floors:
         alone = len(real.halves) == 1  # otherwise the spread is over the halves
-        return [self.compare(a, b, real.seed, alone) for a, b in real.halves]
+        with suppress(ValueError):  # too few images in a half
+            return [self.compare(a, b, real.seed, alone) for a, b in real.halves]
+        return []
 
     def values(self, generated: Side, real: RealSide, floors: Floors) -> list[Measured]:
         reference = real.statistics or real.sides.get("reference")
@@ -164,7 +167,9 @@ class _Memorisation:
     def floors(self, real: RealSide) -> Floors:
         train, test = real.sides["train"].features, real.sides["test"].features
         rng = np.random.default_rng([real.seed, 3])
-        floors = []
+        floors: Floors = []
+        if len(test) < 4:  # two in each half
+            return floors
         for _ in range(real.repeats):
             order = rng.permutation(len(test))
             floors.append([self._share(test[order[::2]], train, test[order[1::2]], real.seed)])
@@ -269,7 +274,7 @@ _TABLE = (
         by_default=("inception",),
         needs_images=False,
         protocol={"splits": 10, "logits": "1008 without bias"},
-        cautions=(caution.fewer_than_papers_is, caution.like_real),
+        cautions=(caution.fewer_than_papers_is, caution.like_real_repeatedly),
     ),
     Metric(
         name="cas",
@@ -308,6 +313,7 @@ _TABLE = (
             "kernel": "(x.y / d + 1)^3",
             "estimator": "unbiased, all pairs; spread over subsets",
         },
+        cautions=(caution.few_images, caution.like_real_repeatedly),
     ),
     Metric(
         name="prdc",

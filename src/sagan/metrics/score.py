@@ -14,6 +14,7 @@ class Level:
     value: float
     spread: float | None  # standard deviation over repetitions
     n: tuple[int, int]  # images of both sides
+    repeats: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -262,4 +262,4 @@ def _level_of(measured: Sequence[Measured]) -> Level | None:
         return None
     values = [m.value for m in measured]
     spread = float(np.std(values, ddof=1)) if len(values) > 1 else measured[0].spread
-    return Level(float(np.mean(values)), spread, measured[0].n)
+    return Level(float(np.mean(values)), spread, measured[0].n, len(values))

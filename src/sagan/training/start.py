@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Unpack, cast
 
 from sagan.config import DataConfig, RunConfig
 from sagan.config.checks import require_not_blank
-from sagan.config.defaults import DEFAULT_PRESETS, default_preset, default_px, default_time
+from sagan.config.defaults import (
+    DEFAULT_PRESETS,
+    default_preset,
+    default_px,
+    default_time,
+    fitting_batch,
+)
 from sagan.config.duration import parse_duration
 from sagan.config.presets import preset
 from sagan.data import ImageDataset, load_dataset
@@ -231,10 +237,11 @@ def _with_default_plan(
     )
     options["preset"], reason = default_preset(len(dataset), source, device)
     training = plan(options).training
-    num = len(dataset) - training.held_out(len(dataset))
-    if "batch_size" not in options and 0 < num < training.batch_size:
-        options["batch_size"] = 2 ** (num.bit_length() - 1)
-        until += f"; batch {options['batch_size']}, as there are {num} images"
+    batch_size = fitting_batch(training, len(dataset))
+    if "batch_size" not in options and batch_size < training.batch_size:
+        options["batch_size"] = batch_size
+        num = len(dataset) - training.held_out(len(dataset))
+        until += f"; batch {batch_size}, as there are {num} images"
     return options, dataset, reason + until
 
 

@@ -40,10 +40,16 @@ def open_zip(path: Path, rules: int) -> Source:
     """Find the pictures of a zip archive."""
     try:
         archive = zipfile.ZipFile(path)
-        entries = sorted((_zip_entry(info) for info in archive.infolist()), key=lambda e: e.name)
+        found = [(_zip_entry(info), info) for info in archive.infolist()]
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         raise ValueError(f"the zip archive is damaged: {error}") from None
-    arranged = _arrange(entries, lambda stored: archive.read(stored), rules)
+    # by name an archive gives the last entry, and the first one was looked at
+    entry_of: dict[str, zipfile.ZipInfo] = {}
+    for entry, info in found:
+        if not entry.why_not:
+            entry_of.setdefault(entry.name, info)
+    entries = sorted((entry for entry, _ in found), key=lambda e: e.name)
+    arranged = _arrange(entries, lambda stored: archive.read(entry_of[stored]), rules)
 
     # Since Python 3.12, opening an entry moves the shared file relative to where it stands: a
     # read at the same time takes other bytes, or fails.
@@ -51,7 +57,7 @@ def open_zip(path: Path, rules: int) -> Source:
 
     def read(stored: str) -> bytes:
         with one_at_a_time:
-            return archive.read(stored)
+            return archive.read(entry_of[stored])
 
     def items(class_of: dict[str, str | None]) -> Iterator[Item]:
         for name, class_name in class_of.items():
@@ -95,7 +101,7 @@ def _open_tar(path: Path) -> Iterator[tarfile.TarFile]:
 
 def _read_from_tar(path: Path, stored: str) -> bytes:
     with _open_tar(path) as archive:
-        return _tar_content(archive, archive.getmember(stored))
+        return _tar_content(archive, next(info for info in archive if info.name == stored))
 
 
 def _tar_content(archive: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:

@@ -121,4 +121,5 @@ def _all_npy(names: list[str]) -> bool:
 def _source_of(data: ImageDataset, kind: str) -> Source:
     images = data.images.transpose(0, 2, 3, 1)
     names = data.class_names if data.labels is not None else ()
-    return array_source(images, data.labels, names, kind, data.fingerprint)
+    source = array_source(images, data.labels, names, kind, data.fingerprint)
+    return replace(source, left_out=data.excluded)

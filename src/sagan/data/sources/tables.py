@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from sagan.data.decode import Unreadable
 from sagan.data.sources.folder import file_stamp
-from sagan.data.sources.labels import label_name
+from sagan.data.sources.labels import label_name, number_names
 from sagan.data.sources.source import Item, Source, stamp_of
 from sagan.files import parse_json
 from sagan.sharing import hub
@@ -80,7 +80,27 @@ def open_parquet_folder(folder: Path, paths: list[Path], rules: int) -> Source:
         without = tests if source.class_names != () else trains
         raise ValueError(f"there are no labels in {listed([path.name for path in without])}")
     kind = f"Parquet, {listed([path.relative_to(folder).as_posix() for path in tests])}"
-    return replace(source, test=replace(test, kind=kind, may_lack_classes=True))
+    names = source.class_names
+    if names is None:  # the test's labels count as those of training, whichever it has
+        names, in_test = _labels_in(trains), _labels_in(tests)
+        if unknown := [name for name in in_test if name not in names]:
+            raise ValueError(f"no training picture is of the class {listed(unknown)} of the tests")
+        test = replace(test, stamp=stamp_of([(test.stamp, *names)]))
+    test = replace(test, kind=kind, class_names=names, may_lack_classes=True)
+    return replace(source, test=test)
+
+
+def _labels_in(paths: list[Path]) -> tuple[str, ...]:
+    """The names of the classes in some files, which say nothing of them."""
+    pq = _library("pyarrow.parquet", "Parquet files")
+    found = set()
+    for path in paths:
+        schema = pq.ParquetFile(path).schema_arrow
+        label = _label_column({name: "" for name in schema.names}, {})
+        assert label is not None
+        values = pq.read_table(path, columns=[label])[label].unique().to_pylist()
+        found |= {label_name(value) for value in values if value is not None}
+    return number_names(found)
 
 
 def open_hub(name: str) -> Source:
