@@ -151,6 +151,10 @@ def test_scores_do_not_depend_on_the_batch_size(run, capfd):
         (["evaluate", "RUN", "--seed", "-1"], "--seed must be at least 0"),
         (["evaluate", "RUN", "--resolution", "16"], "a run has its own"),
         (["evaluate", "RUN", "--metrics", "cas", "--save-stats", "s.npz"], "needs fid among"),
+        (
+            ["evaluate", "RUN", "--save-stats", f"{__file__}/s.npz"],
+            "test_evaluate.py is not a folder",
+        ),
         (["evaluate", "A"], "--data is missing"),
         (["evaluate", "A", "--data", "B", "--num", "200"], "there are 150 images"),
         (["evaluate", "A", "--data", "B", "--resolution", "0"], "resolution must be"),

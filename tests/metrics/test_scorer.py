@@ -17,7 +17,12 @@ from sagan.metrics import (
 from sagan.metrics.collect import Needs
 from sagan.metrics.features import classifier
 from sagan.metrics.formulas.frechet import Gaussian
-from sagan.metrics.formulas.statistics import is_statistics, read_statistics, write_statistics
+from sagan.metrics.formulas.statistics import (
+    check_protocol,
+    is_statistics,
+    read_statistics,
+    write_statistics,
+)
 from sagan.metrics.registry import METRICS, Measured, Metric, Pairwise
 from sagan.metrics.selftest import selftest
 
@@ -335,6 +340,9 @@ def test_saved_statistics_stand_in_for_the_real_images(real, made, tmp_path):
     again = prepare(None, specs[:2], num=300, inception=Half(), statistics=saved).score([made[0]])
     assert again[0].value == pytest.approx(fid.value, rel=1e-12)
     assert (again[0].n_real, again[0].real_vs_real) == (400, None)
+    check_protocol(path, "none")
+    with pytest.raises(ValueError, match="is of other features: none, not clean-fid's"):
+        check_protocol(path, "clean-fid's")
     with np.load(path) as arrays:  # what other programs read
         np.testing.assert_allclose(arrays["mu"], whole.statistics.mean)
         assert arrays["sigma"].shape == (32, 32)

@@ -17,6 +17,7 @@ from sagan.data.sources.open_source import is_known_source
 from sagan.devices import pick_device
 from sagan.evaluation.candidates import ImagesToScore, open_images_to_score
 from sagan.evaluation.real_side import class_numbers, open_real, open_real_side
+from sagan.files import check_above
 from sagan.metrics import (
     RealImages,
     Score,
@@ -27,7 +28,7 @@ from sagan.metrics import (
     prepare,
 )
 from sagan.metrics.features.inception_features import HOW_TO_GET_WEIGHTS, InceptionFeatures
-from sagan.metrics.formulas.statistics import write_statistics
+from sagan.metrics.formulas.statistics import check_protocol, write_statistics
 from sagan.metrics.registry import METRICS, Metric
 from sagan.runs.log import append_records
 from sagan.sampling import of_all_classes
@@ -133,6 +134,8 @@ def evaluate_run(
     for name, value in (("num", num), ("standing-batches", standing_batches)):
         if value is not None and value > _MOST_IMAGES:
             raise ValueError(f"{name} must be at most {_MOST_IMAGES:,}, not {value:,}")
+    if save_stats is not None:
+        check_above(Path(save_stats), f"--save-stats {save_stats}")
     kind, weights_file = _parse_features(features)
     specs = None if metrics is None else parse_metrics(metrics, kind)  # refused before all reading
     path, device = Path(path), pick_device(device)
@@ -164,6 +167,8 @@ def evaluate_run(
             raise ValueError("--save-stats needs fid among the metrics")
         num = _num(num, candidate, real)
         inception = _open_inception(kind, weights_file, device)
+        if statistics is not None and inception is not None:
+            check_protocol(Path(source), inception.resize)
         reference = prepare(
             real,
             specs,
@@ -175,6 +180,7 @@ def evaluate_run(
             progress=progress,
         )
         if save_stats is not None and inception is not None:
+            Path(save_stats).parent.mkdir(parents=True, exist_ok=True)
             write_statistics(Path(save_stats), reference.statistics, inception.resize)
         counts = reference.class_counts
         counts = None if counts is None or numbers is None else counts[numbers]

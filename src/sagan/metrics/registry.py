@@ -167,13 +167,9 @@ class _Memorisation:
     def floors(self, real: RealSide) -> Floors:
         train, test = real.sides["train"].features, real.sides["test"].features
         rng = np.random.default_rng([real.seed, 3])
-        floors: Floors = []
-        if len(test) < 4:  # two in each half
-            return floors
-        for _ in range(real.repeats):
-            order = rng.permutation(len(test))
-            floors.append([self._share(test[order[::2]], train, test[order[1::2]], real.seed)])
-        return floors
+        repeats = real.repeats if len(test) >= 4 else 0  # two in each half
+        orders = [rng.permutation(len(test)) for _ in range(repeats)]
+        return [[self._share(test[o[::2]], train, test[o[1::2]], real.seed)] for o in orders]
 
     def values(self, generated: Side, real: RealSide, floors: Floors) -> list[Measured]:
         train, test = real.sides["train"].features, real.sides["test"].features

@@ -3,11 +3,13 @@
 Dimensions: d features.
 """
 
+import io
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
+from sagan.files import write_atomically
 from sagan.metrics.formulas.frechet import Gaussian
 
 _KEYS = {"mu", "sigma"}
@@ -41,13 +43,22 @@ def read_statistics(path: Path, dim: int) -> Gaussian:
     return Gaussian(mu, (sigma + sigma.T) / 2, n)
 
 
+def check_protocol(path: Path, protocol: str) -> None:
+    """Raise ValueError if a file says that its features were made otherwise than by `protocol`."""
+    with np.load(path, allow_pickle=False) as arrays:
+        found = str(arrays["protocol"]) if "protocol" in arrays.files else protocol
+    if found != protocol:
+        raise ValueError(f"{path} is of other features: {found}, not {protocol}")
+
+
 def write_statistics(path: Path, gaussian: Gaussian, protocol: str) -> None:
     """Write mean and covariance, the number of images and the protocol of the features."""
-    with open(path, "wb") as file:
-        np.savez(
-            file,
-            mu=gaussian.mean,
-            sigma=gaussian.covariance,
-            n=np.int64(gaussian.n),
-            protocol=np.str_(protocol),
-        )
+    file = io.BytesIO()
+    np.savez(
+        file,
+        mu=gaussian.mean,
+        sigma=gaussian.covariance,
+        n=np.int64(gaussian.n),
+        protocol=np.str_(protocol),
+    )
+    write_atomically(path, file.getvalue())
