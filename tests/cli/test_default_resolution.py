@@ -50,7 +50,7 @@ def test_a_new_run_is_at_its_pictures_size_and_the_same_command_goes_on_without_
 ):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SAGAN_CACHE", str(tmp_path / "cache"))
-    pictures(tmp_path / "p", *[(9, 12)] * 32)
+    pictures(tmp_path / "p", *[(9, 12)] * 36)  # of which 32 are trained on
     assert sagan("train", "--data", "p", "--images", 32, *SMALL) == 0
     assert "at 16 px" in capsys.readouterr().err
     path = tmp_path / "runs/p-quick-few"
@@ -65,7 +65,7 @@ def test_a_new_run_is_at_its_pictures_size_and_the_same_command_goes_on_without_
 def test_a_run_at_another_resolution_than_its_pictures_is_gone_on_with(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SAGAN_CACHE", str(tmp_path / "cache"))
-    pictures(tmp_path / "p", *[(9, 12)] * 32)
+    pictures(tmp_path / "p", *[(9, 12)] * 36)  # of which 32 are trained on
     options = ["--data", "p", *SMALL]
     assert sagan("train", *options, "--resolution", 8, "--images", 32) == 0
     caches = sorted((tmp_path / "cache").iterdir())

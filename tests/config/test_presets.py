@@ -55,7 +55,10 @@ def test_quick_few_is_quick_against_learning_by_heart():
     assert few_network == network
     assert few.lecam > training.lecam
     assert few.mismatch < training.mismatch
-    assert replace(few, lecam=training.lecam, mismatch=training.mismatch) == training
+    assert (few.augment_p, few.augment_target, few.holdout) == (0.0, 0.5, 0.1)
+    assert few.augment == ("color", "translation", "cutout")
+    others = ("lecam", "mismatch", "augment", "augment_p", "augment_target", "holdout")
+    assert replace(few, **{name: getattr(training, name) for name in others}) == training
     assert GROWTH["quick-few"] == GROWTH["quick"]
 
 

@@ -66,7 +66,7 @@ def default_preset(num_images: int, source: str, device: str) -> tuple[str, str]
     if device == "cpu":
         sizes_first = "there is no GPU here, so small sizes come first"
         if num_images < FEW_IMAGES:
-            return "quick-few", f"{sizes_first}; {few}: with a penalty on learning them by heart"
+            return "quick-few", f"{sizes_first}; {few}: augmented once they are learnt by heart"
         return "quick", sizes_first
     if num_images < FEW_IMAGES:
         return "small", f"{few}: augmented, half width"

@@ -19,8 +19,7 @@ from sagan.config import (
     TrainingConfig,
 )
 from sagan.config.duration import parse_duration
-
-_ADAPTIVE_TARGET = 0.5  # docs/experiments.md
+from sagan.config.presets import ADAPTIVE_TARGET
 
 
 class Basics(TypedDict, total=False):
@@ -269,7 +268,7 @@ def parse_probability(text: str | float) -> dict[str, float]:
         ({'augment_p': 0.0, 'augment_target': 0.5}, {'augment_p': 0.5, 'augment_target': 0.0})
     """
     if isinstance(text, str) and text.strip().lower() == "adaptive":
-        return {"augment_p": 0.0, "augment_target": _ADAPTIVE_TARGET}
+        return {"augment_p": 0.0, "augment_target": ADAPTIVE_TARGET}
     try:
         return {"augment_p": float(text), "augment_target": 0.0}
     except ValueError:

@@ -10,12 +10,11 @@ from sagan.config import READING_RULES, DataConfig, RunConfig, TrainingConfig
 from sagan.config.channels import discriminator_blocks, generator_blocks
 from sagan.config.growth import parse_growth, share_out, stages_of
 from sagan.config.network import spatial_latent_dim
-from sagan.config.presets import growing, growth_stages, preset
+from sagan.config.presets import ADAPTIVE_HOLDOUT, growing, growth_stages, preset
 from sagan.config.resized import resized
 from sagan.training.options import TrainOptions, network_options, training_options
 
 DEFAULT_DATA = "digits"
-_ADAPTIVE_HOLDOUT = 0.1
 
 
 class DataFacts(NamedTuple):
@@ -66,7 +65,7 @@ def plan(
     if old is None and init is not None and "d_attention" in network:
         network["d_attention_blocks"] = ()  # where an imported network's attention stood
     if training.get("augment_target"):
-        training.setdefault("holdout", base.training.holdout or _ADAPTIVE_HOLDOUT)
+        training.setdefault("holdout", base.training.holdout or ADAPTIVE_HOLDOUT)
     elif base.training.augment_target and ("augment_p" in options or training.get("augment") == ()):
         # it adapts no more, so that nothing need be held out
         training = {"augment_p": 1.0, "augment_target": 0.0, "holdout": 0.0, **training}
