@@ -71,7 +71,8 @@ def export(
     for option, path in (("--out", out), ("--card", card)):
         if path is not None:
             check_above(path, f"{option} {path}")
-            check_outside_runs(path, option)
+            if kind != "folder":  # what is in a folder is looked at before it is written to
+                check_outside_runs(path, option)
     if kind != "folder" and out is not None and out.is_dir():
         raise ValueError(f"--out {out} is a folder: name a file, or give --format folder")
     if private and push is None:
