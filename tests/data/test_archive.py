@@ -139,6 +139,23 @@ def test_of_entries_with_one_name_the_sound_one_that_was_looked_at_is_read(tmp_p
         assert len(source.left_out) == 1
 
 
+@pytest.mark.parametrize("ahead", [0, 2**20])
+def test_a_link_before_a_picture_of_its_name_is_passed_over(
+    tmp_path: Path, monkeypatch: Any, ahead: int
+) -> None:
+    monkeypatch.setattr("sagan.data.sources.archive._MOST_AHEAD_BYTES", ahead)
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        link = tarfile.TarInfo("1.png")
+        link.type, link.linkname = tarfile.SYMTYPE, "elsewhere"
+        archive.addfile(link)
+        for content in (PICTURE, b"no picture"):
+            info = tarfile.TarInfo("1.png")
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    source = open_source(str(tmp_path / "a.tar"))
+    assert [item.read() for item in source.items()] == [PICTURE]
+
+
 @every_kind
 def test_a_cut_archive_is_one_line(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "archive"

@@ -161,7 +161,9 @@ def pack_dataset(
     """Pack a source into a new or empty folder, a source itself; options as in `load_dataset`."""
     options = check_options(resolution, channels, background, crop=crop)
     _check_new(out)
-    if source not in NAMED and Path(source).is_dir() and _is_in(out, Path(source)):
+    pictures = Path(source)
+    inside = pictures.is_dir() and out.resolve().is_relative_to(pictures.resolve())
+    if source not in NAMED and inside:
         raise ValueError(f"{out} is in {shown(source)}, whose pictures it would be beside")
     opened = open_source(source, resolution=resolution)
     try:
@@ -181,10 +183,6 @@ def pack_source(
 def _check_new(out: Path) -> None:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out} already exists; name a new folder")
-
-
-def _is_in(path: Path, folder: Path) -> bool:
-    return folder.resolve() in path.resolve().parents
 
 
 def check_options(

@@ -9,8 +9,8 @@ from sagan.files import append_durably, parse_json, write_atomically
 
 _NUMBER = int | float
 _MAYBE = int | float | None
-# What readers take for granted in a record, by its kind, in a layer of one of attention, and in a
-# score of `evaluations.jsonl`.
+_EVALUATION = "evaluation"  # what has a title and no kind: a score of `evaluations.jsonl`
+# What readers take for granted in a record, by its kind, and in a layer of one of attention.
 _NEEDED: Mapping[str, Mapping[str, Any]] = {
     "train": {"images": _NUMBER},
     "attention": {"images": _NUMBER, "layers": list},
@@ -18,17 +18,17 @@ _NEEDED: Mapping[str, Mapping[str, Any]] = {
     "score": {"images": _NUMBER, "metric": str, "better": str, "value": _MAYBE},
     "health": {"images": _NUMBER},
     "rollback": {"images": _NUMBER},
+    _EVALUATION: {
+        "metric": str,
+        "better": str,
+        "value": _MAYBE,
+        "spread": _MAYBE,
+        "n_generated": int,
+        "n_real": int,
+        "real_vs_real": dict | None,
+    },
 }
 _LAYER: Mapping[str, Any] = {"network": str, "layer": str, "size_px": int}
-_EVALUATION: Mapping[str, Any] = {
-    "metric": str,
-    "better": str,
-    "value": _MAYBE,
-    "spread": _MAYBE,
-    "n_generated": int,
-    "n_real": int,
-    "real_vs_real": dict | None,
-}
 
 
 def append_records(path: Path, *records: Mapping[str, Any]) -> None:
@@ -95,16 +95,11 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
 
 def _is_whole(record: dict[str, Any]) -> bool:
     """Whether a record has what is read of its kind: a damaged line may still be JSON."""
-    kind = record.get("kind", "")
-    needed = _NEEDED.get(kind, {}) if isinstance(kind, str) else None
-    if "title" in record:  # of `evaluations.jsonl`
-        needed = _EVALUATION
-    layers = record["layers"] if kind == "attention" and "layers" in record else []
-    return (
-        needed is not None
-        and _has(record, needed)
-        and all(isinstance(layer, dict) and _has(layer, _LAYER) for layer in layers)
-    )
+    kind = record.get("kind", _EVALUATION if "title" in record else "")
+    if not isinstance(kind, str) or not _has(record, _NEEDED.get(kind, {})):
+        return False
+    layers = record["layers"] if kind == "attention" else []
+    return all(isinstance(layer, dict) and _has(layer, _LAYER) for layer in layers)
 
 
 def _has(record: dict[str, Any], needed: Mapping[str, Any]) -> bool:

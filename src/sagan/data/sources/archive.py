@@ -79,7 +79,7 @@ def open_tar(path: Path, rules: int) -> Source:
         with _open_tar(path) as archive:
             for info in archive:
                 name = tidied.get(info.name)
-                if name in waiting and info.isreg():
+                if name in waiting and _is_usable(info):
                     if info.size > _MOST_AHEAD_BYTES:  # many would not fit: read again in turn
                         read = partial(_read_from_tar, path, info.name)
                     else:
@@ -101,7 +101,8 @@ def _open_tar(path: Path) -> Iterator[tarfile.TarFile]:
 
 def _read_from_tar(path: Path, stored: str) -> bytes:
     with _open_tar(path) as archive:
-        return _tar_content(archive, next(info for info in archive if info.name == stored))
+        found = (info for info in archive if info.name == stored and _is_usable(info))
+        return _tar_content(archive, next(found))
 
 
 def _tar_content(archive: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
@@ -137,6 +138,11 @@ def _tar_entry(info: tarfile.TarInfo) -> _Entry:
     if info.issparse() and info.size > _MOST_AHEAD_BYTES:
         reason = reason or f"{info.size:,} bytes, most of them a hole"
     return _Entry(info.name, info.isdir(), reason)
+
+
+def _is_usable(info: tarfile.TarInfo) -> bool:
+    # of entries with one name, the first of these is the picture that was found
+    return info.isreg() and _tar_entry(info).why_not is None
 
 
 def _bad_name(name: str) -> str | None:
